@@ -1,0 +1,85 @@
+# `make` prints this help. Every target sets up what it needs in .venv first, once.
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+NEED_PYTHON := 3.11
+# .venv takes about 600 MB, a demo about 100 MB; the rest is air
+NEED_DISK_MB := 1500
+
+# Settings of `make demo`: DATA=file.csv CHECK=1 DEVICES=24 PORT=8000 KEEP=1 CHAOS=1
+DEVICES ?= 24
+PORT ?= 8000
+
+.PHONY: help demo test test-slow lint fix lock clean setup dev check-machine
+
+help: ## this help
+	@printf 'Tenfold: a fleet in one repository. Start with:  make demo\n\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@printf '\nmake demo takes  DATA=file.csv (replay your readings)  CHECK=1 (headless, judged)  PORT=8000 (console)\n'
+	@printf '                 KEEP=1 (run on until Ctrl-C)  CHAOS=1 (kill random processes)  DEVICES=24\n'
+
+demo: $(VENV)/.demo ## a whole fleet on this machine: broker, servers, console, 24 devices, a rollout
+	@$(BIN)/tenfold demo --devices $(DEVICES) --port $(PORT) $(if $(DATA),--data "$(DATA)") $(if $(CHECK),--check) \
+	  $(if $(KEEP),--keep) $(if $(CHAOS),--chaos)
+
+test: $(VENV)/.dev build/umqtt/simple.py ## all fast tests, on CPython and on real MicroPython
+	@$(BIN)/pytest -n 2 -m "not slow"
+
+test-slow: $(VENV)/.dev build/umqtt/simple.py ## the long tiers: every power cut, end to end
+	@$(BIN)/pytest -n 2 -m slow
+
+lint: $(VENV)/.dev ## ruff and mypy --strict
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+fix: $(VENV)/.dev ## let ruff mend what it can
+	@$(BIN)/ruff check --fix .
+
+setup: $(VENV)/.demo ## only set up .venv for the demo
+
+dev: $(VENV)/.dev ## only set up .venv for working on Tenfold
+
+lock: $(VENV)/.dev ## write locks/ anew from pyproject.toml (needs the network)
+	@$(BIN)/pip install --quiet --group lock
+	@for part in ota provisioning host demo; do $(LOCK) --extra $$part -o locks/$$part.txt; done
+	@$(LOCK) --extra demo --group dev -o locks/dev.txt
+LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version $(NEED_PYTHON) --upgrade \
+	--generate-hashes --no-emit-index-url --no-header --group build
+
+clean: ## remove build/ and .venv/
+	rm -rf build $(VENV)
+
+check-machine:
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed; install Python $(NEED_PYTHON) or newer, or name one: make PYTHON=/path/to/python3" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; ok = sys.version_info >= (3, 11); ok or sys.stderr.write("make: %s is Python %d.%d, Tenfold needs $(NEED_PYTHON) or newer; name another: make PYTHON=/path/to/python3.11\n" % ((sys.executable,) + sys.version_info[:2])); sys.exit(0 if ok else 2)'
+	@free=$$(df -Pk . | awk 'NR == 2 {print int($$4 / 1024)}'); test "$$free" -ge $(NEED_DISK_MB) || { \
+	  echo "make: only $$free MB free in $$(pwd), set-up needs $(NEED_DISK_MB) MB; free some space" >&2; exit 2; }
+
+$(VENV)/bin/python: | check-machine
+	@echo "Setting up $(VENV) (once) …"
+	@$(PYTHON) -m venv $(VENV) >build-venv.log 2>&1 || { cat build-venv.log >&2; rm -rf build-venv.log $(VENV); \
+	  echo "make: $(PYTHON) cannot make virtual environments; on Debian or Ubuntu: apt-get install python3-venv" >&2; exit 2; }
+	@rm -f build-venv.log
+
+$(VENV)/.demo: locks/demo.txt pyproject.toml | $(VENV)/bin/python
+	@$(call install,locks/demo.txt)
+	@touch $@
+
+$(VENV)/.dev: locks/dev.txt pyproject.toml | $(VENV)/bin/python
+	@$(call install,locks/dev.txt)
+	@touch $@ $(VENV)/.demo
+
+define install
+	echo "Installing $$(grep -c == $(1)) packages by hash from $(1) …"; \
+	{ $(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(1) && \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; } || { \
+	  echo "make: installing failed; the network is needed once. Check the connection and run the same command again" >&2; exit 2; }
+endef
+
+build/umqtt/simple.py: | $(VENV)/.demo
+	@$(BIN)/python -m provisioning.line.fetch

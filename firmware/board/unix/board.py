@@ -1,0 +1,76 @@
+"""The ports of the simulated board, from rom.py's `simchip` and the unix port's own modules."""
+
+import gc
+import json
+import os
+import sys
+import time
+
+import simchip
+
+from board.files import VfsFiles
+from board.net import Net, SystemResolver
+from board.unix.signal import SignalTable
+
+TICKS_WRAP_MS = 1 << 30   # as on ESP32, so that what wraps there wraps here
+
+
+def raw_ticks_ms():
+    return time.ticks_ms() & (TICKS_WRAP_MS - 1)
+
+
+class Chance:
+    """The Random port."""
+
+    urandom = staticmethod(os.urandom)
+
+
+class System:
+    """The System port.
+
+    Args:
+        watchdog: armed by boot.py.
+        ended: told (reason) when the firmware failed, before the reset.
+    """
+
+    def __init__(self, watchdog, ended):
+        self.feed_watchdog = watchdog.feed
+        self._ended = ended
+
+    def reset(self, reason, fault):
+        self.log("reset", reason)
+        if fault:
+            self._ended(reason)
+        simchip.reset()
+
+    def reset_cause(self):
+        return simchip.reset_cause()
+
+    def mem_free(self):
+        gc.collect()
+        return gc.mem_free()
+
+    def log(self, event, detail):
+        self.tell("LOG", {"event": event, "detail": detail})
+
+    def tell(self, word, body):
+        sys.stdout.write(word + " " + json.dumps(body) + "\n")
+
+
+class Board:
+    """What main.py composes the firmware from."""
+
+    def __init__(self, watchdog, ended):
+        self.mac = simchip.unique_id()
+        self.files = VfsFiles()
+        self.chance = Chance()
+        self.system = System(watchdog, ended)
+        self.raw_ticks_ms = raw_ticks_ms
+        self.ring_device = simchip.partition("ring")
+
+    def net(self, ca_path, cert_path, key_path, learn):
+        del learn   # the host has no radio to switch on, and its time is not the board's
+        return Net(self.files, SystemResolver(), ca_path=ca_path, cert_path=cert_path, key_path=key_path)
+
+    def sensors(self, device, config):
+        return SignalTable(device, [channel.name for channel in config.channels], simchip.world_ms)

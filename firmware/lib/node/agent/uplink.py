@@ -1,0 +1,230 @@
+"""Carries records from the ring to the server, and the server's acks back: one MQTT session at a time, for ever.
+
+Only an ack trims the ring: a broker's PUBACK merely frees the window. Whatever fails, the session is closed, the fault counted,
+and after a scattered wait the next one starts from the first record without an ack. Encodes nothing and decides nothing
+about readings; the packets are link.py's.
+"""
+
+import asyncio
+
+from node.agent.cursor import Cursor
+from node.agent.link import OPEN, Link
+from node.agent.scatter import backoff_ms
+from node.errors import NetworkError, NodeError
+from node.wire import topics
+
+TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
+if TYPE_CHECKING:
+    from node.agent.metrics import Metrics
+    from node.config import Config
+    from node.hints import Callable, ModuleType
+    from node.ports import Clock, Net, Random, Stream
+    from node.ring import Ring
+
+CONNECT_S = 30       # TCP, TLS and CONNACK together; a P-256 handshake on ESP32 is below 2 s, its DNS can take 19 s
+WRITE_S = 20         # until a written packet has left: a peer that takes no bytes for longer is gone
+AHEAD_WINDOWS = 4    # records sent beyond the last ack, in windows: bounds what is repeated when ingest is down
+SCHEMA_AGAIN_MS = 30_000   # the server asks with every ack until it has the schema; it is answered this often
+STABLE_MS = 30_000   # a session this long ends a run of failures
+READ_BYTES = 512
+IDLE_MS = 5000       # the sender looks around at least this often
+
+
+class Uplink:
+    """The uplink task.
+
+    Args:
+        mqtt: the module umqtt.simple. ring: mounted.
+        state: gives the retained state's bytes for (oldest record kept, why the last session ended).
+        on_ack: called when an ack has moved. schema_again: commits the schema once more.
+        log: (event, detail), once when the kind of fault changes.
+    """
+
+    def __init__(self, device: str, boot: int, config: "Config", *, net: "Net", mqtt: "ModuleType", ring: "Ring", clock: "Clock",
+                 chance: "Random", metrics: "Metrics", state: "Callable[[tuple[int, int], str], bytes]",
+                 on_ack: "Callable[[], None]", schema_again: "Callable[[], None]",
+                 log: "Callable[[str, str], None]") -> None:
+        self._device = device
+        self._boot = boot
+        self._config = config
+        self._net = net
+        self._mqtt = mqtt
+        self._ring = ring
+        self._clock = clock
+        self._chance = chance
+        self._metrics = metrics
+        self._state = state
+        self._on_ack = on_ack
+        self._schema_again = schema_again
+        self._log = log
+        self._schema_ms = -SCHEMA_AGAIN_MS
+        self._wake = asyncio.Event()
+        self._faults = (OSError, ValueError, IndexError, AssertionError, TypeError, EOFError, NodeError,
+                        asyncio.TimeoutError, mqtt.MQTTException)
+        self._reason = "boot"
+        self._announced: tuple[int, int] | None = None   # the oldest record that the server was told of
+        self._open_ms: int | None = None                 # when this session was accepted
+        self._broken: BaseException | None = None        # what ended the reading half
+        self._cursor = Cursor(0, 1, 1, 0)
+
+    def wake(self) -> None:
+        """There may be something to send: called after each commit."""
+        self._wake.set()
+
+    async def run(self, alive: "Callable[[], None]") -> None:
+        """Sessions for ever; calls `alive` at least every IDLE_MS + WRITE_S while well."""
+        failures = 1
+        while True:
+            await self._pause(failures, alive)
+            started_ms = self._clock.ticks_ms()
+            self._open_ms = None
+            try:
+                await self._session(alive)
+            except self._faults as error:
+                self._note(error)
+            if self._open_ms is not None:
+                self._metrics.add("drops")
+            failures = 1 if self._clock.ticks_ms() - started_ms > STABLE_MS else failures + 1
+
+    def _note(self, error: Exception) -> None:
+        reason = self._metrics.fault("uplink", error)
+        if reason != self._reason:
+            self._log(reason, str(error))
+        self._reason = reason
+
+    async def _pause(self, failures: int, alive: "Callable[[], None]") -> None:
+        """Wait before connecting, also the first time: a fleet whose power came back must not arrive at once."""
+        cap_ms = self._config.backoff_max_s * 1000
+        left_ms = backoff_ms(failures, min(self._config.uplink_s * 1000, cap_ms), cap_ms, self._chance.urandom(4))
+        while True:
+            alive()
+            await asyncio.sleep(min(left_ms, IDLE_MS) / 1000)   # also for 0: no fault may make this a loop without end
+            left_ms -= IDLE_MS
+            if left_ms <= 0:
+                return
+
+    async def _session(self, alive: "Callable[[], None]") -> None:
+        """One connection, from open to close; ends by an exception."""
+        will = (topics.state(self._device), topics.OFFLINE)
+        link = Link(self._mqtt, self._device, self._config.keepalive_s, will)
+        stream = reader = None
+        self._broken = None
+        try:
+            stream = await asyncio.wait_for(self._net.open(self._config.server(self._device), self._config.mqtt_port, True),
+                                            CONNECT_S)
+            alive()
+            await asyncio.wait_for(self._greet(link, stream), CONNECT_S)
+            self._open_ms = now_ms = self._clock.ticks_ms()
+            self._metrics.add("connects")
+            self._cursor = Cursor(self._ring.first_unacked(), AHEAD_WINDOWS * self._config.window,
+                                  self._config.ack_timeout_s * 1000, now_ms)
+            await self._put(stream, self._tell_state(link))
+            reader = asyncio.create_task(self._read(link, stream))
+            await self._send(link, stream, alive)
+        finally:
+            if reader is not None:
+                await _ended(reader)
+            if stream is not None:
+                stream.close()
+
+    async def _greet(self, link: Link, stream: "Stream") -> None:
+        await self._put(stream, link.connect())
+        while link.state != OPEN:
+            await self._take(link, stream)
+        await self._put(stream, link.subscribe(topics.ack(self._device)))
+        while not link.subscribed:
+            await self._take(link, stream)
+
+    async def _read(self, link: Link, stream: "Stream") -> None:
+        """The reading half: takes packets until the broker is silent for a keepalive period."""
+        try:
+            while True:
+                await asyncio.wait_for(self._take(link, stream), self._config.keepalive_s)
+        except self._faults as error:
+            self._broken = error
+        self._wake.set()
+
+    async def _take(self, link: Link, stream: "Stream") -> None:
+        data = await stream.read(READ_BYTES)
+        if not data:
+            raise NetworkError("uplink.closed", "the broker closed the connection")
+        self._metrics.add("rx_bytes", len(data))
+        link.feed(data)
+        for topic, message in link.inbox:
+            if topic == topics.ack(self._device):
+                self._acked(message)
+        link.inbox.clear()
+        self._wake.set()
+
+    async def _send(self, link: Link, stream: "Stream", alive: "Callable[[], None]") -> None:
+        """The writing half: records, pings, and the start over when acks stand still."""
+        ping_ms = self._config.keepalive_s * 1000 // 4   # umqtt's keepalive is not automatic; 4 chances to notice
+        ping_due_ms = self._clock.ticks_ms() + ping_ms
+        while self._broken is None:
+            alive()
+            self._wake.clear()
+            now_ms = self._clock.ticks_ms()
+            packet = self._packet(link, now_ms)
+            if packet is None and now_ms >= ping_due_ms:
+                packet = link.ping()
+                ping_due_ms = now_ms + ping_ms
+            if packet is not None:
+                await self._put(stream, packet)
+                continue
+            stall_ms = self._cursor.stall_in_ms(now_ms)
+            wait_ms = min(IDLE_MS, max(ping_due_ms - now_ms, 0), IDLE_MS if stall_ms is None else stall_ms)
+            await self._rest(wait_ms)
+        raise self._broken
+
+    def _packet(self, link: Link, now_ms: int) -> bytes | None:
+        """The next packet that acks and records ask for, or None."""
+        if self._cursor.stall_in_ms(now_ms) == 0:
+            self._cursor.rewind(self._ring.first_unacked(), now_ms)
+            if self._ring.oldest(self._boot) != self._announced:   # the ring overflowed: the server must not wait for what is gone
+                return self._tell_state(link)
+        if len(link.in_flight) >= self._config.window or not self._cursor.may_send(self._ring.next_seq):
+            return None
+        for _boot, seq, record in self._ring.records(self._cursor.next):
+            self._cursor.sent(seq, now_ms)
+            self._metrics.add("msgs")
+            return link.publish(topics.up(self._device), record)
+        return None
+
+    def _tell_state(self, link: Link) -> bytes:
+        self._announced = self._ring.oldest(self._boot)
+        return link.publish(topics.state(self._device), self._state(self._announced, self._reason), True)
+
+    def _acked(self, message: bytes) -> None:
+        """Trim the ring by the server's word. One that is not about this ring's records is not heard."""
+        boot, seq, flags = topics.parse_ack(message)
+        freed = self._ring.ack(boot, seq)
+        now_ms = self._clock.ticks_ms()
+        if freed:
+            self._metrics.add("acked", freed)
+            self._cursor.acked(self._ring.first_unacked(), now_ms)
+            self._on_ack()
+        if flags & topics.SEND_SCHEMA and now_ms - self._schema_ms >= SCHEMA_AGAIN_MS:
+            self._schema_ms = now_ms
+            self._schema_again()
+
+    async def _put(self, stream: "Stream", packet: bytes) -> None:
+        stream.write(packet)
+        self._metrics.add("tx_bytes", len(packet))
+        await asyncio.wait_for(stream.drain(), WRITE_S)
+
+    async def _rest(self, wait_ms: int) -> None:
+        """Wait for wake(), at most so long."""
+        try:
+            await asyncio.wait_for(self._wake.wait(), wait_ms / 1000)
+        except asyncio.TimeoutError:
+            return
+
+
+async def _ended(task: "asyncio.Task[None]") -> None:
+    """Cancel a task until it is gone: it must not poll a socket that is about to close.
+
+    More than once, since wait_for on CPython up to 3.11 may swallow a cancellation (its issue 86296).
+    """
+    while not task.done():
+        task.cancel()
+        await asyncio.sleep(0)

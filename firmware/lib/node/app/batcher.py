@@ -1,0 +1,111 @@
+"""Samples to batches, and batches to the ring: what is in the ring is committed, what is not yet is lost with the power.
+
+Decides how samples on the grid become records that fit, and that a boot's first record is its schema. When a batch is due is
+the application's decision; when it is sent is the agent's.
+"""
+
+from node.errors import CallerError
+from node.wire import batch
+from node.wire.schema import schema_hash
+
+TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
+if TYPE_CHECKING:
+    from node.hints import Callable
+    from node.ports import Clock
+    from node.ring import Ring
+
+
+class Journal:
+    """The one way into the ring for this boot: it survives restarts of the app.
+
+    Args:
+        ring: mounted. boot: this boot's number. schema: canonical bytes of the channels.
+        clock: for the epoch and its quality at the time of each commit.
+        on_commit: called after each durable record.
+
+    Attributes:
+        first_seq: of this boot's first record, its schema; None before it is committed.
+    """
+
+    def __init__(self, ring: "Ring", boot: int, schema: bytes, clock: "Clock", on_commit: "Callable[[], None]") -> None:
+        self._ring = ring
+        self._boot = boot
+        self._schema = schema
+        self._hash = schema_hash(schema)
+        self._clock = clock
+        self._on_commit = on_commit
+        self.first_seq: int | None = None
+
+    def announce(self) -> None:
+        """Commit the schema: before the first batch of a boot, and again whenever the server has lost it."""
+        seq = self._ring.next_seq
+        self._ring.append(self._boot, seq, batch.schema_record(self._boot, seq, self._schema), 0)
+        if self.first_seq is None:
+            self.first_seq = seq
+        self._on_commit()
+
+    def commit(self, uptime_ms: int, period_ms: int, columns: list[list[int | None]],
+               exceptions: list[tuple[int, int]]) -> None:
+        """Make these samples durable: as one record, or as several when one would be too large.
+
+        Raises:
+            FlashError: the ring could not be written; the samples are not committed.
+        """
+        if self.first_seq is None:
+            self.announce()
+        seq = self._ring.next_seq
+        try:
+            data = batch.encode(self._boot, seq, self._hash, uptime_ms, self._clock.epoch_ms, self._clock.quality, period_ms,
+                                columns, exceptions)
+        except CallerError as error:
+            half = len(columns[0]) // 2
+            if error.code != "batch.large" or not half:
+                raise
+            self.commit(uptime_ms, period_ms, [column[:half] for column in columns],
+                        [(index, off_ms) for index, off_ms in exceptions if index < half])
+            self.commit(uptime_ms + half * period_ms, period_ms, [column[half:] for column in columns],
+                        [(index - half, off_ms) for index, off_ms in exceptions if index >= half])
+            return
+        self._ring.append(self._boot, seq, data, batch.count_readings(columns))
+        self._on_commit()
+
+
+class Batcher:
+    """Gathers rows of one grid until flush().
+
+    Attributes:
+        samples: rows gathered and not yet committed.
+    """
+
+    def __init__(self, journal: Journal, period_ms: int, channels: int) -> None:
+        self._journal = journal
+        self._period_ms = period_ms
+        self._columns: list[list[int | None]] = [[] for _ in range(channels)]
+        self._exceptions: list[tuple[int, int]] = []
+        self._first_ms = 0
+        self.samples = 0
+
+    def add(self, due_ms: int, late_ms: int, row: list[int | None]) -> None:
+        """Take the row of one grid place.
+
+        Args:
+            due_ms: the place, in ticks.
+            late_ms: how much later it was taken; kept when it is more than an eighth of the period.
+        """
+        if self.samples and due_ms != self._first_ms + self.samples * self._period_ms:
+            self.flush()   # places were skipped: another grid begins
+        if not self.samples:
+            self._first_ms = due_ms
+        if late_ms > self._period_ms // 8:
+            self._exceptions.append((self.samples, late_ms))
+        for i, value in enumerate(row):
+            self._columns[i].append(value)
+        self.samples += 1
+
+    def flush(self) -> None:
+        """Commit what there is; nothing is kept when that fails, so that a bad sample cannot fail twice."""
+        if not self.samples:
+            return
+        columns, exceptions = self._columns, self._exceptions
+        self._columns, self._exceptions, self.samples = [[] for _ in columns], [], 0
+        self._journal.commit(self._first_ms, self._period_ms, columns, exceptions)

@@ -1,0 +1,143 @@
+"""What the firmware's decisions need from a machine: clock, files, chance, network, system.
+
+Each class documents one port: adapters in firmware/board, and on a host in host/gateway and host/sim, provide objects with
+these methods. They match by structure (PEP 544), so nobody subclasses them and no device ever loads this module. Decides
+nothing.
+"""
+
+TYPE_CHECKING = False   # mypy reads it as true; nothing below loads typing at run time
+if TYPE_CHECKING:
+    from node.hints import NoReturn, Protocol
+else:
+    Protocol = object
+
+
+class Clock(Protocol):
+    """Time as the firmware sees it.
+
+    Attributes:
+        epoch_ms: Unix milliseconds at tick 0 of this boot, at the knowledge of `quality`; 0 when unknown.
+        quality: node.wire.batch.QUALITY_*.
+    """
+
+    epoch_ms: int
+    quality: int
+
+    def ticks_ms(self) -> int:
+        """Milliseconds since boot; never wraps, never jumps."""
+
+    def unix_ms(self) -> int:
+        """Unix milliseconds, or 0 while the time of day is unknown."""
+
+
+class OpenFile(Protocol):
+    """A file being written. Nothing is durable before close()."""
+
+    def write(self, data: bytes) -> int:
+        ...
+
+    def close(self) -> None:
+        ...
+
+
+class Files(Protocol):
+    """The device's file system. Paths are absolute; a missing file is a value, not an exception."""
+
+    def read(self, path: str) -> bytes | None:
+        """The whole file; None when it is absent or, as after a cut between open and close, empty."""
+
+    def write_atomic(self, path: str, data: bytes) -> None:
+        """Replace a file so that a power cut leaves the old or the new content: temp file, close, rename, read back.
+
+        Raises:
+            FlashError: `files.readback` when what was read is not what was written, `files.io` when the flash refused.
+        """
+
+    def remove(self, path: str) -> None:
+        """Remove a file or an empty folder; absent is fine."""
+
+    def list(self, path: str) -> list[str]:
+        """Names in a folder; empty when the folder is absent."""
+
+    def mkdirs(self, path: str) -> None:
+        """Make a folder and its parents; present is fine."""
+
+    def create(self, path: str) -> OpenFile:
+        """Open a file for writing from its start, parents made."""
+
+
+class Random(Protocol):
+    """Chance. On ESP32 it is true randomness only while the radio is on."""
+
+    def urandom(self, n: int) -> bytes:
+        ...
+
+
+class Stream(Protocol):
+    """One connection. Reads and drains wait; the caller sets every deadline with asyncio.wait_for."""
+
+    async def read(self, n: int) -> bytes:
+        """1..n bytes, or b"" when the peer has closed. A cancelled read loses nothing."""
+
+    def write(self, data: bytes) -> None:
+        """Take the data, as one packet when the connection has room; drain() pushes out the rest."""
+
+    async def drain(self) -> None:
+        ...
+
+    def close(self) -> None:
+        """Release the socket at once; safe to call twice."""
+
+
+class Net(Protocol):
+    """Outgoing TLS connections, the peer always verified by chain and name."""
+
+    async def open(self, host: str, port: int, mutual: bool) -> Stream:
+        """Connect; the handshake goes on in the first reads and writes, without blocking other tasks.
+
+        Args:
+            mutual: show our certificate. False only for the first enrolment, which has none.
+
+        Raises:
+            OSError: no route, refused, reset. ValueError: the certificate was refused (mbedTLS raises it).
+        """
+
+
+class System(Protocol):
+    """The board itself."""
+
+    def reset(self, reason: str, fault: bool) -> "NoReturn":
+        """Restart the board; does not return.
+
+        Args:
+            fault: the firmware failed: the boot stub remembers the reason and counts it against the slot.
+        """
+
+    def reset_cause(self) -> str:
+        """Why the board started: "soft" after reset(), else "power", "watchdog" or what the chip says."""
+
+    def feed_watchdog(self) -> None:
+        ...
+
+    def mem_free(self) -> int:
+        """Free bytes of the Python heap, after a collection."""
+
+    def log(self, event: str, detail: str) -> None:
+        """Tell the console, rarely. Never the only record of anything."""
+
+    def tell(self, word: str, body: dict[str, str]) -> None:
+        """One line on the console for the line station: a word and JSON."""
+
+
+class Sensors(Protocol):
+    """The board's channels, in the order of the configuration."""
+
+    def read(self) -> list[int | None]:
+        """One row of scaled integers; None where a channel has no reading now.
+
+        Raises:
+            OSError: the whole bus failed.
+        """
+
+    def recover(self) -> None:
+        """Free a stuck bus, re-create the drivers. Called after repeated failures; may raise OSError."""

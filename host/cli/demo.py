@@ -1,0 +1,69 @@
+"""`tenfold demo`: a whole fleet on this machine, shown while it runs, judged at the end."""
+
+import asyncio
+import contextlib
+import json
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from host.cli.display import closing, show
+from host.sim.story import DemoOptions, Story, exclusive
+from host.sim.view import View
+
+EXIT_BROKEN_PROMISE = 1
+EXIT_INTERRUPTED = 130   # what a shell reports for a program ended by Ctrl-C
+
+
+def demo(
+    devices: Annotated[int, typer.Option(min=4, max=200, help="How many devices; each is one process.")] = 24,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the console on 127.0.0.1.")] = 8000,
+    data: Annotated[Path | None, typer.Option(help="CSV to replay: a time, then one channel a column.")] = None,
+    check: Annotated[bool, typer.Option("--check", help="Headless and faster; exit code 0 only if every promise held.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Run on after the story until Ctrl-C.")] = False,
+    chaos: Annotated[bool, typer.Option("--chaos", help="Kill a random process every few seconds meanwhile.")] = False,
+    build: Annotated[Path, typer.Option(help="Folder for everything that the demo makes.")] = Path("build"),
+) -> None:
+    """Run a fleet: broker, certificate authority, enrolment, OTA server, ingest, console and devices of real MicroPython.
+
+    Examples:
+
+        tenfold demo
+
+        tenfold demo --data office.csv --port 8080
+
+        tenfold demo --check && cat build/demo.json
+    """
+    options = DemoOptions(devices=devices, console_port=port, data=data, check=check, keep=keep, chaos=chaos, build=build)
+    with exclusive(build):
+        raise typer.Exit(asyncio.run(_run(options)))
+
+
+async def _run(options: DemoOptions) -> int:
+    console = Console(soft_wrap=True)
+    view = View()
+    story = Story(options, view)
+    task = asyncio.create_task(story.run())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, story.interrupt)
+    drawing = asyncio.create_task(show(view, console))
+    try:
+        finished = await task
+    finally:
+        drawing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await drawing
+    if view.promises:
+        console.print(closing(view))
+    if story.result:
+        target = options.build / "demo.json"
+        target.write_text(json.dumps(story.result) + "\n", encoding="utf-8")
+        console.print(f"figures: {target}   logs: {options.build / 'demo' / 'logs'}", highlight=False)
+    if not finished:
+        console.print("stopped by you; every process of the demo is stopped", highlight=False)
+        return EXIT_INTERRUPTED
+    return 0 if all(promise.kept for promise in view.promises) else EXIT_BROKEN_PROMISE

@@ -1,0 +1,21 @@
+"""Faults that the user can mend: these end a command in one clear line instead of a traceback."""
+
+from host.broker import BrokerError
+from host.db import DatabaseError
+from host.settings import SettingsError
+from host.sim.errors import DemoError
+from host.sim.processes import ProcessError
+from node.errors import NodeError
+from ota.client import OtaError
+from ota.release.bundle import BundleError
+from ota.release.keys import KeyFileError
+from ota.release.verify import ReleaseError
+from provisioning.errors import ProvisioningError
+from provisioning.line.fetch import FetchError
+from provisioning.line.image import ImageError
+from provisioning.pki import PkiError
+
+USER_ERRORS = (
+    BrokerError, BundleError, DatabaseError, DemoError, FetchError, ImageError, KeyFileError, NodeError, OtaError, PkiError,
+    ProcessError, ProvisioningError, ReleaseError, SettingsError,
+)

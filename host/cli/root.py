@@ -1,0 +1,40 @@
+"""Composition of the command's groups, and what a failure looks like: one line, what, where and what to do; exit code 2."""
+
+import sys
+from typing import NoReturn
+
+import typer
+
+from host.cli import devices, keys, release, rollout
+from host.cli.demo import demo
+from host.cli.errors import USER_ERRORS
+
+EXIT_USAGE = 2
+
+app = typer.Typer(
+    name="tenfold", no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False,
+    help="Tenfold: flash, provision, update, listen to and watch a fleet of your own devices.",
+    epilog="First success: `tenfold demo` (or `make demo`).",
+)
+app.command("demo")(demo)
+app.add_typer(keys.app, name="keys")
+app.add_typer(release.app, name="release")
+app.add_typer(rollout.app, name="rollout")
+app.add_typer(devices.app, name="device")
+
+
+def main() -> None:
+    """Run the command; faults that the user can mend end in one line, others in a traceback: they are ours."""
+    try:
+        app()
+    except USER_ERRORS as error:
+        _fail(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _fail(f"{error.filename}: {error.strerror}")
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"tenfold: {message}", file=sys.stderr)
+    sys.exit(EXIT_USAGE)

@@ -1,0 +1,1 @@
+"""The web console: shows the fleet, changes nothing."""

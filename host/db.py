@@ -1,0 +1,87 @@
+"""Database foundations shared by every part that keeps rows: engine and migrations.
+
+Decides how durable a commit is: with SQLite, WAL and synchronous=FULL, so that a commit that returned survives a power cut
+(WAL with NORMAL does not; SQLite documentation, "synchronous"). Knows no tables: each part brings its own Alembic scripts.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+BUSY_TIMEOUT_MS = 10_000   # a writer waits this long for another's commit; a commit takes milliseconds, a backup seconds
+
+
+class DatabaseError(Exception):
+    """A database cannot be opened or brought to the current schema; the message names the URL and the reason."""
+
+
+def open_engine(url: str, *, read_only: bool = False) -> Engine:
+    """Open a database by URL, e.g. `sqlite:///fleet.db` or `postgresql+psycopg://…`.
+
+    Args:
+        read_only: refuse writes on this engine (SQLite: query_only); for consoles and audits.
+
+    Raises:
+        DatabaseError: the URL is malformed or its driver is not installed.
+    """
+    try:
+        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
+    except (ArgumentError, ImportError, SQLAlchemyError) as error:
+        raise DatabaseError(f"database {url!r}: {error}") from None
+    if engine.dialect.name == "sqlite":
+
+        def set_pragmas(dbapi_connection: Any, _record: object) -> None:
+            cursor = dbapi_connection.cursor()
+            cursor.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+            cursor.execute("PRAGMA foreign_keys=ON")
+            if read_only:
+                cursor.execute("PRAGMA query_only=ON")
+            else:
+                cursor.execute("PRAGMA journal_mode=WAL")
+                cursor.execute("PRAGMA synchronous=FULL")
+            cursor.close()
+
+        event.listen(engine, "connect", set_pragmas)
+    return engine
+
+
+def migrate(engine: Engine, package: str) -> None:
+    """Bring the database to the newest schema of one part.
+
+    Args:
+        package: the part that keeps the tables, e.g. "ota.store"; its Alembic scripts lie in `migrations/versions` beside it.
+
+    Raises:
+        DatabaseError: a migration failed; the database is as it was before it.
+    """
+    folder = _migrations_of(package)
+    config = Config()
+    config.set_main_option("script_location", str(folder).replace("%", "%%"))
+    config.set_main_option("version_table", "schema_version_" + package.replace(".", "_"))
+    try:
+        with engine.begin() as connection:
+            if engine.dialect.name == "sqlite":   # two processes that meet an empty database: the second waits, then finds it done
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except SQLAlchemyError as error:
+        raise DatabaseError(f"database {engine.url!r}: migration of {package} failed: {error}") from error
+
+
+def run_migrations(connection: Connection, config: Config) -> None:
+    """What each part's `migrations/env.py` calls: run the scripts on the connection that `migrate` opened."""
+    from alembic import context  # noqa: PLC0415  Alembic's context exists only while its command runs
+
+    context.configure(connection=connection, version_table=config.get_main_option("version_table"), render_as_batch=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+def _migrations_of(package: str) -> Path:
+    module = import_module(package)
+    return Path(next(iter(module.__path__))) / "migrations"

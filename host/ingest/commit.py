@@ -1,0 +1,274 @@
+"""One group of messages becomes one transaction, and the acks that it earns.
+
+Decides which records are new, repeated or in conflict, how far each device is stored without a gap, when its batches were
+taken and what it must be told. Sends nothing: acks leave only after `commit` has returned, so after the disk has them
+(promise 1). Works on values; SQL is host.store.telemetry's, the broker is source_mqtt's.
+"""
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from host.ingest import progress as steps
+from host.ingest.sort import Record, Reject, Sorted, Spoken
+from host.monitor.presence import LinkEvent, hear_gone, hear_on
+from host.store.tables import KIND_BATCH, KIND_SCHEMA
+from host.store.telemetry import BootClock, BootName, DeviceState, Name, Telemetry, Transaction
+from node.wire.batch import QUALITY_SERVER
+from node.wire.topics import SEND_SCHEMA, up
+
+log = logging.getLogger(__name__)
+
+DEVICES_KEPT = 20_000       # states in memory, about 1 KB each; beyond it all are read anew
+CLOCKS_KEPT = 40_000        # boot clocks in memory
+CATCH_UP_NAMES = 1024       # stored names read at a time when a gap closes
+ASK_SCHEMA_MS = 10_000      # a device is asked for a schema at most this often; it answers with one more record
+
+
+class AnotherWriterError(Exception):
+    """Records appeared that this process did not write; what it remembers of devices is stale."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ack:
+    """What one device is told: every record up to (boot, seq) is on disk."""
+
+    device: str
+    boot: int
+    seq: int
+    flags: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one commit did; counts are of this group."""
+
+    acks: tuple[Ack, ...]
+    records: int = 0
+    readings: int = 0
+    duplicates: int = 0
+    quarantined: int = 0
+
+
+class Committer:
+    """Commits groups and remembers, between them, what is committed. Not for several threads."""
+
+    def __init__(self, store: Telemetry) -> None:
+        self._store = store
+        self._states: dict[str, DeviceState] = {}
+        self._clocks: dict[BootName, BootClock | None] = {}
+        self._asked_ms: dict[str, int] = {}
+
+    def commit(self, group: Sequence[Sorted], now_ms: int) -> Outcome:
+        """Store a group in one transaction.
+
+        Args:
+            group: in the order of arrival.
+            now_ms: Unix milliseconds.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: nothing was stored, nothing is to be acked; the same group may be tried again.
+        """
+        if len(self._states) > DEVICES_KEPT or len(self._clocks) > CLOCKS_KEPT:
+            self.forget()
+        while (work := self._run(group, now_ms)) is None:
+            log.warning("another process writes to this database: reading it anew; run one ingest per database")
+            self.forget()
+        self._states.update(work.states)
+        self._clocks.update(work.clocks)
+        return Outcome(
+            tuple(self._acks(work, now_ms)), len(work.fresh), sum(one.n_readings for one in work.fresh.values()),
+            work.duplicates, len(work.rejects),
+        )
+
+    def forget(self) -> None:
+        """Read what is committed anew at the next commit."""
+        self._states.clear()
+        self._clocks.clear()
+        self._asked_ms.clear()
+
+    def _run(self, group: Sequence[Sorted], now_ms: int) -> "_Work | None":
+        """One transaction; None when it was rolled back because what is remembered was stale."""
+        try:
+            with self._store.begin() as transaction:
+                work = _Work(transaction, now_ms, self._states, self._clocks)
+                work.take(group)
+        except AnotherWriterError:
+            return None
+        return work
+
+    def _acks(self, work: "_Work", now_ms: int) -> Iterable[Ack]:
+        for device in work.answer:
+            state = work.states[device]
+            name = steps.ack_of(state.progress)
+            if name is None:
+                continue
+            flags = 0
+            if state.schema_missing and now_ms - self._asked_ms.get(device, -ASK_SCHEMA_MS) >= ASK_SCHEMA_MS:
+                self._asked_ms[device] = now_ms
+                flags = SEND_SCHEMA
+            yield Ack(device, *name, flags)
+
+
+class _Work:
+    """One group on its way through one transaction. Committed state is read, never changed."""
+
+    def __init__(
+        self, transaction: Transaction, now_ms: int, states: dict[str, DeviceState], clocks: dict[BootName, BootClock | None]
+    ) -> None:
+        self._transaction, self._now_ms = transaction, now_ms
+        self._known_states, self._known_clocks = states, clocks
+        self.states: dict[str, DeviceState] = {}
+        self._begin: dict[str, DeviceState] = {}   # the states before this group
+        self.clocks: dict[BootName, BootClock | None] = {}
+        self.fresh: dict[Name, Record] = {}
+        self.rejects: list[Reject] = []
+        self.answer: dict[str, None] = {}      # devices that get an ack, in order
+        self.events: list[tuple[str, LinkEvent]] = []
+        self.duplicates = 0
+        self._stored: dict[Name, bytes] = {}   # payloads that were stored before this group
+
+    def take(self, group: Sequence[Sorted]) -> None:
+        """Do all reads and writes of one group; committing is the caller's."""
+        self.rejects = [one for one in group if isinstance(one, Reject)]
+        records = [one for one in group if isinstance(one, Record)]
+        self._load({one.device for one in group if not isinstance(one, Reject)})
+        self._find(records)
+        self._store(list(self.fresh.values()))
+        for one in group:   # in the order of arrival: a state message speaks of the records before and after it
+            if isinstance(one, Record):
+                self._count(one)
+            elif isinstance(one, Spoken):
+                self._hear(one)
+        self._catch_up()
+        self._transaction.save(self.states)
+        self._transaction.add_events(self.events)
+        self._transaction.quarantine(self.rejects, self._now_ms)
+        if self.fresh:
+            fresh = self.fresh.values()
+            self._transaction.add_traffic(
+                self._now_ms, len(fresh), sum(one.n_readings for one in fresh), sum(len(one.payload) for one in fresh),
+            )
+
+    def _load(self, devices: set[str]) -> None:
+        unknown = devices - self._known_states.keys()
+        loaded = self._transaction.load(unknown) if unknown else {}
+        self.states = {device: self._known_states.get(device) or loaded[device] for device in devices}
+        self._begin = dict(self.states)
+
+    def _find(self, records: Sequence[Record]) -> None:
+        """Tell new records from those that are stored, asking the database only where the progress leaves a doubt."""
+        named = {_name(one): one for one in reversed(records)}   # of equal names the first that came
+        self._stored = self._transaction.payloads([name for name in named if self._in_doubt(name)])
+        self.fresh = {name: named[name] for name in map(_name, records) if name not in self._stored}
+
+    def _in_doubt(self, name: Name) -> bool:
+        device, boot, seq = name
+        progress = self.states[device].progress
+        return progress.ahead or seq < progress.next_seq or boot < progress.boot
+
+    def _store(self, fresh: Sequence[Record]) -> None:
+        self._learn_clocks([one for one in fresh if one.kind == KIND_BATCH])
+        rows = [(one, self._start_ms(one) if one.kind == KIND_BATCH else None) for one in fresh]
+        if self._transaction.insert(rows, self._now_ms) != len(rows):
+            raise AnotherWriterError
+        self._transaction.save_schemas({(one.device, one.schema): one.body for one in fresh if one.kind == KIND_SCHEMA})
+
+    def _learn_clocks(self, batches: Sequence[Record]) -> None:
+        """Keep the best clock of each boot: the most trusted source, then the one nearest to the boot."""
+        boots = {(one.device, one.boot) for one in batches}
+        unknown = boots - self._known_clocks.keys()
+        found = self._transaction.clocks(unknown) if unknown else {}
+        before = {boot: self._known_clocks[boot] if boot in self._known_clocks else found.get(boot) for boot in boots}
+        self.clocks = dict(before)
+        for one in batches:
+            if one.quality < QUALITY_SERVER or not one.epoch_ms:
+                continue
+            best = self.clocks[one.device, one.boot]
+            if best is None or (-one.quality, one.uptime_ms) < (-best.quality, best.uptime_ms):
+                self.clocks[one.device, one.boot] = BootClock(one.epoch_ms, one.quality, one.uptime_ms)
+        for boot, clock in self.clocks.items():
+            if clock is not None and clock != before[boot]:
+                self._transaction.save_clock(boot, clock, below_quality=QUALITY_SERVER)
+
+    def _start_ms(self, one: Record) -> int | None:
+        """Wall time of a batch's first sample: by its own clock when that is a real one, else by its boot's."""
+        if one.quality >= QUALITY_SERVER and one.epoch_ms:
+            return one.epoch_ms + one.uptime_ms
+        clock = self.clocks[one.device, one.boot]
+        return None if clock is None else clock.epoch_ms + one.uptime_ms
+
+    def _count(self, one: Record) -> None:
+        name = _name(one)
+        state, first = self.states[one.device], self.fresh.get(name)
+        sums, schemas = state.sums, state.schemas
+        again = first is not one
+        if again and one.payload != (self._stored[name] if first is None else first.payload):
+            log.warning("%s sent other bytes under the name (%d, %d)", one.device, one.boot, one.seq)
+            self.rejects.append(Reject(up(one.device), one.device, "conflict", one.payload))
+            self.states[one.device] = replace(state, sums=replace(sums, conflicts=sums.conflicts + 1))
+            self.answer[one.device] = None
+            return
+        if again:
+            sums = replace(sums, duplicates=sums.duplicates + 1)
+            self.duplicates += 1
+        else:
+            sums = replace(
+                sums, records=sums.records + 1, batches=sums.batches + (one.kind == KIND_BATCH),
+                readings=sums.readings + one.n_readings, bytes=sums.bytes + len(one.payload),
+                lost_by_overflow=sums.lost_by_overflow - self._was_given_up(one, sums.lost_by_overflow),
+            )
+        if one.kind == KIND_SCHEMA:
+            schemas |= {one.schema}
+        self.states[one.device] = replace(
+            state, sums=sums, schemas=schemas, schema_missing=self._schema_missing(state, schemas, one), last_ms=self._now_ms,
+            progress=steps.stored(state.progress, one.boot, one.seq, again=again),
+        )
+        self.answer[one.device] = None
+
+    def _was_given_up(self, one: Record, lost: int) -> bool:
+        """Whether a new record was counted as lost: the state message that gave it up overtook it in the broker."""
+        progress = self._begin[one.device].progress
+        return lost > 0 and one.seq < progress.next_seq and one.boot <= progress.boot
+
+    def _schema_missing(self, state: DeviceState, schemas: frozenset[bytes], one: Record) -> bool:
+        if one.kind == KIND_BATCH:
+            return one.schema not in schemas
+        return state.schema_missing and one.schema in state.schemas   # a new schema answers the question
+
+    def _hear(self, one: Spoken) -> None:
+        state = self.states[one.device]
+        if one.hello is None:
+            presence, events = hear_gone(state.presence, self._now_ms)
+            self.states[one.device] = replace(state, presence=presence)
+        else:
+            presence, events = hear_on(state.presence, one.hello, self._now_ms, copy=one.copy)
+            progress, gap = steps.heard(state.progress, one.hello.boot, one.oldest)
+            sums = state.sums
+            if gap is not None:
+                lost = gap.end_seq - gap.first_seq - self._transaction.count(one.device, gap)
+                sums = replace(sums, lost_by_overflow=sums.lost_by_overflow + lost)
+                log.warning("%s no longer has %d records before (%d, %d)", one.device, lost, *one.oldest)
+            if one.hello.boot < progress.boot:
+                log.warning(
+                    "%s speaks from boot %d, its records reached boot %d: its memory was wiped, nothing is acked until its "
+                    "boots are past that", one.device, one.hello.boot, progress.boot,
+                )
+            self.states[one.device] = replace(state, presence=presence, progress=progress, sums=sums)
+            if not one.copy:
+                self.answer[one.device] = None
+        self.events += [(one.device, event) for event in events]
+
+    def _catch_up(self) -> None:
+        """Walk on through what was stored before a gap closed, a page at a time until nothing moves."""
+        for device, state in self.states.items():
+            progress, moved = state.progress, state.progress.ahead
+            while moved:
+                before = progress.boot, progress.next_seq
+                progress = steps.catch_up(progress, self._transaction.names_from(device, progress, CATCH_UP_NAMES))
+                moved = (progress.boot, progress.next_seq) != before
+            self.states[device] = replace(state, progress=progress)
+
+
+def _name(one: Record) -> Name:
+    return one.device, one.boot, one.seq

@@ -1,0 +1,60 @@
+"""Settings of the ingest process."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from host.settings import Settings
+from host.store.retention import Bounds
+
+
+class IngestSettings(Settings):
+    """What `python -m host.ingest --config FILE` reads.
+
+    Attributes:
+        database: URL of the telemetry database; made and migrated when missing.
+        host: name of the broker, as in its certificate.
+        port: its MQTT port with TLS.
+        ca_file: PEM bundle that the broker's certificate is verified against.
+        cert_file: PEM certificate of this service (`svc.ingest`).
+        key_file: its PEM key.
+        client_id: MQTT client id; fixed, since the broker keeps what arrives while we are away under it. One process each.
+        keepalive_s: the broker is given up after 1.5 times this without a sign.
+        reconnect_max_s: longest wait between attempts to reach the broker; it begins at 1 s and doubles.
+        gather_ms: messages are gathered for at most this long into one commit; adds to the ack's delay, saves disk syncs.
+        gather_max: messages of one commit at most.
+        inbox_max: messages waiting for a commit; the broker keeps more, unacknowledged. 2 KB each at most.
+        quarantine_rows: rows kept of what could not be stored; the oldest goes first. So with the next two.
+        quarantine_bytes: bytes of payload kept in quarantine.
+        quarantine_days: age of the oldest row in quarantine.
+        event_days: age of the oldest connect or drop that is kept.
+        traffic_days: age of the oldest count behind the rates.
+        prune_s: how often the bounds are applied.
+        log_level: debug, info, warning or error.
+    """
+
+    database: str = "sqlite:///telemetry.db"
+    host: str = "localhost"
+    port: int = Field(8883, ge=1, le=65535)
+    ca_file: Path
+    cert_file: Path
+    key_file: Path
+    client_id: str = Field("ingest", pattern="^[A-Za-z0-9_-]{1,64}$")   # NATS refuses dots: ids become subjects
+    keepalive_s: int = Field(30, ge=5, le=3600)
+    reconnect_max_s: int = Field(30, ge=1, le=3600)
+    gather_ms: int = Field(20, ge=0, le=1000)
+    gather_max: int = Field(512, ge=1, le=10_000)
+    inbox_max: int = Field(10_000, ge=1, le=100_000)
+    quarantine_rows: int = Field(10_000, ge=0)
+    quarantine_bytes: int = Field(16 << 20, ge=0)
+    quarantine_days: int = Field(30, ge=1)
+    event_days: int = Field(90, ge=1)
+    traffic_days: int = Field(7, ge=1)
+    prune_s: int = Field(600, ge=1)
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+
+    def bounds(self) -> Bounds:
+        """The bounds of what is kept beside the readings."""
+        return Bounds(
+            self.quarantine_rows, self.quarantine_bytes, self.quarantine_days, self.event_days, self.traffic_days,
+        )

@@ -1,0 +1,286 @@
+"""A plant on one machine: folders, ports, certificates, keys, ledger, settings files and flash images of a demo.
+
+Decides where everything lies and what each part's settings say; starts nothing. `Pace` holds all that makes the demo fast: the days
+of a rollout and the minutes of an uplink are settings here, the code they steer is the same as in a real plant.
+"""
+
+import hashlib
+import json
+import shutil
+import socket
+import sys
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from host import broker
+from host.db import open_engine
+from host.sim import hall, signals
+from host.sim.errors import DemoError
+from host.sim.processes import Program
+from host.sim.replay import Replay
+from host.sim.signals import Channel
+from node.wire import identity, signed
+from ota.release import bundle, keys
+from ota.release.sign import envelope, first_root
+from provisioning.ca import make_key
+from provisioning.ledger import Ledger
+from provisioning.line.fetch import fetch_umqtt
+from provisioning.line.image import build_flash, device_files
+from provisioning.line.station import Station, public_bytes
+from provisioning.pki import FleetPki, make_fleet_pki
+
+REPOSITORY = Path(__file__).parents[2]
+FIRMWARE = REPOSITORY / "firmware"
+PARTITIONS = FIRMWARE / "image" / "partitions-unix.csv"
+PRODUCT = MODEL = "hall"
+LOT = "demo"
+MAC_PREFIX = "0242ac11"                 # locally administered (IEEE 802, second bit of the first octet)
+HALL_SEED = 10                          # the same hall in every run, so that runs can be compared
+NEED_DISK_MB = 300                      # flash files, databases and logs of 24 devices take about 100 MB
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast the demo's world turns. A real plant's values stand behind each.
+
+    Attributes:
+        row_ms: a sample of every channel each so often (10 s).
+        batch_samples: samples in a batch (60). uplink_s: between uplinks (600 s). checkin_s: between check-ins (3600 s).
+        ack_timeout_s: silence of the server's ack before sending again (60 s). trial_s: a release must prove itself (600 s).
+        soak_s: each stage must hold so long (1, 2, 3 days). lease_s: an offer (1 day). backoff_max_s: longest retry gap (300 s).
+        outage_s: how long the broker is away. calm_s: watching that nothing more happens after a halt.
+    """
+
+    row_ms: int = 250
+    batch_samples: int = 16
+    uplink_s: int = 2
+    checkin_s: int = 4
+    ack_timeout_s: int = 6
+    trial_s: int = 60
+    soak_s: tuple[float, ...] = (8, 8, 8, 8)
+    lease_s: int = 120
+    backoff_max_s: int = 3
+    outage_s: float = 10.0
+    calm_s: float = 20.0
+
+
+QUICK = Pace(checkin_s=3, soak_s=(4, 4, 4, 4), calm_s=12.0)
+
+
+@dataclass(frozen=True)
+class Ports:
+    """TCP ports on 127.0.0.1."""
+
+    console: int
+    mqtt: int
+    nats: int
+    monitor: int
+    ota: int
+    enrol: int
+
+
+@dataclass(frozen=True)
+class BuiltRelease:
+    """A release, signed. `files` by path in the bundle; `named` is the release.json of a slot that holds it."""
+
+    manifest: bytes
+    artifact: bytes
+    files: dict[str, bytes]
+    named: dict[str, object]
+
+
+@dataclass
+class Plant:
+    """Where everything of one demo lies. Made by `Plant.make`; the folder is the demo's own and is emptied first."""
+
+    folder: Path
+    build: Path
+    ports: Ports
+    pace: Pace
+    devices: list[str]
+    channels: tuple[Channel, ...] = ()
+    pki: FleetPki = field(init=False)
+    ledger: Ledger = field(init=False)
+    station: Station = field(init=False)
+    root: bytes = b""
+
+    def __post_init__(self) -> None:
+        self.pki = FleetPki(self.folder / "pki")
+
+    @classmethod
+    def make(cls, build: Path, count: int, console_port: int, pace: Pace) -> "Plant":
+        """Check that the machine can carry it, then empty the demo's folder.
+
+        Raises:
+            DemoError: port taken, disk full, or a part of the installation missing.
+        """
+        require_free_port(console_port)
+        free_mb = shutil.disk_usage(build).free >> 20
+        if free_mb < NEED_DISK_MB:
+            raise DemoError(f"disk: only {free_mb} MB free at {build.resolve()}, the demo needs {NEED_DISK_MB} MB; free some space")
+        folder = build / "demo"
+        try:
+            shutil.rmtree(folder, ignore_errors=True)
+            for name in ("conf", "flash", "bench", "logs", "keys", "broker", "archive"):
+                (folder / name).mkdir(parents=True)
+        except OSError as error:
+            raise DemoError(f"disk: {folder}: {error.strerror}; make the folder writable or use --build") from None
+        (folder / "keys").chmod(0o700)
+        devices = [identity.device_id(PRODUCT, bytes.fromhex(f"{MAC_PREFIX}{number:04x}")) for number in range(1, count + 1)]
+        return cls(folder.resolve(), build.resolve(), Ports(console_port, *free_ports(5)), pace, devices)
+
+    # --- what exists before anything runs
+
+    def make_authorities(self) -> None:
+        """Throw-away root and issuing CA, offline release keys, the lot and its station."""
+        make_fleet_pki(self.pki.folder)
+        made = {name: keys.generate(self.key_file(name)) for name in ("root", "release", "direction")}
+        self.root = first_root([made["root"]], [keys.public65(made["release"])], [keys.public65(made["direction"])])
+        (self.folder / "root.bin").write_bytes(self.root)
+        station_key = make_key()   # lives as long as the line: in memory only
+        self.ledger = Ledger(open_engine(self.url("ledger")))
+        now_s = int(time.time())
+        self.ledger.open_lot(LOT, public_bytes(station_key.public_key()).hex(), len(self.devices), now_s + 86_400, now_s)
+        self.station = Station(self.ledger, LOT, "bench-1", station_key)
+
+    def make_signals(self, replay: Replay | None) -> None:
+        """What the sensors will see: the replayed file, or a model of a machine hall."""
+        row_ms = self.pace.row_ms
+        tables = dict.fromkeys(self.devices, replay.table) if replay else hall.tables(HALL_SEED, self.devices, row_ms=row_ms)
+        signals.write(self.folder / "bench" / "signals", tables)
+        self.channels = next(iter(tables.values())).channels
+
+    def make_release(self, release: str, counter: int, overlay: dict[str, bytes] | None = None) -> BuiltRelease:
+        """Build a release from firmware/ and sign it with the offline key."""
+        files = bundle.compile_tree(FIRMWARE, fetch_umqtt(self.build), overlay or {})
+        payload, artifact = bundle.manifest_for(files, release, counter, [MODEL], (1, max(1, counter - 1)))
+        manifest = envelope(signed.MANIFEST, payload, [keys.load(self.key_file("release"))])
+        named = {"release": release, "counter": counter, "manifest": hashlib.sha256(manifest).hexdigest(), "model": MODEL,
+                 "mpy": bundle.MPY_VERSION}
+        return BuiltRelease(manifest, artifact, files, named)
+
+    def make_flashes(self, first: BuiltRelease) -> None:
+        """One flash file a board, all alike: what the line writes names no device and holds no secret."""
+        image = build_flash(PARTITIONS, device_files(
+            FIRMWARE, first.files, first.named, ca_der=self.pki.root_der.read_bytes(), root=self.root, site=self._site()))
+        for device in self.devices:
+            self.flash(device).write_bytes(image)
+
+    def _site(self) -> dict[str, object]:
+        pace, ports = self.pace, self.ports
+        return {
+            "host": "localhost", "zone": "", "mqtt_port": ports.mqtt, "ota_port": ports.ota, "est_port": ports.enrol,
+            "model": MODEL, "product": PRODUCT, "lot": LOT, "period_ms": pace.row_ms, "batch_samples": pace.batch_samples,
+            "uplink_s": pace.uplink_s, "checkin_s": pace.checkin_s, "ack_timeout_s": pace.ack_timeout_s, "trial_s": pace.trial_s,
+            "window": 8, "backoff_max_s": pace.backoff_max_s, "keepalive_s": 15,
+            "channels": [asdict(channel) for channel in self.channels],
+        }
+
+    # --- the processes
+
+    def write_broker_users(self, devices: list[str]) -> None:
+        """Tell the broker whom to let in; it reads this at SIGHUP."""
+        broker.write_users(self.folder / "broker", devices)
+
+    def write_broker(self) -> None:
+        """Write the broker's configuration, with no device yet."""
+        settings = broker.BrokerSettings(
+            mqtt_port=self.ports.mqtt, client_port=self.ports.nats, monitor_port=self.ports.monitor,
+            cert_file=self.pki.cert("svc.broker"), key_file=self.pki.key("svc.broker"), ca_file=self.pki.ca_file,
+            store_dir=self.folder / "broker" / "store",
+        )
+        broker.write(self.folder / "broker", settings, [])
+
+    def broker(self) -> Program:
+        """The real broker."""
+        return Program(
+            "broker", (str(broker.nats_server_binary()), "-c", str(self.folder / "broker" / broker.MAIN_FILE)),
+            self.folder, self.log("broker"), self.ports.mqtt)
+
+    def enrol(self) -> Program:
+        """The enrolment server."""
+        return self._server("enrol", "provisioning.enrol", self.ports.enrol, {
+            **self._tls("svc.enrol"), "issuing_cert": self.pki.cert("issuing"), "issuing_key": self.pki.key("issuing"),
+            "root_cert": self.pki.cert("root"), "port": self.ports.enrol, "database": self.url("ledger"),
+        })
+
+    def ota(self) -> Program:
+        """The OTA server."""
+        return self._server("ota", "ota.server", self.ports.ota, {
+            **self._tls("svc.ota"), "port": self.ports.ota, "database": self.url("ota"), "archive": self.folder / "archive",
+            "root_file": self.folder / "root.bin", "direction_key": self.key_file("direction"), "period_s": self.pace.checkin_s,
+            "busy_s": 2, "tick_s": 0.5,
+        })
+
+    def ingest(self) -> Program:
+        """The ingest process."""
+        return self._server("ingest", "host.ingest", None, {
+            **self._tls("svc.ingest"), "host": "localhost", "port": self.ports.mqtt, "database": self.url("telemetry"),
+            "reconnect_max_s": 2,
+        })
+
+    def console(self) -> Program:
+        """The web console."""
+        return self._server("console", "host.console", self.ports.console, {
+            **self._tls("op.console"), "port": self.ports.console, "database": self.url("telemetry"),
+            "ota_url": f"https://localhost:{self.ports.ota}",
+        })
+
+    def _tls(self, name: str) -> dict[str, object]:
+        return {"cert_file": self.pki.cert(name), "key_file": self.pki.key(name), "ca_file": self.pki.ca_file}
+
+    def _server(self, name: str, module: str, port: int | None, settings: dict[str, object]) -> Program:
+        path = self.folder / "conf" / f"{name}.json"
+        path.write_text(json.dumps(settings, default=str, indent=1) + "\n", encoding="utf-8")
+        return Program(name, (sys.executable, "-m", module, "--config", str(path)), REPOSITORY, self.log(name), port)
+
+    # --- places
+
+    def url(self, name: str) -> str:
+        """Database URL of one part."""
+        return f"sqlite:///{self.folder / name}.db"
+
+    def key_file(self, name: str) -> Path:
+        """Private key of the release desk; the direction key is the only one that a server reads."""
+        return self.folder / "keys" / f"{name}.pem"
+
+    def flash(self, device: str) -> Path:
+        """A board's flash chip."""
+        return self.folder / "flash" / f"{device}.bin"
+
+    def log(self, name: str) -> Path:
+        """A process's output."""
+        return self.folder / "logs" / f"{name}.log"
+
+    @property
+    def bench(self) -> Path:
+        """The world outside the boards."""
+        return self.folder / "bench"
+
+
+def require_free_port(port: int) -> None:
+    """Refuse a port that somebody listens on.
+
+    Raises:
+        DemoError: it is taken, or this user may not open it.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise DemoError(f"port {port} on 127.0.0.1: {error.strerror}; free it or take another: make demo PORT=8080") from None
+
+
+def free_ports(count: int) -> list[int]:
+    """Find ports that nobody listens on now."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+

@@ -1,0 +1,380 @@
+"""The story of a demo: what happens to the fleet, in which order, and which promise each event tests.
+
+Decides the order and what is waited for. Facts come from the database, the OTA server and, for the verdict, from the flash files
+(audit.py); the devices' own words trigger events but prove nothing. Every wait has an end: a step that does not come is a failure
+that names the step and the logs.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import hashlib
+import json
+import random
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from host.db import open_engine
+from host.sim import audit, chaos, replay
+from host.sim.errors import DemoError
+from host.sim.fleet import Board
+from host.sim.plant import FIRMWARE, QUICK, BuiltRelease, Pace, Plant
+from host.sim.processes import Child, stop_all
+from host.sim.view import Promise, State, Step, View
+from host.sim.watch import Watch
+from ota.client import OtaClient
+
+FIRST, NEXT, BAD = "1.0.0", "1.1.0", "1.2.0"
+STAGES = (1.0, 5.0, 10.0, 100.0)
+SETTLE_S = 90.0      # births, drains and recoveries of a fleet on two loaded cores take a third of it
+ROLLOUT_S = 240.0    # four stages of the slower pace take half of it
+CUT_AFTER_S = (0.05, 0.8)   # from the first byte of a download, which takes about a second
+OFF_S = 3.0          # how long the victim of the power cut stays dark
+STEPS = {
+    "prepare": "certificates, release keys, birth ledger, sensor signals",
+    "build": f"release {FIRST} built and signed, a flash for each board",
+    "servers": "broker, enrolment, OTA server, ingest, console",
+    "births": "every device makes its key, is born, enrols",
+    "first": f"everybody on {FIRST}, readings arriving",
+    "rollout": f"release {NEXT}: 1 % → 5 % → 10 % → 100 %",
+    "cut": "one device loses power in the middle of its update",
+    "outage": "the broker is killed and comes back",
+    "bad": f"release {BAD} crashes: its canary rolls back by itself",
+    "halt": "the gate halts the rollout, nobody else gets it",
+    "home": "every committed reading is in the database",
+    "audit": "counted from the flash files and the database",
+}
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What the user chose; see `tenfold demo --help`."""
+
+    devices: int
+    console_port: int
+    data: Path | None
+    check: bool
+    keep: bool
+    chaos: bool
+    build: Path
+
+
+@contextlib.contextmanager
+def exclusive(build: Path) -> Iterator[None]:
+    """Hold the build folder for one demo.
+
+    Raises:
+        DemoError: another demo runs there, or the folder cannot be written.
+    """
+    try:
+        build.mkdir(parents=True, exist_ok=True)
+        with (build / "demo.lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise DemoError(f"another demo runs in {build.resolve()}; end it, or use --build FOLDER --port N") from None
+            yield
+    except OSError as error:
+        raise DemoError(f"folder {build}: {error.strerror}; make it writable or use --build FOLDER") from None
+
+
+class Story:
+    """One demo from the first certificate to the closing table.
+
+    Attributes:
+        result: figures for `build/demo.json`; empty until the audit.
+    """
+
+    def __init__(self, options: DemoOptions, view: View) -> None:
+        self.result: dict[str, object] = {}
+        self._options, self._view = options, view
+        self._pace = QUICK if options.check else Pace()
+        self._steps = {key: Step(title) for key, title in STEPS.items()}
+        view.steps = list(self._steps.values())
+        self._children: dict[str, Child] = {}
+        self._boards: dict[str, Board] = {}
+        self._enough = asyncio.Event()
+        self._keeping = False
+        self._main: asyncio.Task[Any] | None = None
+        self._aim = False                      # the next device that starts to fetch loses its power
+        self._hit: asyncio.Queue[str] = asyncio.Queue()
+        self._victim = ""
+        self._outage_s = 0.0
+        self._bad_sha256 = ""                  # of the one file in which the bad release differs
+
+    def interrupt(self) -> None:
+        """Ctrl-C: end the waiting after the story, or the story itself."""
+        if self._keeping:
+            self._enough.set()
+        elif self._main is not None:
+            self._main.cancel()
+
+    async def run(self) -> bool:
+        """Tell the story.
+
+        Returns:
+            False when the user stopped it before the end.
+
+        Raises:
+            DemoError, ProcessError, ReplayError: it cannot start or a step did not happen; everything is stopped by then.
+        """
+        self._main = asyncio.current_task()
+        helpers: list[asyncio.Task[None]] = []
+        try:
+            await self._tell(helpers)
+        except asyncio.CancelledError:
+            return False
+        finally:
+            for helper in helpers:
+                helper.cancel()
+            await asyncio.gather(*helpers, return_exceptions=True)
+            await self._stop()
+        return True
+
+    async def _tell(self, helpers: list[asyncio.Task[None]]) -> None:
+        file = await asyncio.to_thread(replay.load, self._options.data, row_ms=self._pace.row_ms) if self._options.data else None
+        self._view.notes.extend(file.notes if file else ())
+        self._plant = Plant.make(self._options.build, self._options.devices, self._options.console_port, self._pace)
+        async with self._step("prepare"):
+            await asyncio.to_thread(self._plant.make_authorities)
+            await asyncio.to_thread(self._plant.make_signals, file)
+        async with self._step("build"):
+            first = await asyncio.to_thread(self._plant.make_release, FIRST, 1)
+            await asyncio.to_thread(self._plant.make_flashes, first)
+        async with self._step("servers"):
+            await self._start_servers()
+            self._client = OtaClient.connect(
+                f"https://localhost:{self._plant.ports.ota}", self._plant.pki.ca_file,
+                self._plant.pki.cert("op.release"), self._plant.pki.key("op.release"))
+            await asyncio.to_thread(self._client.publish, first.manifest, first.artifact)
+            self._watch = Watch(self._plant, self._client, self._boards, self._children, self._view)
+            helpers.append(asyncio.create_task(self._watch.run()))
+        if self._options.chaos:
+            helpers.append(asyncio.create_task(chaos.run(self._boards, self._children, self._view)))
+        await self._births()
+        await self._rollout_of_next()
+        await self._rollout_of_bad()
+        if self._options.keep:
+            self._keeping = True
+            self._view.notes.append("the story is over, the fleet runs on; Ctrl-C ends it with the closing table")
+            await self._enough.wait()
+            self._keeping = False
+        await self._everything_home()
+        for helper in helpers:
+            helper.cancel()
+        await self._stop()
+        async with self._step("audit"):
+            await asyncio.to_thread(self._audit)
+
+    async def _start_servers(self) -> None:
+        self._plant.write_broker()
+        for program in (self._plant.broker(), self._plant.enrol(), self._plant.ota(), self._plant.ingest(), self._plant.console()):
+            self._children[program.name] = Child(program)
+        await asyncio.gather(*(child.start() for child in self._children.values()))
+        self._view.console_url = f"http://127.0.0.1:{self._plant.ports.console}"
+
+    async def _births(self) -> None:
+        devices = self._plant.devices
+        async with self._step("births") as step:
+            for number, device in enumerate(devices, 1):
+                self._boards[device] = board = Board(
+                    device, device[-12:], self._plant.flash(device), self._plant.bench, self._plant.log(device), self._on_console)
+                board.power_on()
+                step.detail = f"{number} of {len(devices)} boards have power"
+                await asyncio.sleep(0.1)   # the line plugs in one board after the other
+            await self._until("births", lambda: self._born(step), SETTLE_S)
+        async with self._step("first"):
+            await self._until("first", lambda: self._watch.all_on(FIRST), SETTLE_S)
+            await self._until("first", self._watch.all_reported, SETTLE_S)
+
+    async def _born(self, step: Step) -> bool:
+        born = await asyncio.to_thread(self._plant.ledger.devices)
+        step.detail = f"{len(born)} of {len(self._boards)} in the ledger"
+        return len(born) == len(self._boards)
+
+    def _on_console(self, device: str, word: str, values: dict[str, object]) -> None:
+        """Hear a board's serial console."""
+        if word == "BIRTH":
+            self._plant.station.hear(f"BIRTH {json.dumps(values)}", int(time.time()))
+            self._plant.write_broker_users(self._plant.ledger.devices())
+            self._children["broker"].hang_up()
+        elif self._aim and values.get("event") == "fetching":
+            self._aim = False
+            after_s = random.uniform(*CUT_AFTER_S)  # noqa: S311  any instant will do
+            asyncio.get_running_loop().call_later(after_s, self._cut, device)
+
+    def _cut(self, device: str) -> None:
+        self._boards[device].cut_power()
+        self._hit.put_nowait(device)
+
+    async def _rollout_of_next(self) -> None:
+        async with self._step("rollout") as step:
+            rollout = await self._start_rollout(await asyncio.to_thread(self._plant.make_release, NEXT, 2))
+            await self._until("rollout", lambda: self._at_last_stage(rollout, step), ROLLOUT_S)
+            self._aim = True
+            await self._power_cut()
+            await self._broker_outage()
+            await self._until("rollout", lambda: self._has_state(rollout, step, "done"), ROLLOUT_S)
+            await self._until("rollout", lambda: self._watch.all_on(NEXT), SETTLE_S)
+
+    async def _power_cut(self) -> None:
+        """Cut a device off while it fetches; a cut that came too early or too late is not the one we promised: try the next."""
+        async with self._step("cut") as step:
+            while not self._victim:
+                try:
+                    device = await asyncio.wait_for(self._hit.get(), SETTLE_S)
+                except TimeoutError:
+                    raise self._late("cut", SETTLE_S) from None
+                await self._boards[device].unplug()
+                truth = await asyncio.to_thread(audit.read_device, device, self._plant.flash(device))
+                if truth.half_slots:
+                    self._victim = device
+                    step.detail = f"{device}: slot {', '.join(sorted(truth.half_slots))} is half written"
+                    await asyncio.sleep(OFF_S)
+                else:
+                    self._aim = True
+                self._boards[device].power_on()
+
+    async def _broker_outage(self) -> None:
+        async with self._step("outage") as step:
+            began = time.monotonic()
+            self._children["broker"].hold()
+            while (away := time.monotonic() - began) < self._pace.outage_s:
+                step.detail = f"away for {away:.0f} s"
+                await asyncio.sleep(0.1)
+            self._children["broker"].release()
+            self._outage_s = time.monotonic() - began
+            step.detail = f"away for {self._outage_s:.1f} s"
+            await self._until("outage", self._watch.all_online, SETTLE_S)
+
+    async def _rollout_of_bad(self) -> None:
+        async with self._step("bad") as step:
+            crashing = (FIRMWARE / "main.py").read_bytes() + CRASH
+            bad = await asyncio.to_thread(self._plant.make_release, BAD, 3, {"main.py": crashing})
+            self._bad_sha256 = hashlib.sha256(bad.files["main.mpy"]).hexdigest()
+            rollout = await self._start_rollout(bad)
+            await self._until("bad", lambda: self._has_state(rollout, step, "halted"), ROLLOUT_S)
+        async with self._step("halt") as step:
+            began = time.monotonic()
+            while (waited := time.monotonic() - began) < self._pace.calm_s:
+                step.detail = f"watching for {self._pace.calm_s - waited:.0f} s more"
+                await asyncio.sleep(0.2)
+            step.detail = ""
+            await self._until("halt", lambda: self._watch.all_on(NEXT), SETTLE_S)
+
+    async def _start_rollout(self, built: BuiltRelease) -> str:
+        published = await asyncio.to_thread(self._client.publish, built.manifest, built.artifact)
+        rollout = await asyncio.to_thread(
+            self._client.start_rollout, published["manifest"], stages=list(STAGES), soak_s=list(self._pace.soak_s),
+            lease_s=self._pace.lease_s, min_reports=3, active_s=60)
+        return str(rollout["rollout"])
+
+    async def _at_last_stage(self, rollout: str, step: Step) -> bool:
+        await self._has_state(rollout, step, "running")
+        face = self._watch.rollout(rollout)
+        return face is not None and face.stage == len(STAGES) - 1
+
+    async def _has_state(self, rollout: str, step: Step, wanted: str) -> bool:
+        face = self._watch.rollout(rollout)
+        if face is None:
+            return False
+        step.detail = f"{face.stages[face.stage]:g} %, {face.confirmed} of {face.total} confirmed, {face.state}"
+        if face.state in ("halted", "aborted") and face.state != wanted:
+            raise DemoError(f"the rollout of {face.release} is {face.state}: {face.note}")
+        return face.state == wanted
+
+    async def _everything_home(self) -> None:
+        """Unplug the sensors, then wait until nothing is under way: every ring's readings are in the database."""
+        async with self._step("home") as step:
+            for table in (self._plant.bench / "signals").glob("*.bin"):
+                table.unlink()
+            await self._until("home", lambda: self._drained(step), SETTLE_S)
+            for board in self._boards.values():
+                board.powered = False
+            await asyncio.gather(*(board.unplug() for board in self._boards.values()))
+
+    async def _drained(self, step: Step) -> bool:
+        before = self._view.readings_stored
+        await asyncio.sleep(self._pace.uplink_s * 2)
+        truths = await asyncio.to_thread(
+            lambda: [audit.read_device(device, self._plant.flash(device)) for device in self._boards])
+        committed = sum(truth.committed for truth in truths)
+        step.detail = f"{self._view.readings_stored:,} of {committed:,}"
+        return before == self._view.readings_stored == committed
+
+    def _audit(self) -> None:
+        truths = [audit.read_device(device, self._plant.flash(device)) for device in self._plant.devices]
+        engine = open_engine(self._plant.url("telemetry"), read_only=True)
+        tally = audit.compare(truths, engine)
+        engine.dispose()
+        on_next = sum(truth.release == NEXT and not truth.trial for truth in truths)
+        got_bad = sum(self._bad_sha256 in truth.hashes for truth in truths)
+        halted = audit.rollout_states(self._plant.url("ota")).get(BAD) == "halted"
+        recovered = any(t.device == self._victim and t.release == NEXT and not t.half_slots for t in truths)
+        self.result = {
+            "devices": len(truths), "readings_committed": tally.readings_committed, "readings_stored": tally.readings_stored,
+            "lost": tally.lost, "duplicates_stored": tally.duplicates_stored, "on_1_1_0": on_next, "got_bad_release": got_bad,
+            "bad_release_halted": halted, "power_cut_recovered": recovered, "broker_outage_s": round(self._outage_s),
+            "seconds": round(time.monotonic() - self._view.started_s, 1),
+        }
+        self._view.notes.extend(tally.missing)
+        each = tally.bytes_stored / max(tally.readings_stored, 1)
+        self._view.promises = [
+            Promise("no committed reading is lost", f"{tally.readings_stored:,} stored of {tally.readings_committed:,} committed, "
+                    f"{tally.lost} lost", tally.lost == 0 < tally.readings_stored),
+            Promise("a batch is stored once", f"{tally.duplicates_stored} duplicates stored", tally.duplicates_stored == 0),
+            Promise("a fraction of the bytes", f"{each:.2f} bytes a reading in batches of {self._pace.batch_samples}", each > 0),
+            Promise(f"release {NEXT} reaches everybody", f"{on_next} of {len(truths)} run it, confirmed", on_next == len(truths)),
+            Promise("a power cut in an update is survived", f"{self._victim} was cut off with half a slot and "
+                    + ("runs " + NEXT if recovered else "did not come back"), recovered),
+            Promise("a broker outage stops nothing for good", f"{self._outage_s:.1f} s without a broker, then everybody was back",
+                    self._outage_s >= self._pace.outage_s),
+            Promise(f"the crashing release {BAD} stays with its canary", f"{got_bad} device got it, and runs {NEXT} again",
+                    got_bad == 1 and on_next == len(truths)),
+            Promise("the gate halts by itself", "rollout halted" if halted else "rollout not halted", halted),
+        ]
+
+    # --- tools
+
+    @contextlib.asynccontextmanager
+    async def _step(self, key: str) -> AsyncIterator[Step]:
+        step = self._steps[key]
+        step.state, step.started_s = State.RUNNING, time.monotonic()
+        try:
+            yield step
+        except BaseException:
+            step.state = State.FAILED
+            raise
+        finally:
+            step.ended_s = time.monotonic()
+        step.state = State.DONE
+
+    async def _until(self, key: str, condition: Callable[[], Awaitable[bool]], limit_s: float) -> None:
+        deadline = time.monotonic() + limit_s
+        while not await condition():
+            if time.monotonic() > deadline:
+                raise self._late(key, limit_s)
+            await asyncio.sleep(0.2)
+
+    def _late(self, key: str, limit_s: float) -> DemoError:
+        detail = self._steps[key].detail
+        return DemoError(f"“{STEPS[key]}” did not happen within {limit_s:.0f} s ({detail}); see {self._plant.folder / 'logs'}")
+
+    async def _stop(self) -> None:
+        """Stop every process: the boards by their plugs, the servers politely."""
+        for board in self._boards.values():
+            board.powered = False
+        await asyncio.gather(*(board.unplug() for board in self._boards.values()), stop_all(list(self._children.values())))
+
+
+# Appended to main.py of the bad release: it boots, looks well for a moment, and dies.
+CRASH = b"""
+
+def run(info):
+    import time
+    time.sleep_ms(1500)
+    raise RuntimeError("a fault that no test of this release found")
+"""

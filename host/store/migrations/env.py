@@ -1,0 +1,5 @@
+from alembic import context
+
+from host.db import run_migrations
+
+run_migrations(context.config.attributes["connection"], context.config)

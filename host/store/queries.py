@@ -1,0 +1,361 @@
+"""Reading telemetry: devices, newest values, series, sums. The only door for consoles and exports.
+
+Decides what is read and decoded for a question, and nothing else: a series touches the batches of its window only. A batch
+whose schema is not known yet or whose columns do not decode is left out, counted in `undecodable` and logged; it stays stored.
+Writes nothing; safe for several threads.
+"""
+
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from decimal import Decimal
+from threading import Lock
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sqlalchemy import Connection, Engine, func, select
+
+from host.ingest.decode import DecodedBatch, decode
+from host.monitor.connectivity import Event, Link, ReleaseLinks, by_release
+from host.monitor.presence import CONNECT
+from host.store.downsample import Extremes
+from host.store.tables import KIND_BATCH, batch, link_event, presence, progress, quarantine, schema, tally, traffic
+from node.errors import FormatError
+from node.wire import schema as wire_schema
+
+log = logging.getLogger(__name__)
+
+SCHEMAS_KEPT = 1024            # parsed schemas in memory, about 1 KB each; a device has one or two
+LATEST_LOOKBACK = 8            # batches searched for a channel's newest value; a channel silent for longer has none
+OVERLAP_BATCHES = 2            # batches starting before a window that may reach into it (batches of a device follow each other)
+ROWS_AT_ONCE = 256             # batches fetched at a time: about 100 KB
+RATE_WINDOW_S = 60             # rates are means over this long
+DAY_MS = 86_400_000
+
+GOOD, OLD, NONE = "good", "old", "none"   # quality of a newest value: see Latest
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    name: str
+    unit: str
+    resolution: Decimal
+
+    def scale(self, steps: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Scaled integers to the channel's unit.
+
+        A resolution such as 0.01 divides by 100: 2141 steps read 21.41, where a product would give 21.410000000000004.
+        """
+        parts = 1 / self.resolution
+        values = steps.astype(np.float64)
+        return values / float(parts) if parts == parts.to_integral_value() else values * float(self.resolution)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    """One device as a whole. Sums cover its life; `last_ms` is when its newest record was stored (0: none yet).
+
+    Attributes:
+        online: None when no state message was ever heard.
+        since_ms: when it went on or off line.
+        next_seq: every record before it is stored.
+        unplaced: batches whose boot's clock is not known yet, so that no series shows them.
+        schema_missing: its newest batch cannot be read until it sends its schema.
+    """
+
+    device: str
+    online: bool | None
+    since_ms: int
+    boot: int
+    release: str
+    counter: int
+    last_ms: int
+    next_seq: int
+    batches: int
+    readings: int
+    bytes: int
+    duplicates: int
+    conflicts: int
+    lost_by_overflow: int
+    unplaced: int
+    schema_missing: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Latest:
+    """A channel's newest value.
+
+    Attributes:
+        t_ms: when it was sampled; None while the boot's clock is not known or there is no value.
+        quality: "good" it is of the newest sample; "old" newer samples had no value of this channel; "none" no value lately.
+    """
+
+    channel: str
+    unit: str
+    t_ms: int | None
+    value: float | None
+    quality: str
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The whole store. Rates are means over the last RATE_WINDOW_S seconds."""
+
+    devices: int
+    online: int
+    readings_stored: int
+    batches: int
+    bytes: int
+    duplicates: int
+    conflicts: int
+    quarantined: int
+    lost_by_overflow: int
+    readings_per_s: float
+    records_per_s: float
+    bytes_per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineRow:
+    """Bytes that could not be stored under a name; `times` how often they came."""
+
+    topic: str
+    device: str
+    reason: str
+    times: int
+    first_ms: int
+    last_ms: int
+    size: int
+
+
+def unix_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+class Queries:
+    """Questions to one telemetry database.
+
+    Args:
+        engine: opened with `host.db.open_engine(url, read_only=True)`, or the writer's own.
+        clock_ms: Unix milliseconds now; only rates and default windows ask it.
+    """
+
+    def __init__(self, engine: Engine, clock_ms: Callable[[], int] = unix_ms) -> None:
+        self._engine, self._clock_ms = engine, clock_ms
+        self._schemas: OrderedDict[tuple[str, bytes], tuple[Channel, ...]] = OrderedDict()
+        self._lock = Lock()
+        self.undecodable = 0
+
+    def devices(self) -> list[DeviceRow]:
+        """Every device that was ever heard, by name."""
+        waiting = (
+            select(batch.c.device, func.count().label("unplaced"))
+            .where(batch.c.kind == KIND_BATCH, batch.c.start_ms.is_(None)).group_by(batch.c.device).subquery()
+        )
+        known = select(progress.c.device).union(select(presence.c.device)).subquery()
+        query = (
+            select(known.c.device, presence, progress, waiting.c.unplaced)
+            .join_from(known, presence, presence.c.device == known.c.device, isouter=True)
+            .join(progress, progress.c.device == known.c.device, isouter=True)
+            .join(waiting, waiting.c.device == known.c.device, isouter=True)
+            .order_by(known.c.device)
+        )
+        with self._engine.connect() as connection:
+            return [_device_row(row, known.c.device, waiting.c.unplaced) for row in connection.execute(query)]
+
+    def latest(self, device: str) -> list[Latest]:
+        """The newest value of each channel of the device's newest schema; empty when nothing of it can be read."""
+        query = (
+            select(batch.c.boot, batch.c.seq, batch.c.schema, batch.c.uptime_ms, batch.c.start_ms, batch.c.payload)
+            .where(batch.c.device == device, batch.c.kind == KIND_BATCH)
+            .order_by(batch.c.boot.desc(), batch.c.seq.desc()).limit(LATEST_LOOKBACK)
+        )
+        found: dict[str, Latest] = {}
+        with self._engine.connect() as connection:
+            newest = True
+            for row, channels, decoded in self._decoded(connection, device, connection.execute(query)):
+                if newest:
+                    found = {one.name: Latest(one.name, one.unit, None, None, NONE) for one in channels}
+                for index, channel in enumerate(channels):
+                    if channel.name in found and found[channel.name].quality == NONE:
+                        found[channel.name] = _newest(channel, decoded, index, row.start_ms, row.uptime_ms, newest=newest)
+                newest = False
+                if all(one.quality != NONE for one in found.values()):
+                    break
+        return list(found.values())
+
+    def series(
+        self, device: str, channel_names: Iterable[str] | None, from_ms: int, to_ms: int, max_points: int
+    ) -> dict[str, tuple[list[int], list[float]]]:
+        """Values of some channels in [from_ms, to_ms], Unix milliseconds.
+
+        Args:
+            channel_names: None means all; channels without a point in the window are absent from the answer.
+            max_points: at most so many points a channel; a longer series keeps the extremes of equal time buckets.
+
+        Returns:
+            Channel -> (times in Unix ms, values in the channel's unit), in time order.
+        """
+        wanted = None if channel_names is None else set(channel_names)
+        kept: dict[str, Extremes] = {}
+        with self._engine.connect() as connection:
+            for row, channels, decoded in self._decoded(connection, device, _window(connection, device, from_ms, to_ms)):
+                times = decoded.uptime_ms + (row.start_ms - row.uptime_ms)
+                inside = (times >= from_ms) & (times <= to_ms)
+                for index, channel in enumerate(channels):
+                    if wanted is not None and channel.name not in wanted:
+                        continue
+                    use = inside & decoded.valid[index]
+                    if not use.any():
+                        continue
+                    extremes = kept.get(channel.name)
+                    if extremes is None:
+                        extremes = kept[channel.name] = Extremes(from_ms, to_ms, max_points)
+                    extremes.add(times[use], channel.scale(decoded.values[index][use]))
+        return {name: extremes.result() for name, extremes in kept.items()}
+
+    def channels(self, device: str) -> list[Channel]:
+        """The channels of the device's newest readable batch, in its order."""
+        query = (
+            select(batch.c.schema).where(batch.c.device == device, batch.c.kind == KIND_BATCH)
+            .order_by(batch.c.boot.desc(), batch.c.seq.desc()).limit(LATEST_LOOKBACK)
+        )
+        with self._engine.connect() as connection:
+            for (schema_hash,) in connection.execute(query):
+                if channels := self._schema(connection, device, schema_hash):
+                    return list(channels)
+        return []
+
+    def totals(self) -> Totals:
+        """Sums over all devices and rates now."""
+        sums = select(*(
+            func.coalesce(func.sum(progress.c[name]), 0).label(name)
+            for name in ("readings", "batches", "bytes", "duplicates", "conflicts", "lost_by_overflow")
+        ), func.count().label("devices"))
+        now_s = self._clock_ms() // 1000
+        since_s = now_s - now_s % 10 - RATE_WINDOW_S
+        rates = select(*(
+            func.coalesce(func.sum(traffic.c[name]), 0).label(name) for name in ("readings", "records", "bytes")
+        )).where(traffic.c.at_s >= since_s)
+        with self._engine.connect() as connection:
+            total, rate = connection.execute(sums).one(), connection.execute(rates).one()
+            online = connection.scalar(select(func.count()).select_from(presence).where(presence.c.online)) or 0
+            quarantined = connection.scalar(select(tally.c.value).where(tally.c.name == "quarantined")) or 0
+        elapsed_s = max(1, now_s - since_s)
+        return Totals(
+            devices=total.devices, online=online, readings_stored=int(total.readings), batches=int(total.batches),
+            bytes=int(total.bytes), duplicates=int(total.duplicates), conflicts=int(total.conflicts),
+            quarantined=quarantined, lost_by_overflow=int(total.lost_by_overflow),
+            readings_per_s=int(rate.readings) / elapsed_s, records_per_s=int(rate.records) / elapsed_s,
+            bytes_per_s=int(rate.bytes) / elapsed_s,
+        )
+
+    def version_connectivity(self, from_ms: int | None = None, to_ms: int | None = None) -> list[ReleaseLinks]:
+        """How well devices stayed connected, release by release, in [from_ms, to_ms); the last 24 hours by default."""
+        to_ms = self._clock_ms() if to_ms is None else to_ms
+        from_ms = to_ms - DAY_MS if from_ms is None else from_ms
+        newest = (
+            select(func.max(link_event.c.id).label("id")).where(link_event.c.at_ms < from_ms).group_by(link_event.c.device)
+        ).subquery()
+        before = select(link_event).join(newest, link_event.c.id == newest.c.id)
+        within = (
+            select(link_event).where(link_event.c.at_ms >= from_ms, link_event.c.at_ms < to_ms)
+            .order_by(link_event.c.at_ms, link_event.c.id)
+        )
+        with self._engine.connect() as connection:
+            start = {row.device: Link(row.kind == CONNECT, row.release) for row in connection.execute(before)}
+            events = (Event(row.device, row.at_ms, row.kind, row.release) for row in connection.execute(within))
+            return by_release(start, events, from_ms, to_ms)
+
+    def quarantined(self, limit: int = 100) -> list[QuarantineRow]:
+        """What lies in quarantine, newest first."""
+        columns = [quarantine.c[name] for name in QuarantineRow.__slots__]
+        with self._engine.connect() as connection:
+            rows = connection.execute(select(*columns).order_by(quarantine.c.last_ms.desc()).limit(limit))
+            return [QuarantineRow(*row) for row in rows]
+
+    def _decoded(
+        self, connection: Connection, device: str, rows: Iterable[Any]
+    ) -> Iterator[tuple[Any, tuple[Channel, ...], DecodedBatch]]:
+        """Rows that can be read, with their channels and columns."""
+        for row in rows:
+            channels = self._schema(connection, device, row.schema)
+            if not channels:
+                self.undecodable += 1
+                continue
+            try:
+                decoded = decode(row.payload)
+            except FormatError as error:
+                self.undecodable += 1
+                log.warning("a stored batch of %s does not decode: %s", device, error)
+                continue
+            if len(decoded.values) != len(channels):
+                self.undecodable += 1
+                log.warning("a stored batch of %s has %d columns, its schema %d", device, len(decoded.values), len(channels))
+                continue
+            yield row, channels, decoded
+
+    def _schema(self, connection: Connection, device: str, schema_hash: bytes) -> tuple[Channel, ...]:
+        """The channels of a schema, empty when it is not known yet (not remembered: it may come)."""
+        key = (device, bytes(schema_hash))
+        with self._lock:
+            if key in self._schemas:
+                self._schemas.move_to_end(key)
+                return self._schemas[key]
+        body = connection.scalar(select(schema.c.body).where(schema.c.device == device, schema.c.hash == schema_hash))
+        if body is None:
+            return ()
+        try:
+            channels = tuple(Channel(name, unit, Decimal(resolution)) for name, unit, resolution in wire_schema.parse(body))
+        except FormatError as error:
+            log.warning("a stored schema of %s does not parse: %s", device, error)
+            return ()
+        with self._lock:
+            self._schemas[key] = channels
+            if len(self._schemas) > SCHEMAS_KEPT:
+                self._schemas.popitem(last=False)
+        return channels
+
+
+def _window(connection: Connection, device: str, from_ms: int, to_ms: int) -> Iterator[Any]:
+    """The batches that may hold samples of [from_ms, to_ms], in the order of their start."""
+    columns = (batch.c.schema, batch.c.uptime_ms, batch.c.start_ms, batch.c.payload)
+    placed = (batch.c.device == device, batch.c.kind == KIND_BATCH, batch.c.start_ms.is_not(None))
+    before = (
+        select(*columns).where(*placed, batch.c.start_ms < from_ms).order_by(batch.c.start_ms.desc()).limit(OVERLAP_BATCHES)
+    )
+    within = (
+        select(*columns).where(*placed, batch.c.start_ms >= from_ms, batch.c.start_ms <= to_ms).order_by(batch.c.start_ms)
+    )
+    yield from reversed(connection.execute(before).all())
+    yield from connection.execution_options(yield_per=ROWS_AT_ONCE).execute(within)
+
+
+def _newest(
+    channel: Channel, decoded: DecodedBatch, index: int, start_ms: int | None, uptime_ms: int, *, newest: bool
+) -> Latest:
+    """The channel's newest value within one batch; `newest` tells whether it is the device's newest batch."""
+    valid = np.flatnonzero(decoded.valid[index])
+    if not len(valid):
+        return Latest(channel.name, channel.unit, None, None, NONE)
+    at = int(valid[-1])
+    value = float(channel.scale(decoded.values[index][at:at + 1])[0])
+    t_ms = None if start_ms is None else start_ms + int(decoded.uptime_ms[at]) - uptime_ms
+    return Latest(channel.name, channel.unit, t_ms, value, GOOD if newest and at == len(decoded.uptime_ms) - 1 else OLD)
+
+
+def _device_row(row: Any, device: Any, unplaced: Any) -> DeviceRow:
+    cell = row._mapping   # by column: the joined tables share names
+    online = cell[presence.c.online]
+    return DeviceRow(
+        device=cell[device], online=None if online is None else bool(online), since_ms=cell[presence.c.since_ms] or 0,
+        boot=cell[presence.c.boot] or cell[progress.c.boot] or 0, release=cell[presence.c.release] or "",
+        counter=cell[presence.c.counter] or 0, schema_missing=bool(cell[progress.c.schema_missing]),
+        unplaced=cell[unplaced] or 0,
+        **{name: cell[progress.c[name]] or 0 for name in (
+            "last_ms", "next_seq", "batches", "readings", "bytes", "duplicates", "conflicts", "lost_by_overflow",
+        )},
+    )

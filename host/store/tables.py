@@ -1,0 +1,140 @@
+"""The telemetry database's tables, as the current release sees them.
+
+Decides names, keys and indexes only. How they came to be is in migrations/; what goes in is decided by host.ingest, what is
+read out by queries.py. All times are Unix milliseconds (`_ms`) or seconds (`_s`), never local time.
+"""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+KIND_BATCH = 1    # payload is a batch of readings
+KIND_SCHEMA = 2   # payload is a schema record; it takes a place in the device's sequence and holds no readings
+
+metadata = MetaData()
+
+# One row per record, payload exactly as received. Clustered by device (SQLite: no row id), so that a device's history lies
+# together on disk. `start_ms` is the wall time of the first sample, null until the boot's clock is known.
+batch = Table(
+    "batch", metadata,
+    Column("device", Text, primary_key=True),
+    Column("boot", BigInteger, primary_key=True),
+    Column("seq", BigInteger, primary_key=True),
+    Column("kind", SmallInteger, nullable=False),
+    Column("schema", LargeBinary, nullable=False),
+    Column("n_readings", Integer, nullable=False),
+    Column("uptime_ms", BigInteger, nullable=False),
+    Column("epoch_ms", BigInteger, nullable=False),
+    Column("quality", SmallInteger, nullable=False),
+    Column("start_ms", BigInteger),
+    Column("received_ms", BigInteger, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+_placed = text("kind = 1 AND start_ms IS NOT NULL")
+_unplaced = text("kind = 1 AND start_ms IS NULL")
+Index("ix_batch_start", batch.c.device, batch.c.start_ms, sqlite_where=_placed, postgresql_where=_placed)
+Index("ix_batch_unplaced", batch.c.device, batch.c.boot, sqlite_where=_unplaced, postgresql_where=_unplaced)
+
+# Keyed by device too: the hash has 32 bits, and no device may change how another's readings are read.
+schema = Table(
+    "schema", metadata,
+    Column("device", Text, primary_key=True),
+    Column("hash", LargeBinary, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+
+# The best clock of each boot: Unix time of uptime 0, from the most trusted source, earliest in the boot.
+boots = Table(
+    "boots", metadata,
+    Column("device", Text, primary_key=True),
+    Column("boot", BigInteger, primary_key=True),
+    Column("epoch_ms", BigInteger, nullable=False),
+    Column("quality", SmallInteger, nullable=False),
+    Column("uptime_ms", BigInteger, nullable=False),
+)
+
+# How far each device is stored without a gap, and exact sums, kept in the same transaction as the records they count.
+progress = Table(
+    "progress", metadata,
+    Column("device", Text, primary_key=True),
+    Column("boot", BigInteger, nullable=False),
+    Column("next_seq", BigInteger, nullable=False),
+    Column("heard_boot", BigInteger, nullable=False),
+    Column("records", BigInteger, nullable=False),
+    Column("batches", BigInteger, nullable=False),
+    Column("readings", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("duplicates", BigInteger, nullable=False),
+    Column("conflicts", BigInteger, nullable=False),
+    Column("lost_by_overflow", BigInteger, nullable=False),
+    Column("schema_missing", Boolean, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+)
+
+# What could not be stored under its name; the same bytes from the same topic take one row however often they come.
+quarantine = Table(
+    "quarantine", metadata,
+    Column("id", Integer, primary_key=True),
+    Column("topic", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("times", BigInteger, nullable=False),
+    Column("first_ms", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("payload", LargeBinary, nullable=False),
+    UniqueConstraint("topic", "digest", name="uq_quarantine_topic_digest"),
+)
+Index("ix_quarantine_last", quarantine.c.last_ms)
+
+# Sums that outlive the rows they count (quarantined rows are pruned, their number is not).
+tally = Table(
+    "tally", metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+presence = Table(
+    "presence", metadata,
+    Column("device", Text, primary_key=True),
+    Column("online", Boolean, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("boot", BigInteger, nullable=False),
+    Column("release", Text, nullable=False),
+    Column("counter", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("heard_ms", BigInteger, nullable=False),
+)
+
+link_event = Table(
+    "link_event", metadata,
+    Column("id", Integer, primary_key=True),
+    Column("device", Text, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("release", Text, nullable=False),
+)
+Index("ix_link_event_at", link_event.c.at_ms)
+Index("ix_link_event_device", link_event.c.device, link_event.c.id)
+
+# What was stored in each 10 seconds, for rates without a scan.
+traffic = Table(
+    "traffic", metadata,
+    Column("at_s", BigInteger, primary_key=True),
+    Column("records", BigInteger, nullable=False),
+    Column("readings", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+)

@@ -1,0 +1,267 @@
+"""Writing telemetry: rows <-> values, within one transaction.
+
+Decides SQL and nothing else: which records are new, what is acked and what is kept aside is host.ingest's. One transaction is
+one commit, and a commit that returned has reached the disk (host.db). One process writes; a second writer is noticed, not
+served: `insert` tells how many rows were new.
+"""
+
+import hashlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from itertools import islice
+from typing import Any, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, func, select, tuple_, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from host.ingest.progress import Gap, Progress
+from host.ingest.sort import Record, Reject
+from host.monitor.presence import LinkEvent, Presence, State
+from host.store import tables as t
+
+IN_LIMIT = 500             # values in one IN list; SQLite's limit is 32,766 variables in a statement
+KEPT_BYTES = 4096          # of a quarantined payload; a record has at most 2048, more only tells that it is too long
+TOPIC_CHARS = 128
+TRAFFIC_STEP_S = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """What one device has sent in its life; `bytes` counts the payloads that are stored."""
+
+    records: int = 0
+    batches: int = 0
+    readings: int = 0
+    bytes: int = 0
+    duplicates: int = 0
+    conflicts: int = 0
+    lost_by_overflow: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceState:
+    """All that ingest knows of one device, as committed."""
+
+    progress: Progress = field(default_factory=Progress)
+    sums: Sums = field(default_factory=Sums)
+    presence: Presence = field(default_factory=Presence)
+    schemas: frozenset[bytes] = frozenset()
+    schema_missing: bool = False
+    last_ms: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BootClock:
+    """Unix time of uptime 0 in one boot, as a batch told it at `uptime_ms`. Quality as in node.wire.batch."""
+
+    epoch_ms: int
+    quality: int
+    uptime_ms: int
+
+
+V = TypeVar("V")
+Name = tuple[str, int, int]     # device, boot, seq
+BootName = tuple[str, int]      # device, boot
+
+
+class Telemetry:
+    """The writer's side of one telemetry database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    @contextmanager
+    def begin(self) -> Iterator["Transaction"]:
+        """Open a transaction: committed when the block ends, rolled back when it raises.
+
+        Raises:
+            sqlalchemy.exc.SQLAlchemyError: from the block or the commit; nothing is stored then.
+        """
+        with self._engine.begin() as connection:
+            yield Transaction(connection)
+
+    def reopen(self) -> None:
+        """Drop pooled connections after a fault; the next transaction opens the database anew."""
+        self._engine.dispose()
+
+
+class Transaction:
+    """Reads and writes of one transaction; made by Telemetry.begin."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+
+    def load(self, devices: Iterable[str]) -> dict[str, DeviceState]:
+        """What is known of some devices; those never heard get an empty state."""
+        found = dict.fromkeys(devices, DeviceState())
+        for names in _parts(found):
+            for row in self._rows(t.progress, t.progress.c.device.in_(names)):
+                progress = Progress(row.boot, row.next_seq, row.heard_boot, row.boot, ahead=True)
+                sums = Sums(**{key: getattr(row, key) for key in Sums.__slots__})
+                found[row.device] = replace(
+                    found[row.device], progress=progress, sums=sums, schema_missing=row.schema_missing, last_ms=row.last_ms,
+                )
+            for row in self._rows(t.presence, t.presence.c.device.in_(names)):
+                known = Presence(
+                    State.ONLINE if row.online else State.OFFLINE, row.since_ms, row.boot, row.release, row.counter,
+                    row.reason, row.heard_ms,
+                )
+                found[row.device] = replace(found[row.device], presence=known)
+            known_schemas = select(t.schema.c.device, t.schema.c.hash).where(t.schema.c.device.in_(names))
+            for device, schema_hash in self._connection.execute(known_schemas):
+                found[device] = replace(found[device], schemas=found[device].schemas | {bytes(schema_hash)})
+        return found
+
+    def payloads(self, names: Iterable[Name]) -> dict[Name, bytes]:
+        """The payloads of those records that are stored.
+
+        One look-up by key for each boot: SQLite scans the table for `(device, boot, seq) IN (VALUES …)`.
+        """
+        boots: dict[BootName, list[int]] = {}
+        for device, boot, seq in names:
+            boots.setdefault((device, boot), []).append(seq)
+        query = select(t.batch.c.seq, t.batch.c.payload)
+        return {
+            (device, boot, seq): bytes(payload)
+            for (device, boot), seqs in boots.items()
+            for some in _parts(seqs)
+            for seq, payload in self._connection.execute(
+                query.where(t.batch.c.device == device, t.batch.c.boot == boot, t.batch.c.seq.in_(some))
+            )
+        }
+
+    def insert(self, records: Sequence[tuple[Record, int | None]], now_ms: int) -> int:
+        """Store records, each with the wall time of its first sample (None: not known yet).
+
+        Returns:
+            How many were new; fewer than given means that another writer is at work.
+        """
+        if not records:
+            return 0
+        rows = [
+            {
+                "device": one.device, "boot": one.boot, "seq": one.seq, "kind": one.kind, "schema": one.schema,
+                "n_readings": one.n_readings, "uptime_ms": one.uptime_ms, "epoch_ms": one.epoch_ms, "quality": one.quality,
+                "start_ms": start_ms, "received_ms": now_ms, "payload": one.payload,
+            }
+            for one, start_ms in records
+        ]
+        return self._connection.execute(self._insert(t.batch).on_conflict_do_nothing(), rows).rowcount
+
+    def names_from(self, device: str, progress: Progress, limit: int) -> list[tuple[int, int]]:
+        """(boot, seq) of the stored records at or beyond a progress, ascending."""
+        query = (
+            select(t.batch.c.boot, t.batch.c.seq)
+            .where(t.batch.c.device == device, _from(progress.boot, progress.next_seq))
+            .order_by(t.batch.c.boot, t.batch.c.seq).limit(limit)
+        )
+        return [(boot, seq) for boot, seq in self._connection.execute(query)]
+
+    def count(self, device: str, gap: Gap) -> int:
+        """How many records within a gap are stored."""
+        query = select(func.count()).where(
+            t.batch.c.device == device, _from(gap.boot, gap.first_seq), t.batch.c.seq < gap.end_seq,
+        )
+        return self._connection.scalar(query) or 0
+
+    def clocks(self, boots: Iterable[BootName]) -> dict[BootName, BootClock]:
+        """The clocks of those boots that have one."""
+        return {
+            (device, boot): BootClock(row.epoch_ms, row.quality, row.uptime_ms)
+            for device, boot in boots
+            for row in self._rows(t.boots, (t.boots.c.device == device) & (t.boots.c.boot == boot))
+        }
+
+    def save_clock(self, boot: BootName, clock: BootClock, below_quality: int) -> None:
+        """Keep a boot's clock and place its batches whose own clock is worse than `below_quality`."""
+        device, number = boot
+        self._upsert(t.boots, [{"device": device, "boot": number, **asdict(clock)}])
+        self._connection.execute(
+            update(t.batch).values(start_ms=t.batch.c.uptime_ms + clock.epoch_ms)
+            .where(t.batch.c.device == device, t.batch.c.boot == number)
+            .where(t.batch.c.kind == t.KIND_BATCH, t.batch.c.quality < below_quality)
+        )
+
+    def save_schemas(self, bodies: Mapping[tuple[str, bytes], bytes]) -> None:
+        """Keep schemas by (device, hash); one that is known stays as it is."""
+        if bodies:
+            rows = [{"device": device, "hash": hash_, "body": body} for (device, hash_), body in bodies.items()]
+            self._connection.execute(self._insert(t.schema).on_conflict_do_nothing(), rows)
+
+    def save(self, states: Mapping[str, DeviceState]) -> None:
+        """Keep the progress, sums and presence of devices."""
+        rows = [
+            {
+                "device": device, "boot": one.progress.boot, "next_seq": one.progress.next_seq,
+                "heard_boot": one.progress.heard_boot, "schema_missing": one.schema_missing, "last_ms": one.last_ms,
+                **{name: getattr(one.sums, name) for name in Sums.__slots__},
+            }
+            for device, one in states.items()
+        ]
+        self._upsert(t.progress, rows)
+        heard = [
+            {
+                "device": device, "online": one.presence.state is State.ONLINE, "since_ms": one.presence.since_ms,
+                "boot": one.presence.boot, "release": one.presence.release, "counter": one.presence.counter,
+                "reason": one.presence.reason, "heard_ms": one.presence.heard_ms,
+            }
+            for device, one in states.items() if one.presence.state is not State.UNKNOWN
+        ]
+        self._upsert(t.presence, heard)
+
+    def add_events(self, events: Sequence[tuple[str, LinkEvent]]) -> None:
+        """Keep link events."""
+        if events:
+            self._connection.execute(t.link_event.insert(), [{"device": device, **asdict(event)} for device, event in events])
+
+    def add_traffic(self, now_ms: int, records: int, readings: int, n_bytes: int) -> None:
+        """Count what was stored now."""
+        at_s = now_ms // 1000
+        row = {"at_s": at_s - at_s % TRAFFIC_STEP_S, "records": records, "readings": readings, "bytes": n_bytes}
+        self._add(t.traffic, [row], ("records", "readings", "bytes"))
+
+    def quarantine(self, rejects: Iterable[Reject], now_ms: int) -> None:
+        """Keep what has no place; the same bytes on the same topic are counted in one row."""
+        for one in rejects:
+            topic = one.topic if one.topic.isprintable() else ascii(one.topic)   # NUL and lone surrogates are no SQL text
+            row = {
+                "topic": topic[:TOPIC_CHARS], "device": one.device, "reason": one.reason,
+                "digest": hashlib.sha256(one.payload).digest(), "times": 1, "first_ms": now_ms, "last_ms": now_ms,
+                "size": len(one.payload), "payload": one.payload[:KEPT_BYTES],
+            }
+            again = {"times": t.quarantine.c.times + 1, "last_ms": now_ms, "reason": one.reason}
+            statement = self._insert(t.quarantine).on_conflict_do_update(index_elements=["topic", "digest"], set_=again)
+            self._connection.execute(statement, row)
+            self._add(t.tally, [{"name": "quarantined", "value": 1}], ("value",))
+
+    def _rows(self, table: Table, condition: Any) -> Iterable[Any]:
+        return self._connection.execute(select(table).where(condition))
+
+    def _upsert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Insert rows, or replace all other columns where the key is taken."""
+        if rows:
+            statement = self._insert(table)
+            keys = [column.name for column in table.primary_key]
+            fresh = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+            self._connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=fresh), list(rows))
+
+    def _add(self, table: Table, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
+        """Insert rows, or add to these columns where the key is taken."""
+        statement = self._insert(table)
+        keys = [column.name for column in table.primary_key]
+        sums = {name: table.c[name] + statement.excluded[name] for name in columns}
+        self._connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=sums), list(rows))
+
+
+def _from(boot: int, seq: int) -> ColumnElement[bool]:
+    """Records at or beyond a name. Both numbers only grow, so the pair bounds the search by key; a ring's seq alone decides."""
+    return and_(tuple_(t.batch.c.boot, t.batch.c.seq) >= tuple_(boot, seq), t.batch.c.seq >= seq)
+
+
+def _parts(values: Iterable[V]) -> Iterator[tuple[V, ...]]:
+    """Cut into pieces that fit one IN list."""
+    iterator = iter(list(values))
+    while part := tuple(islice(iterator, IN_LIMIT)):
+        yield part

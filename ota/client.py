@@ -1,0 +1,146 @@
+"""The operators' client of the update server: one method an endpoint, mutual TLS, errors with the server's codes.
+
+Decides nothing and keeps nothing; the command line, the console and the demo stand on it.
+"""
+
+import base64
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from host.tls import client_context
+
+TIMEOUT_S = 30.0   # publishing verifies and writes 4 MiB durably; everything else takes milliseconds
+UNREACHABLE = "ota.unreachable"
+Json = dict[str, Any]
+
+
+class OtaError(Exception):
+    """The server refused or was not reached.
+
+    Attributes:
+        code: the server's, see ota/SPEC.md; UNREACHABLE when there was no answer.
+        status: HTTP status; 0 when there was no answer.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(f"{code}: {message}")
+        self.status, self.code, self.message = status, code, message
+
+
+class OtaClient:
+    """Calls the operators' API.
+
+    Args:
+        http: a client whose base URL is the server's; `connect` makes one.
+    """
+
+    def __init__(self, http: httpx.Client) -> None:
+        self._http = http
+
+    @classmethod
+    def connect(cls, url: str, ca_file: Path, cert_file: Path, key_file: Path) -> Self:
+        """Make a client with an operator's certificate.
+
+        Args:
+            url: e.g. "https://localhost:8443".
+
+        Raises:
+            SettingsError: a file is unusable.
+        """
+        context = client_context(ca_file, cert_file, key_file)
+        return cls(httpx.Client(base_url=url, verify=context, timeout=TIMEOUT_S, trust_env=False))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def healthy(self) -> bool:
+        """Tell whether the server answers."""
+        try:
+            return bool(self._call("GET", "/healthz"))
+        except OtaError:
+            return False
+
+    def publish(self, manifest: bytes, artifact: bytes, *, allow_stranded: bool = False) -> Json:
+        """Publish a signed release; publishing it again changes nothing."""
+        body = {"manifest": _text(manifest), "artifact": _text(artifact), "allow_stranded": allow_stranded}
+        return self._call("POST", "/admin/releases", body)
+
+    def releases(self) -> list[Json]:
+        """List published releases, oldest first."""
+        return list(self._call("GET", "/admin/releases")["releases"])
+
+    def add_root(self, root: bytes) -> Json:
+        """Add the next signed root of the chain."""
+        return self._call("POST", "/admin/roots", {"root": _text(root)})
+
+    def start_rollout(self, manifest: str, *, start: bool = True, **policy: Any) -> Json:
+        """Add a rollout of a published release.
+
+        Args:
+            manifest: its SHA-256 in hex.
+            start: False leaves it a draft.
+            policy: fields of `ota.rules.values.Policy`; the server's defaults stand in for the others.
+        """
+        return self._call("POST", "/admin/rollouts", {"manifest": manifest, "start": start} | policy)
+
+    def rollouts(self) -> list[Json]:
+        """List rollouts, newest first."""
+        return list(self._call("GET", "/admin/rollouts")["rollouts"])
+
+    def rollout(self, ident: str) -> Json:
+        """Show a rollout: stages, gate, history, attempts."""
+        return self._call("GET", f"/admin/rollouts/{ident}")
+
+    def command(self, ident: str, command: str, reason: str = "") -> Json:
+        """Give a rollout a command: start, pause, resume or abort."""
+        return self._call("POST", f"/admin/rollouts/{ident}/{command}", {"reason": reason})
+
+    def devices(self, page: int = 200) -> Iterator[Json]:
+        """Go through all devices, in order of their ids."""
+        after: str | None = ""
+        while after is not None:
+            answer = self._call("GET", "/admin/devices", params={"after": after, "limit": str(page)})
+            yield from answer["devices"]
+            after = answer["next"]
+
+    def explain(self, device: str) -> Json:
+        """Tell why a device is or is not offered a release."""
+        return self._call("GET", f"/admin/devices/{device}/explain")
+
+    def forgive(self, device: str) -> Json:
+        """Forget a device's failures, so that it is offered everything again."""
+        return self._call("POST", f"/admin/devices/{device}/forgive")
+
+    def versions(self) -> list[Json]:
+        """List the metrics by firmware version."""
+        return list(self._call("GET", "/admin/versions")["versions"])
+
+    def _call(self, method: str, path: str, body: Json | None = None, params: dict[str, str] | None = None) -> Json:
+        try:
+            answer = self._http.request(method, path, json=body, params=params)
+        except httpx.HTTPError as error:
+            raise OtaError(0, UNREACHABLE, f"{self._http.base_url}: {error}") from None
+        try:
+            found = answer.json()
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise OtaError(answer.status_code, "ota.answer", f"{method} {path}: got {answer.status_code} without a JSON object")
+        if answer.is_error:
+            raise OtaError(answer.status_code, str(found.get("code", "ota.answer")), str(found.get("message", "")))
+        return found
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode()

@@ -1,0 +1,1 @@
+"""Making releases: compile, sign, verify. Runs offline and holds keys; the server imports only what verifies."""

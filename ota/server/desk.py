@@ -1,0 +1,223 @@
+"""The desk where devices check in: from a parsed check-in to its answer.
+
+Most check-ins change nothing. Those cost no database access: the desk remembers each device's last word and the rollouts, both
+at most a moment old, and gathers sightings for one transaction a second. Whatever changes an attempt or makes an offer is read
+again and committed before it is answered. A process that dies loses at most the gathered second of last-seen times.
+"""
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from node.wire import direction as direction_format
+from node.wire import signed
+from ota.release.keys import PrivateKey
+from ota.release.sign import envelope
+from ota.rules import shed
+from ota.rules.rollout import Decision, Kind, Reason, concerns
+from ota.rules.values import ACTIVE, Release, Report, Rollout
+from ota.server import control
+from ota.server.settle import Known, Settled, offered, rollouts_for, settle
+from ota.store import attempts, devices, releases
+from ota.store import rollouts as rollout_rows
+from ota.store.devices import Sighting
+from ota.store.session import reading, writing
+
+REMEMBERED = 200_000   # devices whose last word one process keeps, about 100 MB; the others cost a read each time
+MAX_SEQ = 2**31 - 1    # a device's direction sequence has ended; it takes a new root to start over
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What all check-ins share, at most `flush_s` old. Never used to make an offer, only to see that none is due.
+
+    Attributes:
+        rollouts: that a device may be offered something from, by model.
+        devices: active ones.
+    """
+
+    rollouts: Mapping[str, tuple[Rollout, ...]] = field(default_factory=dict)
+    releases: tuple[Release, ...] = ()
+    devices: int = 0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a device is told.
+
+    Attributes:
+        direction: signed envelope, or None.
+    """
+
+    period_s: int
+    reason: str
+    direction: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast devices may come; `server.settings` tells what each is."""
+
+    period_s: float
+    busy_s: float
+    checkins_per_s: float
+    offers_per_s: float
+    direction_s: float
+    active_s: float
+
+
+class Desk:
+    """One process's desk. Thread-safe: check-ins run on threads, flush and refresh on the background's.
+
+    Args:
+        key: signs directions.
+        chance: gives 0..1, even; spreads those who are turned away.
+    """
+
+    def __init__(self, engine: Engine, key: PrivateKey, pace: Pace, now_s: float, chance: Callable[[], float]) -> None:
+        self._engine, self._key, self._pace, self._chance = engine, key, pace, chance
+        self._snapshot = Snapshot()
+        self._gathered: dict[str, Sighting] = {}
+        self._last_word: OrderedDict[str, tuple[Report, int]] = OrderedDict()   # with the boot number
+        self._tokens = shed.Tokens(pace.offers_per_s, max(1.0, pace.offers_per_s), max(1.0, pace.offers_per_s), now_s)
+        self._lock = threading.Lock()   # held for dictionary operations only, never across the database
+
+    def idle(self, sighting: Sighting) -> Answer | None:
+        """Answer a check-in without the database, if nothing can come of it; None when `settle` has to look."""
+        report, snapshot = sighting.report, self._snapshot
+        with self._lock:
+            if self._last_word.get(report.device) != (report, sighting.boot):
+                return None
+        rollouts = snapshot.rollouts.get(report.model, ())
+        if any(concerns(rollout, report) for rollout in rollouts):
+            return None
+        known = Known(rollouts, {}, {}, snapshot.releases)
+        decision = settle(report, known, sighting.at_s).decision
+        self._gather(sighting)
+        return self._answer(decision)
+
+    def busy(self, sighting: Sighting) -> Answer:
+        """Answer a check-in that there is no room to look at."""
+        self._gather(sighting)
+        return Answer(shed.retry_after(self._pace.busy_s, self._chance()), Reason.SHED)
+
+    def settle(self, sighting: Sighting, nonce: str, seq: int) -> Answer:
+        """Answer a check-in with the database; what changes is committed when this returns.
+
+        Args:
+            nonce: the check-in's, in hex; the direction is bound to it.
+            seq: highest direction sequence that the device has accepted.
+        """
+        with reading(self._engine) as connection:
+            found = self._look(connection, sighting)
+        if found.decision.takes_place:
+            wait_s = self._take_token(sighting.at_s)
+            if wait_s:   # put off; this is no attempt
+                self._gather(sighting)
+                return Answer(shed.retry_after(wait_s, self._chance()), Reason.SHED)
+        answer = None
+        if found.needs_writing:
+            with writing(self._engine) as connection:
+                found = self._look(connection, sighting)
+                answer = self._commit(connection, sighting, found, nonce, seq)
+        self._remember(sighting, quiet=found.quiet and found.decision.kind is not Kind.OFFER)
+        if answer is None:
+            self._gather(sighting)
+            answer = self._answer(found.decision)
+        return answer
+
+    def flush(self) -> int:
+        """Write the gathered sightings; tells how many. They stay gathered if that fails."""
+        with self._lock:
+            group, self._gathered = self._gathered, {}
+        if not group:
+            return 0
+        try:
+            with writing(self._engine) as connection:
+                devices.record(connection, group.values())
+        except Exception:   # whatever it was, the caller is told and nothing is lost
+            with self._lock:
+                self._gathered = group | self._gathered
+            raise
+        return len(group)
+
+    def refresh(self, now_s: float) -> None:
+        """Renew what all check-ins share."""
+        with reading(self._engine) as connection:
+            known = rollout_rows.all_rollouts(connection)
+            models = {model for each in known for model in each.release.models}
+            self._snapshot = Snapshot(
+                {model: tuple(rollouts_for(model, known)) for model in models}, releases.usable(connection),
+                devices.active(connection, now_s - self._pace.active_s))
+
+    def _look(self, connection: Connection, sighting: Sighting) -> Settled:
+        report = sighting.report
+        known = Known(
+            tuple(rollout_rows.all_rollouts(connection)), attempts.of_devices(connection, [report.device])[report.device],
+            attempts.failures(connection, [report.device])[report.device], releases.usable(connection))
+        return settle(report, known, sighting.at_s)
+
+    def _commit(self, connection: Connection, sighting: Sighting, found: Settled, nonce: str, seq: int) -> Answer:
+        report, now_s = sighting.report, sighting.at_s
+        devices.record(connection, [sighting])
+        for rollout, attempt in found.changed:
+            attempts.put(connection, rollout.ident, attempt)
+        for rollout, attempt in found.failed:
+            attempts.add_failure(connection, attempt, now_s)
+            log.warning("%s failed %s: %s", report.device, rollout.release.release, attempt.reason)
+            if rollout.state in ACTIVE:   # a bad release halts now, not at the next tick
+                control.act(connection, rollout, releases.usable(connection), now_s)
+        return self._offer(connection, sighting, found, nonce, seq)
+
+    def _offer(self, connection: Connection, sighting: Sighting, found: Settled, nonce: str, seq: int) -> Answer:
+        """Make the decision's offer, if it is one, and sign the direction."""
+        device, now_s, decision = sighting.report.device, sighting.at_s, found.decision
+        if decision.kind is not Kind.OFFER or found.rollout is None or decision.manifest is None:
+            return self._answer(decision)
+        row = devices.get(connection, device)
+        next_seq = max(seq, 0 if row is None else row.direction_seq) + 1
+        if next_seq > MAX_SEQ:
+            return self._answer(Decision(Kind.REFUSE, Reason.SEQUENCE))
+        if decision.takes_place and not rollout_rows.take_place(connection, found.rollout):
+            return self._answer(Decision(Kind.HOLD, Reason.STAGE_FULL))
+        attempts.put(connection, found.rollout.ident, offered(found, sighting.report, now_s))
+        devices.set_direction_seq(connection, device, next_seq)
+        payload = direction_format.build(
+            device, nonce, next_seq, decision.manifest, int(now_s), int(now_s + self._pace.direction_s))
+        return self._answer(decision, envelope(signed.DIRECTION, payload, [self._key]))
+
+    def _answer(self, decision: Decision, direction: bytes | None = None) -> Answer:
+        period_s = shed.period(self._pace.period_s, self._snapshot.devices, self._pace.checkins_per_s)
+        return Answer(period_s, decision.reason, direction)
+
+    def _gather(self, sighting: Sighting) -> None:
+        with self._lock:
+            self._gathered[sighting.report.device] = sighting
+
+    def _remember(self, sighting: Sighting, *, quiet: bool) -> None:
+        with self._lock:
+            self._last_word.pop(sighting.report.device, None)
+            if quiet:
+                self._last_word[sighting.report.device] = sighting.report, sighting.boot
+                if len(self._last_word) > REMEMBERED:
+                    self._last_word.popitem(last=False)
+
+    def _take_token(self, now_s: float) -> float:
+        with self._lock:
+            self._tokens, wait_s = self._tokens.take(now_s)
+        return wait_s
+
+
+def sighting_of(request: dict[str, Any], now_s: float) -> Sighting:
+    """Take from a parsed check-in what is decided by and what is kept."""
+    failed = request["failed"] or {"manifest": "", "reason": ""}
+    report = Report(
+        request["device"], request["model"], request["release"], request["counter"], request["manifest"], request["trial"],
+        failed["manifest"], failed["reason"])
+    return Sighting(report, request["boot"], request["slot"], request["root"], request["metrics"], now_s)

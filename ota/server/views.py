@@ -1,0 +1,126 @@
+"""What operators see, as plain JSON values: rollouts, devices and why, versions. Reads the database; changes nothing."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from sqlalchemy import Connection
+
+from ota.rules import bucket
+from ota.rules.rollout import Reason
+from ota.rules.values import ACTIVE, Rollout, RolloutState
+from ota.server.settle import Known, Settled, settle
+from ota.server.survey import Survey, summary, survey
+from ota.store import attempts, releases, rollouts
+from ota.store.devices import Device
+from ota.store.releases import Published
+
+ATTEMPTS_SHOWN = 100   # of a rollout; the ones settled last
+
+
+def release_view(published: Published) -> dict[str, Any]:
+    """Show a published release."""
+    shown = asdict(published.release) | {name: value for name, value in asdict(published).items() if name != "release"}
+    return shown | {"release": published.release.release}
+
+
+def rollout_line(rollout: Rollout) -> dict[str, Any]:
+    """Show a rollout in a list."""
+    release, policy = rollout.release, rollout.policy
+    return {
+        "rollout": rollout.ident, "manifest": release.manifest, "release": release.release, "counter": release.counter,
+        "models": list(release.models), "state": rollout.state, "reason": rollout.reason, "stage": rollout.stage,
+        "pct": policy.stages[rollout.stage], "stages": list(policy.stages), "population": rollout.population,
+        "offered": rollout.offered, "stage_since_s": rollout.stage_since_s,
+    }
+
+
+def rollout_view(connection: Connection, rollout: Rollout, now_s: float) -> dict[str, Any]:
+    """Show everything about a rollout: its stages with their counts and gate, its history, its devices."""
+    found = survey(connection, rollout, releases.usable(connection), now_s) if rollout.state in ACTIVE else None
+    added_s, added_by = rollouts.added(connection, rollout.ident)
+    return rollout_line(rollout if found is None else found.rollout) | {
+        "policy": asdict(rollout.policy), "added_s": added_s, "added_by": added_by, "now_s": now_s,
+        "stages": _stages(connection, rollout, found, now_s),
+        "history": [
+            {"at_s": row.at_s, "event": row.event, "stage": row.stage, "by": row.by, "reason": row.reason}
+            for row in rollouts.history(connection, rollout.ident)],
+        "attempts": [asdict(each) for each in attempts.page(connection, rollout.ident, ATTEMPTS_SHOWN)],
+    }
+
+
+def device_views(connection: Connection, found: Sequence[Device], now_s: float) -> list[dict[str, Any]]:
+    """Show devices: what each runs, where it stands in its rollout, and why it is not offered more."""
+    names = [each.report.device for each in found]
+    known = tuple(rollouts.all_rollouts(connection))
+    usable = releases.usable(connection)
+    tried, failed = attempts.of_devices(connection, names), attempts.failures(connection, names)
+    shown = []
+    for each in found:
+        device = each.report.device
+        settled = settle(each.report, Known(known, tried[device], failed[device], usable), now_s)
+        shown.append(_device(each) | _standing(device, settled))
+    return shown
+
+
+def explain(connection: Connection, found: Device, now_s: float) -> dict[str, Any]:
+    """Tell all that is known of why a device is or is not offered a release."""
+    device = found.report.device
+    (shown,) = device_views(connection, [found], now_s)
+    failed = attempts.failures(connection, [device])[device]
+    tried = attempts.of_devices(connection, [device])[device]
+    return shown | {
+        "metrics": dict(found.metrics),
+        "failures": [{"manifest": manifest, "count": each.count, "last_s": each.last_s} for manifest, each in failed.items()],
+        "attempts": [{"rollout": rollout} | asdict(each) for rollout, each in tried.items()],
+    }
+
+
+def _stages(connection: Connection, rollout: Rollout, found: Survey | None, now_s: float) -> list[dict[str, Any]]:
+    rows = rollouts.stages(connection, rollout.ident)
+    population = rollout.population if found is None else found.rollout.population
+    shown = []
+    for index, (pct, soak_s) in enumerate(zip(rollout.policy.stages, rollout.policy.soak_s, strict=True)):
+        row = rows.get(index)
+        stage: dict[str, Any] = {
+            "index": index, "pct": pct, "soak_s": soak_s, "state": _stage_state(rollout, index),
+            "opened_s": None if row is None else row.opened_s, "closed_s": None if row is None else row.closed_s,
+            "eligible": min(bucket.capacity(pct, population), population), "soak_remaining_s": None,
+        }
+        if index == rollout.stage and found is not None:
+            stage |= summary(found)
+            if found.counts.next_soaked_s:
+                stage["soak_remaining_s"] = max(0.0, found.counts.next_soaked_s - now_s)
+        elif row is not None and row.summary is not None:
+            stage |= row.summary
+        shown.append(stage)
+    return shown
+
+
+def _stage_state(rollout: Rollout, index: int) -> str:
+    if index < rollout.stage or rollout.state is RolloutState.DONE:
+        return "done"
+    if index > rollout.stage or rollout.state is RolloutState.DRAFT:
+        return "waiting"
+    return "current"
+
+
+def _device(found: Device) -> dict[str, Any]:
+    report = found.report
+    return {
+        "device": report.device, "model": report.model, "release": report.release, "counter": report.counter,
+        "manifest": report.manifest, "trial": report.trial, "slot": found.slot, "boot": found.boot, "root": found.root,
+        "first_seen_s": found.first_seen_s, "last_seen_s": found.last_seen_s,
+    }
+
+
+def _standing(device: str, settled: Settled) -> dict[str, Any]:
+    rollout, attempt, decision = settled.rollout, settled.attempt, settled.decision
+    return {
+        "rollout": None if rollout is None else rollout.ident,
+        "bucket": None if rollout is None else bucket.bucket(rollout.ident, device),
+        "limit": None if rollout is None else rollout.limit,
+        "attempt": None if attempt is None else attempt.state,
+        "attempt_reason": "" if attempt is None else attempt.reason,
+        "decision": decision.kind, "code": Reason(decision.reason).name.lower(), "why": decision.reason,
+    }

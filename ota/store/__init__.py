@@ -1,0 +1,1 @@
+"""Rows of the update server and their migrations. No decisions."""

@@ -1,0 +1,170 @@
+"""Rows of devices and the totals by firmware version.
+
+Check-ins arrive here in groups: one transaction writes the last word of each device and adds what its counters grew by to the
+version that it runs. The growth is computed against the row, inside the transaction, so it does not matter which process saw
+the check-in before, and a process that died with its group has cost freshness, not totals.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, func, select
+
+from ota.rules import metrics
+from ota.rules.values import Exposure, Report
+from ota.store import tables
+from ota.store.session import insert_new, upsert
+
+CHUNK = 500               # values in one IN list; SQLite's default limit of variables is 32,766, older ones 999
+CHECKINS = "checkins"     # total by version beside the metrics
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """One check-in, as it is kept."""
+
+    report: Report
+    boot: int
+    slot: str
+    root: int
+    metrics: Mapping[str, int]
+    at_s: float
+
+
+@dataclass(frozen=True)
+class Device:
+    """What the server knows of a device; `report` is its last word."""
+
+    report: Report
+    boot: int
+    slot: str
+    root: int
+    direction_seq: int
+    first_seen_s: float
+    last_seen_s: float
+    metrics: Mapping[str, int]
+
+
+def record(connection: Connection, sightings: Iterable[Sighting]) -> None:
+    """Write a group of check-ins, at most one a device; older ones than the row's are left out. Needs a writing transaction."""
+    newest = {each.report.device: each for each in sightings}
+    rows = {row.device: row for row in _rows(connection, list(newest))}
+    fresh = [each for device, each in newest.items() if device not in rows or each.at_s > rows[device].last_seen_s]
+    insert_new(connection, tables.device, [
+        _columns(each) | {"device": each.report.device, "direction_seq": 0, "first_seen_s": each.at_s}
+        for each in fresh if each.report.device not in rows
+    ])
+    changed = [_columns(each) | {"key": each.report.device} for each in fresh if each.report.device in rows]
+    if changed:
+        connection.execute(tables.device.update().where(tables.device.c.device == bindparam("key")), changed)
+    _add_up(connection, fresh, rows)
+
+
+def get(connection: Connection, device: str) -> Device | None:
+    """Read one device."""
+    row = next(iter(_rows(connection, [device])), None)
+    return None if row is None else _device(row)
+
+
+def page(connection: Connection, after: str, limit: int) -> list[Device]:
+    """Read devices in order of their ids, starting behind `after`."""
+    query = select(tables.device).where(tables.device.c.device > after).order_by(tables.device.c.device).limit(limit)
+    return [_device(row) for row in connection.execute(query)]
+
+
+def set_direction_seq(connection: Connection, device: str, seq: int) -> None:
+    """Remember the sequence number of the direction that is about to be sent."""
+    connection.execute(tables.device.update().where(tables.device.c.device == device).values(direction_seq=seq))
+
+
+def census(connection: Connection, models: Sequence[str], since_s: float) -> dict[tuple[str, int], int]:
+    """Count the devices of some models that were heard since a time, by (model, counter)."""
+    table = tables.device
+    query = select(table.c.model, table.c.counter, func.count()).where(
+        table.c.model.in_(models), table.c.last_seen_s >= since_s).group_by(table.c.model, table.c.counter)
+    return {(model, counter): number for model, counter, number in connection.execute(query)}
+
+
+def active(connection: Connection, since_s: float) -> int:
+    """Count the devices that were heard since a time."""
+    query = select(func.count()).select_from(tables.device).where(tables.device.c.last_seen_s >= since_s)
+    return int(connection.execute(query).scalar_one())
+
+
+def versions_seen(connection: Connection, since_s: float) -> list[tuple[str, int]]:
+    """Tell the (model, counter) pairs that any device ran since a time."""
+    table = tables.version
+    query = select(table.c.model, table.c.counter).where(table.c.last_seen_s >= since_s)
+    return [(model, counter) for model, counter in connection.execute(query)]
+
+
+def exposures(connection: Connection, models: Sequence[str], counter: int) -> tuple[Exposure, Exposure]:
+    """Add up the totals of some models: of the devices while they ran a release, and of all while they ran anything else."""
+    table = tables.version_total
+    query = select(table.c.counter, table.c.name, func.sum(table.c.value).label("value")).where(
+        table.c.model.in_(models)).group_by(table.c.counter, table.c.name)
+    here: Counter[str] = Counter()
+    there: Counter[str] = Counter()
+    for row in connection.execute(query):
+        (here if row.counter == counter else there)[row.name] += int(row.value)
+    return Exposure(here.pop("uptime_s", 0), dict(here)), Exposure(there.pop("uptime_s", 0), dict(there))
+
+
+def version_table(connection: Connection) -> list[dict[str, Any]]:
+    """Read every version that was ever seen, with the number of devices that run it now and its totals."""
+    running = {(row.model, row.counter): row.number for row in connection.execute(
+        select(tables.device.c.model, tables.device.c.counter, func.count().label("number"))
+        .group_by(tables.device.c.model, tables.device.c.counter))}
+    totals: dict[tuple[str, int], dict[str, int]] = {}
+    for row in connection.execute(select(tables.version_total)):
+        totals.setdefault((row.model, row.counter), {})[row.name] = row.value
+    query = select(tables.version).order_by(tables.version.c.model, tables.version.c.counter)
+    return [
+        {"model": row.model, "counter": row.counter, "release": row.release, "first_seen_s": row.first_seen_s,
+         "last_seen_s": row.last_seen_s, "devices": running.get((row.model, row.counter), 0),
+         "totals": totals.get((row.model, row.counter), {})}
+        for row in connection.execute(query)
+    ]
+
+
+def _add_up(connection: Connection, fresh: Sequence[Sighting], rows: Mapping[str, Row[Any]]) -> None:
+    totals: Counter[tuple[str, int, str]] = Counter()
+    versions: dict[tuple[str, int], dict[str, Any]] = {}
+    for each in fresh:
+        report, row = each.report, rows.get(each.report.device)
+        before, before_boot = (None, 0) if row is None else (row.metrics, row.boot)
+        grown = metrics.delta(before, before_boot, each.metrics, each.boot) | {CHECKINS: 1}
+        for name, value in grown.items():
+            totals[report.model, report.counter, name] += value
+        kept = versions.setdefault((report.model, report.counter), {
+            "model": report.model, "counter": report.counter, "release": report.release, "first_seen_s": each.at_s,
+            "last_seen_s": each.at_s})
+        kept["last_seen_s"] = max(kept["last_seen_s"], each.at_s)
+    insert_new(connection, tables.version, list(versions.values()))
+    for kept in versions.values():
+        table = tables.version
+        connection.execute(table.update().where(table.c.model == kept["model"], table.c.counter == kept["counter"]).values(
+            last_seen_s=kept["last_seen_s"], release=kept["release"]))
+    upsert(connection, tables.version_total, [
+        {"model": model, "counter": counter, "name": name, "value": value} for (model, counter, name), value in totals.items()
+    ], add=["value"])
+
+
+def _rows(connection: Connection, devices: Sequence[str]) -> Iterable[Row[Any]]:
+    for start in range(0, len(devices), CHUNK):
+        chunk = devices[start:start + CHUNK]
+        yield from connection.execute(select(tables.device).where(tables.device.c.device.in_(chunk)))
+
+
+def _columns(sighting: Sighting) -> dict[str, Any]:
+    report = sighting.report
+    return {"model": report.model, "release": report.release, "counter": report.counter, "manifest": report.manifest,
+            "boot": sighting.boot, "slot": sighting.slot, "trial": report.trial, "root": sighting.root,
+            "last_seen_s": sighting.at_s, "metrics": dict(sighting.metrics)}
+
+
+def _device(row: Row[Any]) -> Device:
+    report = Report(row.device, row.model, row.release, row.counter, row.manifest, row.trial)
+    return Device(report, row.boot, row.slot, row.root, row.direction_seq, row.first_seen_s, row.last_seen_s, row.metrics)

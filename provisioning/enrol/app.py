@@ -1,0 +1,117 @@
+"""Enrolment over Secure Transport (RFC 7030, errata in RFC 8951): the HTTP face of service.py.
+
+Decides statuses, headers and encodings. A refusal is JSON `{"code", "message"}`: 400 the request is malformed, 401 a client
+certificate is missing, 403 refused by the rules, 413 too large, 429 too many. Answers are one line of base64, since clients
+exist that cannot read more (strongSwan's pki).
+"""
+
+import base64
+import datetime as dt
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
+from fastapi import FastAPI, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+
+from host.db import open_engine
+from host.tls import common_name, peer_certificate
+from provisioning import ca, pki
+from provisioning.enrol.requests import MAX_BODY_BYTES, parse_request
+from provisioning.enrol.service import Enrolment, Peer
+from provisioning.enrol.settings import EnrolSettings
+from provisioning.errors import ProvisioningError
+from provisioning.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+PREFIX = "/.well-known/est"
+RETRY_AFTER_S = 3600   # after 429: the window is a day, an hour of it frees some
+_CSR_ATTRIBUTES = bytes.fromhex("300a06082a8648ce3d040302")   # SEQUENCE { ecdsa-with-SHA256 }, RFC 7030 section 4.5.2
+_STATUS = {
+    "enrol.size": 413, "enrol.encoding": 400, "enrol.csr": 400, "enrol.key": 400, "enrol.proof": 400, "enrol.subject": 400,
+    "enrol.no_certificate": 401, "enrol.too_many": 429,
+}
+
+
+def create_app(settings: EnrolSettings) -> FastAPI:
+    """Make the application; opens the ledger and reads the CA's files.
+
+    Raises:
+        PkiError, DatabaseError: a file or the database is unusable.
+    """
+    issuing = pki.load_authority(settings.issuing_cert, settings.issuing_key)
+    chain = [issuing.certificate, pki.load_certificates(settings.root_cert)[0]]
+    engine = open_engine(settings.database)
+    enrolment = Enrolment(Ledger(engine), issuing, settings.device_days)
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        engine.dispose()
+
+    app = FastAPI(title="Tenfold enrolment", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
+
+    @app.exception_handler(ProvisioningError)
+    async def refuse(_request: Request, error: ProvisioningError) -> Response:
+        log.warning("refused: %s", error)
+        status = _STATUS.get(error.code, 403)
+        headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 429 else None
+        return JSONResponse({"code": error.code, "message": error.message}, status, headers)
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get(PREFIX + "/cacerts")
+    async def cacerts() -> Response:
+        return _certs_only(chain)
+
+    @app.get(PREFIX + "/csrattrs")
+    async def csrattrs() -> Response:
+        return _base64(_CSR_ATTRIBUTES, "application/csrattrs")
+
+    @app.post(PREFIX + "/simpleenroll")
+    async def simpleenroll(request: Request) -> Response:
+        parsed = parse_request(await _body(request))
+        return _certs_only([await run_in_threadpool(enrolment.enrol, parsed, _now())])
+
+    @app.post(PREFIX + "/simplereenroll")
+    async def simplereenroll(request: Request) -> Response:
+        parsed = parse_request(await _body(request))
+        return _certs_only([await run_in_threadpool(enrolment.renew, parsed, _peer(request), _now())])
+
+    return app
+
+
+def _peer(request: Request) -> Peer | None:
+    der = peer_certificate(request.scope)
+    if der is None:
+        return None
+    return Peer(common_name(der), ca.serial_hex(x509.load_der_x509_certificate(der)))
+
+
+async def _body(request: Request) -> bytes:
+    """Read the body, giving up at the limit: a stranger without a certificate may call this."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY_BYTES:
+            raise ProvisioningError("enrol.size", f"got more than {MAX_BODY_BYTES} bytes, expected a request of about 350")
+    return bytes(body)
+
+
+def _certs_only(certificates: list[x509.Certificate]) -> Response:
+    message = pkcs7.serialize_certificates(certificates, Encoding.DER)
+    return _base64(message, "application/pkcs7-mime; smime-type=certs-only")
+
+
+def _base64(content: bytes, media_type: str) -> Response:
+    return Response(base64.b64encode(content), media_type=media_type, headers={"Content-Transfer-Encoding": "base64"})
+
+
+def _now() -> dt.datetime:
+    return dt.datetime.now(dt.UTC)

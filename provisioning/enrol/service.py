@@ -1,0 +1,73 @@
+"""Enrolment: from a proved request to a recorded certificate.
+
+Puts together what the rules need (birth record, lot, history), asks them, issues and records. Knows no HTTP (app.py) and reads
+no clock: the time is an argument.
+"""
+
+import datetime as dt
+import logging
+from dataclasses import dataclass
+
+from cryptography import x509
+
+from provisioning import ca
+from provisioning.enrol.requests import CertificateRequest
+from provisioning.errors import ProvisioningError
+from provisioning.ledger import Ledger
+from provisioning.rules.validity import Verdict, judge_enrolment
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """The verified client certificate of a renewal: its name and serial number (hex)."""
+
+    name: str | None
+    serial: str
+
+
+class Enrolment:
+    """Issues devices' certificates from one issuing CA and one ledger."""
+
+    def __init__(self, ledger: Ledger, issuing: ca.Authority, device_days: int) -> None:
+        self._ledger, self._issuing, self._device_days = ledger, issuing, device_days
+
+    def enrol(self, request: CertificateRequest, now: dt.datetime) -> x509.Certificate:
+        """Issue a certificate on the strength of the birth key alone.
+
+        The same key may ask again: a power cut between our answer and the device's flash costs a certificate, not the device.
+
+        Raises:
+            ProvisioningError: "enrol.no_birth" (the device tries again: the line may still be writing), "enrol.other_key", or a
+                Verdict's code.
+        """
+        now_s = int(now.timestamp())
+        birth = self._ledger.birth(request.device)
+        lot = self._ledger.lot(birth.lot) if birth else None
+        if birth is None or lot is None:
+            raise ProvisioningError("enrol.no_birth", f"device {request.device}: no birth record")
+        if birth.key != request.key_hex:
+            raise ProvisioningError("enrol.other_key", f"device {request.device}: got another key than its birth record's")
+        verdict = judge_enrolment(lot, self._ledger.history(request.device, now_s), now_s)
+        if verdict is not Verdict.ISSUE:
+            raise ProvisioningError(verdict.value, f"device {request.device}, lot {birth.lot}")
+        certificate = ca.issue_device(self._issuing, request.public_key, request.device, now, days=self._device_days)
+        not_after_s = int(certificate.not_valid_after_utc.timestamp())
+        self._ledger.record_certificate(ca.serial_hex(certificate), request.device, not_after_s, now_s)
+        log.info("issued %s to %s until %s", ca.serial_hex(certificate), request.device, certificate.not_valid_after_utc.date())
+        return certificate
+
+    def renew(self, request: CertificateRequest, peer: Peer | None, now: dt.datetime) -> x509.Certificate:
+        """Issue a new certificate to the holder of an old one; the old one may have expired, but not been revoked.
+
+        Raises:
+            ProvisioningError: "enrol.no_certificate", "enrol.other_subject", "enrol.revoked", or a code of `enrol`.
+        """
+        if peer is None:
+            raise ProvisioningError("enrol.no_certificate", "got no client certificate, expected the one to renew")
+        if peer.name != request.device:
+            raise ProvisioningError("enrol.other_subject", f"got a request for {request.device} from {peer.name}")
+        if not self._ledger.is_valid_certificate(peer.serial, request.device):
+            raise ProvisioningError("enrol.revoked", f"device {request.device}: certificate {peer.serial} is not valid")
+        return self.enrol(request, now)

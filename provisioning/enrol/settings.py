@@ -1,0 +1,42 @@
+"""Settings of the enrolment server."""
+
+from pathlib import Path
+
+from pydantic import Field
+
+from host.settings import Settings
+from host.tls import TlsSettings
+from provisioning import ca
+
+
+class EnrolSettings(Settings):
+    """What `python -m provisioning.enrol --config FILE` reads.
+
+    Attributes:
+        host: address to listen on.
+        port: TCP port; 0 takes a free one.
+        cert_file: PEM chain of the server, leaf first.
+        key_file: its PEM key.
+        ca_file: PEM bundle of root and issuing CA: verifies the certificates of devices that renew.
+        issuing_cert: PEM certificate of the issuing CA.
+        issuing_key: its PEM key.
+        root_cert: PEM certificate of the root, for /cacerts.
+        database: URL of the ledger, e.g. "sqlite:////var/lib/tenfold/ledger.db".
+        device_days: life of a device's certificate.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = Field(default=8444, ge=0, le=65535)
+    cert_file: Path
+    key_file: Path
+    ca_file: Path
+    issuing_cert: Path
+    issuing_key: Path
+    root_cert: Path
+    database: str
+    device_days: int = Field(default=ca.DEVICE_DAYS, ge=1, le=ca.ISSUING_DAYS)
+
+    def tls(self) -> TlsSettings:
+        """Give the server's TLS: a device has no certificate yet, or one that expired while it slept."""
+        return TlsSettings(
+            cert_file=self.cert_file, key_file=self.key_file, ca_file=self.ca_file, require_client=False, accept_expired=True)

@@ -1,0 +1,198 @@
+"""Flash images: the partition table, the file system that the line writes, and reading both back.
+
+Turns values into bytes and bytes into values; flashes nothing and reads only the table's CSV. Which files a device starts its
+life with is decided here (`device_files`); how they are laid out on the wire or compiled is not.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from littlefs import LittleFS, LittleFSError, UserContext
+
+SECTOR_BYTES = 4096   # smallest erase unit, and littlefs block
+IO_BYTES = 32         # read and program size of littlefs as MicroPython on ESP32 mounts it
+CACHE_BYTES = 128     # min(4096, 4 * IO_BYTES): as MicroPython computes it; files up to this are stored inline
+BLOCK_CYCLES = 100    # as MicroPython sets it
+DISK_VERSION = 0x00020001
+NOTHING = b"\xff"     # erased flash
+
+
+class ImageError(Exception):
+    """A partition table, file or flash image that can't be used; says what it got and expected."""
+
+
+@dataclass(frozen=True)
+class Partition:
+    """One row of an ESP-IDF partition table. Offset and size in bytes."""
+
+    label: str
+    type: str
+    subtype: str
+    offset: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.size
+
+
+class FlashPartition:
+    """MicroPython's block device protocol over a part of an image held in memory, with NOR rules; for node.ring on a host."""
+
+    def __init__(self, image: bytearray, partition: Partition) -> None:
+        self._view = memoryview(image)[partition.offset:partition.end]
+
+    def readblocks(self, block: int, buf: bytearray | memoryview, offset: int = 0) -> None:
+        start = block * SECTOR_BYTES + offset
+        buf[:] = self._view[start:start + len(buf)]
+
+    def writeblocks(self, block: int, buf: bytes | bytearray | memoryview, offset: int = 0) -> None:
+        start = block * SECTOR_BYTES + offset
+        for i, byte in enumerate(buf):
+            self._view[start + i] &= byte
+
+    def ioctl(self, op: int, arg: int) -> int:
+        if op == 4:
+            return len(self._view) // SECTOR_BYTES
+        if op == 5:
+            return SECTOR_BYTES
+        if op == 6:
+            self._view[arg * SECTOR_BYTES:(arg + 1) * SECTOR_BYTES] = NOTHING * SECTOR_BYTES
+        return 0
+
+
+def read_partitions(csv: Path) -> list[Partition]:
+    """The rows of a partition table in ESP-IDF's CSV form, checked.
+
+    Raises:
+        ImageError: a malformed row, sizes that are no whole sectors, or partitions that overlap.
+    """
+    partitions: list[Partition] = []
+    for number, line in enumerate(csv.read_text(encoding="utf-8").splitlines(), 1):
+        row = [cell.strip() for cell in line.split("#")[0].split(",")]
+        if row == [""]:
+            continue
+        where = f"{csv.name}:{number}"
+        if len(row) < 5:
+            raise ImageError(f"{where}: got {len(row)} columns, expected name, type, subtype, offset, size")
+        try:
+            offset, size = int(row[3], 0), int(row[4], 0)
+        except ValueError:
+            raise ImageError(f"{where}: got offset {row[3]!r} and size {row[4]!r}, expected numbers") from None
+        if size <= 0 or offset % SECTOR_BYTES or size % SECTOR_BYTES:
+            raise ImageError(f"{where}: got {offset:#x} + {size:#x}, expected multiples of {SECTOR_BYTES:#x}")
+        if partitions and offset < partitions[-1].end:
+            raise ImageError(f"{where}: got offset {offset:#x}, expected {partitions[-1].end:#x} or more")
+        partitions.append(Partition(row[0], row[1], row[2], offset, size))
+    return partitions
+
+
+def device_files(firmware: Path, bundle: Mapping[str, bytes], release: Mapping[str, Any], *, ca_der: bytes, root: bytes,
+                 site: Mapping[str, Any]) -> dict[str, bytes]:
+    """The files a device leaves the line with. They name no device: one image serves a whole lot.
+
+    Args:
+        firmware: the folder with boot.py and stub.py.
+        bundle: path -> .mpy of the factory release, from ota.release.bundle.
+        release: its release.json (release, counter, manifest, model, mpy).
+        ca_der: the root CA's certificate. root: the signed root, version 1. site: the contents of site.json.
+    """
+    files = {f"/{name}": (firmware / name).read_bytes() for name in ("boot.py", "stub.py")}
+    files.update({f"/factory/{path}": code for path, code in bundle.items()})
+    files["/factory/release.json"] = compact(release)
+    files["/trust/ca.der"] = ca_der
+    files["/trust/root.bin"] = root
+    files["/state/site.json"] = compact(site)
+    return files
+
+
+def compact(value: Mapping[str, Any]) -> bytes:
+    """JSON without spaces: a file up to 128 bytes costs no block of its own on the device."""
+    return json.dumps(value, separators=(",", ":"), sort_keys=True).encode()
+
+
+def build_flash(csv: Path, vfs_files: Mapping[str, bytes]) -> bytes:
+    """A whole flash for the simulated board: the table as JSON in the first sector, the files in `vfs`, the rest erased.
+
+    Raises:
+        ImageError: the table is unusable, or the files do not fit.
+    """
+    partitions = read_partitions(csv)
+    table = json.dumps({one.label: [one.offset, one.size] for one in partitions}).encode()
+    if not partitions or partitions[0].offset < SECTOR_BYTES or len(table) >= SECTOR_BYTES:
+        raise ImageError(f"{csv.name}: the first sector is the table's own")
+    flash = bytearray(NOTHING * max(one.end for one in partitions))
+    flash[:len(table)] = table
+    vfs = _named(partitions, "vfs")
+    flash[vfs.offset:vfs.end] = build_vfs(vfs.size, vfs_files)
+    return bytes(flash)
+
+
+def build_vfs(size: int, files: Mapping[str, bytes]) -> bytes:
+    """A littlefs image with these files (absolute paths), as MicroPython's VfsLfs2 mounts it."""
+    context = UserContext(buffer=bytearray(NOTHING * size))
+    fs = _littlefs(context, size)
+    fs.format()
+    fs.mount()
+    try:
+        for path in sorted(files):
+            fs.makedirs(path.rsplit("/", 1)[0] or "/", exist_ok=True)
+            with fs.open(path, "wb") as file:
+                file.write(files[path])
+    except LittleFSError as error:
+        raise ImageError(f"{path}: {error}; the files have {sum(map(len, files.values()))} of {size} bytes") from error
+    fs.unmount()
+    return bytes(context.buffer)
+
+
+def read_vfs(flash: bytes) -> dict[str, bytes]:
+    """Every file of the flash's file system, by absolute path.
+
+    Raises:
+        ImageError: there is no table or no file system.
+    """
+    vfs = _named(read_table(flash), "vfs")
+    fs = _littlefs(UserContext(buffer=bytearray(flash[vfs.offset:vfs.end])), vfs.size)
+    try:
+        fs.mount()
+        return dict(_walk(fs))
+    except LittleFSError as error:
+        raise ImageError(f"vfs: no littlefs: {error}") from error
+
+
+def ring_partition(flash: bytes | bytearray) -> FlashPartition:
+    """The ring's block device, for node.ring; writes go to the image when it is a bytearray, else to a copy."""
+    return FlashPartition(flash if isinstance(flash, bytearray) else bytearray(flash), _named(read_table(flash), "ring"))
+
+
+def read_table(flash: bytes | bytearray) -> list[Partition]:
+    """The partition table in the first sector of a simulated board's flash."""
+    try:
+        rows = json.loads(bytes(flash[:SECTOR_BYTES]).split(NOTHING, 1)[0])
+        return [Partition(label, "data", "", offset, size) for label, (offset, size) in rows.items()]
+    except (ValueError, AttributeError, TypeError) as error:
+        raise ImageError("the first sector holds no partition table") from error
+
+
+def _named(partitions: list[Partition], label: str) -> Partition:
+    for one in partitions:
+        if one.label == label:
+            return one
+    raise ImageError(f"no partition {label!r}, got {[one.label for one in partitions]}")
+
+
+def _littlefs(context: UserContext, size: int) -> LittleFS:
+    return LittleFS(context, mount=False, block_size=SECTOR_BYTES, block_count=size // SECTOR_BYTES, read_size=IO_BYTES,
+                    prog_size=IO_BYTES, cache_size=CACHE_BYTES, lookahead_size=IO_BYTES, block_cycles=BLOCK_CYCLES,
+                    disk_version=DISK_VERSION)
+
+
+def _walk(fs: LittleFS) -> Iterator[tuple[str, bytes]]:
+    for folder, _, names in fs.walk("/"):
+        for name in names:
+            path = f"{folder.rstrip('/')}/{name}"
+            with fs.open(path, "rb") as file:
+                yield path, bytes(file.read())

@@ -1,0 +1,107 @@
+"""A bench of the line: hears a new device announce itself, checks its proof, signs its birth record and enters it.
+
+Decides whether an announcement is genuine (the device holds the private half of the key it shows). The ledger decides whether
+the lot may have it. Opens no port: the lines of a device's console come in as text. Its key is bound to one lot by the ledger,
+opens nothing in the field, and is worthless when the lot is full or over.
+"""
+
+from dataclasses import dataclass
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from node.errors import FormatError, NodeError
+from node.wire import identity, signed
+from node.wire.fields import parse_object, want_hex, want_text
+from provisioning.errors import ProvisioningError
+from provisioning.ledger import Birth, Ledger
+from provisioning.rules.quota import Reason
+
+WORD = "BIRTH "             # a console line that starts so carries an announcement
+MAX_LINE_BYTES = 1024       # an announcement is about 400
+MAX_MODEL = 16              # characters; identity.parse_birth checks the alphabet
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """What a device without a certificate says of itself: id, public key (hex), proof (hex signature) and model."""
+
+    device: str
+    key: str
+    proof: str
+    model: str
+
+
+def parse_line(line: str) -> Announcement | None:
+    """Read one console line; None when it is not an announcement (boot messages, logs).
+
+    Raises:
+        ProvisioningError: "birth.format": the line says BIRTH, but the rest is malformed.
+    """
+    if not line.startswith(WORD):
+        return None
+    try:
+        obj = parse_object(line[len(WORD):].encode(errors="replace"), "birth", MAX_LINE_BYTES)
+        return Announcement(
+            device=identity.want_device(obj, "birth"),
+            key=want_hex(obj, "key", "birth", identity.PUBLIC_KEY_BYTES),
+            proof=want_hex(obj, "proof", "birth", identity.SIGNATURE_BYTES),
+            model=want_text(obj, "model", "birth", MAX_MODEL),
+        )
+    except FormatError as error:
+        raise ProvisioningError("birth.format", str(error)) from None
+
+
+class Station:
+    """One bench, working on one lot."""
+
+    def __init__(self, ledger: Ledger, lot: str, name: str, key: ec.EllipticCurvePrivateKey) -> None:
+        """Make a station.
+
+        Args:
+            name: the bench's name, written into each birth record.
+            key: the private key whose public half the lot was opened with; may be an HSM's object.
+        """
+        self._ledger, self._lot, self._name, self._key = ledger, lot, name, key
+        self._key_id = signed.key_id(public_bytes(key.public_key()))
+
+    def hear(self, line: str, now_s: int) -> tuple[Birth, Reason] | None:
+        """Handle one console line: check an announcement's proof, sign its birth record, append it to the ledger.
+
+        The same device and key again gives Reason.KNOWN, so an interrupted line runs again without harm.
+
+        Returns:
+            The birth in the ledger and whether it is new; None when the line is no announcement.
+
+        Raises:
+            ProvisioningError: "birth.format", "birth.proof", "provisioning.second_identity" or another code of the ledger.
+        """
+        announced = parse_line(line)
+        if announced is None:
+            return None
+        if not identity.birth_proof_holds(announced.device, announced.key, announced.proof):
+            raise ProvisioningError("birth.proof", f"device {announced.device}: got a signature that its key did not make")
+        return self._ledger.append_birth(self._lot, self._sign(announced, now_s), now_s)
+
+    def _sign(self, announced: Announcement, now_s: int) -> bytes:
+        try:
+            payload = identity.birth_payload(
+                announced.device, announced.key, announced.model, self._lot, self._name, now_s, announced.proof)
+            identity.parse_birth(payload)
+            return signed.join(signed.BIRTH, [(self._key_id, sign(self._key, signed.BIRTH, payload))], payload)
+        except NodeError as error:
+            raise ProvisioningError("birth.format", str(error)) from None
+
+
+def sign(key: ec.EllipticCurvePrivateKey, kind: int, payload: bytes) -> bytes:
+    """Sign a payload for node.wire's envelope: r and s, 32 bytes each."""
+    encoded = key.sign(signed.signing_digest(kind, payload), ec.ECDSA(Prehashed(hashes.SHA256())))
+    r, s = decode_dss_signature(encoded)
+    return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+
+
+def public_bytes(key: ec.EllipticCurvePublicKey) -> bytes:
+    """Give a public key as the 65 bytes that birth records and envelopes use."""
+    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)

@@ -1,0 +1,59 @@
+"""Whether a birth may be appended to a lot.
+
+Decides from the lot, its count, what the ledger knows of the device and the time; all are arguments. Signatures and the
+proof of the device's key are checked before (ledger.py, line/station.py).
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+@dataclass(frozen=True)
+class Lot:
+    """A production order.
+
+    Attributes:
+        lot: its name.
+        station_key: public key (65 bytes, hex) of the only station that may sign its births.
+        quota: most births it may hold.
+        expires_s: Unix seconds; no birth is appended from then on.
+        revoked: its devices get no certificates any more.
+    """
+
+    lot: str
+    station_key: str
+    quota: int
+    expires_s: int
+    revoked: bool = False
+
+
+class Reason(Enum):
+    """Why; the value is the error's code."""
+
+    NEW = "birth.new"
+    KNOWN = "birth.known"                              # same device, same key: the line was interrupted and runs again
+    SECOND_IDENTITY = "provisioning.second_identity"   # a known device shows another key: cloned id, or erased and re-made
+    LOT_REVOKED = "birth.lot_revoked"
+    LOT_EXPIRED = "birth.lot_expired"
+    QUOTA = "birth.quota"
+
+
+ACCEPTED = frozenset({Reason.NEW, Reason.KNOWN})
+
+
+def judge_birth(lot: Lot, births: int, known_key: str | None, key: str, now_s: int) -> Reason:
+    """Judge one birth; append it only for Reason.NEW.
+
+    Args:
+        births: how many births the lot holds.
+        known_key: public key of the device's birth record, None when it has none.
+        key: public key that the device shows now.
+        now_s: Unix seconds.
+    """
+    if known_key is not None:
+        return Reason.KNOWN if known_key == key else Reason.SECOND_IDENTITY
+    if lot.revoked:
+        return Reason.LOT_REVOKED
+    if now_s >= lot.expires_s:
+        return Reason.LOT_EXPIRED
+    return Reason.NEW if births < lot.quota else Reason.QUOTA

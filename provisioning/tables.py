@@ -1,0 +1,57 @@
+"""The ledger's tables.
+
+Every row belongs to one entry of the chain (`n`), and no row is ever changed or deleted (on SQLite triggers refuse it,
+migrations/versions/0001_first.py). Times are Unix seconds, keys and hashes lower-case hex.
+"""
+
+from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table
+
+metadata = MetaData()
+
+chain = Table(
+    "chain", metadata,
+    Column("n", Integer, primary_key=True, autoincrement=False),   # 1, 2, 3, ... without a gap
+    Column("kind", String(16), nullable=False),                    # the table that holds the entry's row
+    Column("hash", String(64), nullable=False),                    # over the hash before, n, kind and the row
+)
+
+lots = Table(
+    "lots", metadata,
+    Column("lot", String(32), primary_key=True),
+    Column("n", Integer, ForeignKey("chain.n"), nullable=False, unique=True),
+    Column("station_key", String(130), nullable=False),   # the only key that may sign this lot's births
+    Column("quota", Integer, nullable=False),
+    Column("expires_s", BigInteger, nullable=False),
+    Column("at_s", BigInteger, nullable=False),
+)
+
+births = Table(
+    "births", metadata,
+    Column("device", String(29), primary_key=True),
+    Column("n", Integer, ForeignKey("chain.n"), nullable=False, unique=True),
+    Column("lot", String(32), ForeignKey("lots.lot"), nullable=False, index=True),
+    Column("key", String(130), nullable=False),
+    Column("raw", LargeBinary, nullable=False),           # the signed envelope (kind 4) as the station made it
+    Column("at_s", BigInteger, nullable=False),
+)
+
+certificates = Table(
+    "certificates", metadata,
+    Column("serial", String(40), primary_key=True),
+    Column("n", Integer, ForeignKey("chain.n"), nullable=False, unique=True),
+    Column("device", String(29), ForeignKey("births.device"), nullable=False),
+    Column("not_after_s", BigInteger, nullable=False),
+    Column("at_s", BigInteger, nullable=False),
+    Index("ix_certificates_device", "device", "at_s"),
+)
+
+revocations = Table(
+    "revocations", metadata,
+    Column("n", Integer, ForeignKey("chain.n"), primary_key=True, autoincrement=False),
+    Column("kind", String(16), nullable=False),           # "lot", "device" or "certificate"
+    Column("subject", String(40), nullable=False, index=True),
+    Column("reason", String(200), nullable=False),
+    Column("at_s", BigInteger, nullable=False),
+)
+
+CHAINED = (lots, births, certificates, revocations)

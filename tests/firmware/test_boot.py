@@ -1,0 +1,78 @@
+"""A real MicroPython process boots from a flash image built here: birth, readings, power cuts."""
+
+import random
+
+import pytest
+
+from node.errors import CallerError
+from node.wire import batch, identity
+from tests.firmware.boards import RESET, until
+
+
+def batches(board):
+    return [batch.decode(data) for _, _, data in board.ring().records(0) if data[0] == batch.BATCH]
+
+
+def test_new_board_announces_its_birth_and_samples_before_anybody_knows_it(make_board):
+    board = make_board()
+    board.power_on()
+    birth = board.console("BIRTH")
+    assert birth["device"] == board.device
+    assert identity.birth_proof_holds(board.device, birth["key"], birth["proof"])
+    until(lambda: board.ring().tally >= 40)
+    assert b"\x01" not in birth["key"].encode()
+    one = batches(board)[-1]
+    assert len(one["columns"]) == 2
+    assert all(1700 <= value <= 2300 for value in one["columns"][0])
+
+
+def test_key_survives_a_power_cut_and_is_shown_again(make_board):
+    board = make_board()
+    board.power_on()
+    first = board.console("BIRTH")
+    board.power_off()
+    board.power_on()
+    assert board.console("BIRTH") == first
+
+
+@pytest.mark.slow
+def test_power_cuts_at_any_instant_lose_no_committed_reading(make_board):
+    board = make_board()
+    chance = random.Random(10)
+    kept: dict[int, bytes] = {}
+    for _ in range(12):
+        board.power_on()
+        wanted = board.ring().next_seq + chance.randrange(1, 5)
+        until(lambda wanted=wanted: board.ring().next_seq >= wanted)
+        board.power_off()
+        now = {seq: data for _, seq, data in board.ring().records(0)}
+        assert {seq: now.get(seq) for seq in kept} == kept
+        kept = now
+    boots = [one["boot"] for one in batches(board)]
+    assert boots == sorted(boots)
+    assert boots[-1] == 12
+    assert board.ring().skipped <= 12   # at most the record under way at each cut
+
+
+def test_watchdog_pulse_is_felt_on_the_bench(make_board):
+    board = make_board()
+    board.power_on()
+    pulse = board.bench / f"{board.device}.wdt"
+    until(pulse.exists)
+    first = pulse.stat().st_mtime_ns
+    until(lambda: pulse.stat().st_mtime_ns > first)
+    assert int(pulse.read_text()) >= 10_000
+
+
+def test_nonsense_in_the_configuration_resets_with_a_reason_and_never_hangs(make_board):
+    board = make_board(period_ms=0)
+    board.power_on()
+    assert board.process.wait(20) == RESET
+    assert CallerError.__name__.encode() in board.files()["/boot.json"]
+
+
+def test_image_without_a_file_system_is_told_apart_from_a_crash(make_board):
+    board = make_board()
+    board.flash.write_bytes(b"\xff" * board.flash.stat().st_size)
+    board.power_on()
+    assert board.process.wait(20) == 3

@@ -1,0 +1,76 @@
+"""A board updates itself over the air from a real server, and comes back from a release that is no good."""
+
+import json
+import time
+
+import pytest
+
+from ota.release.bundle import compile_sources
+from tests.firmware.boards import RESET, until
+from tests.firmware.conftest import RELEASE
+from tests.firmware.field import Field, Ingest
+
+BROKEN = b"def run(boot_info):\n    raise ValueError('a release that cannot start')\n"
+
+
+@pytest.fixture
+def field(tmp_path):
+    field = Field(tmp_path, "hall-0242ac110001")
+    field.start_ota(tmp_path)
+    field.start_broker()
+    yield field
+    field.stop()
+
+
+@pytest.fixture
+def board(field, make_board, bundle):
+    raw, artifact, name = field.sign_release(bundle, "1.0.0", 1)
+    field.publish(raw, artifact)
+    board = make_board(ca_der=field.pki.root_der.read_bytes(), root=field.root, release={**RELEASE, "manifest": name},
+                       mqtt_port=field.mqtt_port, est_port=field.est_port, ota_port=field.ota_port)
+    board.power_on()
+    field.station.hear("BIRTH " + json.dumps(board.console("BIRTH")), int(time.time()))
+    return board
+
+
+def roll_out(field, files, release, counter):
+    raw, artifact, name = field.sign_release(files, release, counter)
+    field.publish(raw, artifact)
+    until(field.devices)   # it has checked in
+    return field.operate("/admin/rollouts", {"manifest": name, "stages": [100], "soak_s": [1], "min_reports": 1})
+
+
+def keep_powered(board):
+    """What a power supply does: a board that reset itself starts again."""
+    if board.process.poll() == RESET:
+        board.power_on()
+    assert board.process.poll() is None
+    return board
+
+
+@pytest.mark.slow
+def test_new_release_is_fetched_tried_confirmed_and_reported(field, board, bundle):
+    ingest = Ingest(field)
+    until(lambda: len(ingest.records) > 3)
+    roll_out(field, {**bundle, "node/marker.mpy": bundle["node/__init__.mpy"]}, "1.1.0", 2)
+    until(lambda: keep_powered(board) and any(one["release"] == "1.1.0" and not one["trial"] for one in field.devices()), 60)
+    files = board.files()
+    boot = json.loads(files["/boot.json"])
+    assert (boot["slot"], boot["trial"], boot["bad"]) == ("a", None, None)
+    assert files["/slots/a/node/marker.mpy"] == bundle["node/__init__.mpy"]
+    assert set(ingest.records) >= set(range(max(ingest.records)))   # no gap across the restart
+    ingest.stop()
+
+
+@pytest.mark.slow
+def test_release_that_cannot_start_is_rolled_back_and_reported(field, board, bundle):
+    ingest = Ingest(field)
+    until(lambda: len(ingest.records) > 3)
+    roll_out(field, {**bundle, **compile_sources({"main.py": BROKEN})}, "1.1.0", 2)
+    until(lambda: keep_powered(board) and b'"bad": {' in board.files().get("/boot.json", b"").replace(b'":{', b'": {'), 60)
+    until(lambda: keep_powered(board) and json.loads(board.files()["/boot.json"])["bad"] is None, 60)   # the server has heard
+    one = field.devices()[0]
+    assert (one["release"], one["trial"]) == ("1.0.0", False)
+    seen = len(ingest.records)
+    until(lambda: len(ingest.records) > seen)
+    ingest.stop()

@@ -1,0 +1,256 @@
+"""What a group becomes in the database and in acks. On a real SQLite file."""
+
+import sqlite3
+
+import pytest
+from sqlalchemy import event, func, select
+from sqlalchemy.exc import OperationalError
+
+from host.ingest import commit
+from host.ingest.commit import ASK_SCHEMA_MS, Ack, Committer
+from host.ingest.sort import sort
+from host.store import tables as t
+from host.store.telemetry import Telemetry
+from node.wire.fields import MAX_U32, MAX_U53
+from node.wire.topics import SEND_SCHEMA
+from tests.ingest.records import DEVICE, HASH, OTHER, SCHEMA, batch_of, schema_of, state, up, will
+
+NOW = 1_800_000_000_000
+
+
+@pytest.fixture
+def committer(engine):
+    return Committer(Telemetry(engine))
+
+
+def put(committer, *messages, now_ms=NOW):
+    return committer.commit([sort(*one) for one in messages], now_ms)
+
+
+def rows(engine, table, *order):
+    with engine.connect() as connection:
+        return list(connection.execute(select(table).order_by(*order)))
+
+
+def one(engine, table):
+    (row,) = rows(engine, table)
+    return row
+
+
+def test_payload_is_kept_as_received(engine, committer):
+    sent = [schema_of(1, 0), batch_of(1, 1), batch_of(1, 2)]
+    outcome = put(committer, *map(up, sent))
+    assert [bytes(row.payload) for row in rows(engine, t.batch, t.batch.c.seq)] == sent
+    assert outcome.acks == (Ack(DEVICE, 1, 2, 0),)
+    assert (outcome.records, outcome.readings) == (3, 14)
+
+
+def test_batch_sent_twice_is_stored_once_and_acked_again(engine, committer):
+    put(committer, up(schema_of(1, 0)), up(batch_of(1, 1)))
+    outcome = put(committer, up(batch_of(1, 1)), up(batch_of(1, 1)))
+    assert outcome.acks == (Ack(DEVICE, 1, 1, 0),)
+    progress = one(engine, t.progress)
+    assert (progress.records, progress.batches, progress.readings, progress.duplicates) == (2, 1, 7, 2)
+    assert len(rows(engine, t.batch)) == 2
+
+
+def test_batch_sent_twice_within_a_group_is_stored_once(engine, committer):
+    put(committer, up(schema_of(1, 0)), up(batch_of(1, 1)), up(batch_of(1, 1)))
+    assert len(rows(engine, t.batch)) == 2
+    assert one(engine, t.progress).duplicates == 1
+
+
+def test_restarted_ingest_knows_what_is_stored(engine, committer):
+    put(committer, up(schema_of(1, 0)), up(batch_of(1, 1)), up(batch_of(1, 3)))
+    outcome = put(Committer(Telemetry(engine)), up(batch_of(1, 1)), up(batch_of(1, 2)))
+    assert outcome.acks == (Ack(DEVICE, 1, 3, 0),)
+    assert (outcome.records, outcome.duplicates) == (1, 1)
+
+
+def test_gap_before_more_than_a_page_of_records_closes(committer, monkeypatch):
+    """Left half-way, the ack would never move again: the device has nothing more to send."""
+    monkeypatch.setattr(commit, "CATCH_UP_NAMES", 4)
+    put(committer, up(schema_of(1, 0)), *(up(batch_of(1, seq)) for seq in range(2, 30)))
+    assert put(committer, up(batch_of(1, 1))).acks == (Ack(DEVICE, 1, 29, 0),)
+
+
+def test_other_bytes_under_a_stored_name_go_to_quarantine(engine, committer):
+    put(committer, up(schema_of(1, 0)), up(batch_of(1, 1)))
+    forged = batch_of(1, 1, columns=[[1], [1]])
+    outcome = put(committer, up(forged), up(batch_of(1, 2)))
+    assert outcome.acks == (Ack(DEVICE, 1, 2, 0),)
+    kept = one(engine, t.quarantine)
+    assert (kept.reason, kept.device, bytes(kept.payload)) == ("conflict", DEVICE, forged)
+    assert bytes(rows(engine, t.batch, t.batch.c.seq)[1].payload) == batch_of(1, 1)
+
+
+def test_schema_under_a_stored_name_is_not_learnt(engine, committer):
+    put(committer, up(batch_of(1, 0)))
+    put(committer, up(schema_of(1, 0)))
+    assert rows(engine, t.schema) == []
+    assert one(engine, t.progress).schema_missing
+
+
+def test_poison_does_not_hold_up_the_rest_of_the_group(engine, committer):
+    outcome = put(
+        committer, up(b"\x01garbage"), up(schema_of(1, 0)), ("t/nobody/up", b"x"), up(b""), up(batch_of(1, 1)), up(b"\x01garbage"),
+    )
+    assert outcome.acks == (Ack(DEVICE, 1, 1, 0),)
+    assert outcome.quarantined == 4
+    assert {(row.topic, row.times) for row in rows(engine, t.quarantine)} == {(f"t/{DEVICE}/up", 2), (f"t/{DEVICE}/up", 1),
+                                                                              ("t/nobody/up", 1)}
+    assert one(engine, t.tally).value == 4
+
+
+def test_topic_that_is_no_text_is_kept_readable(engine, committer):
+    put(committer, ("t/\x00\ud800/up", b"x"))
+    assert one(engine, t.quarantine).topic == "'t/\\x00\\ud800/up'"
+
+
+def test_batch_before_its_schema_is_stored_and_asks_for_it_now_and_then(engine, committer):
+    assert put(committer, up(batch_of(1, 0))).acks == (Ack(DEVICE, 1, 0, SEND_SCHEMA),)
+    assert put(committer, up(batch_of(1, 1)), now_ms=NOW + 1).acks == (Ack(DEVICE, 1, 1, 0),)
+    assert put(committer, up(batch_of(1, 2)), now_ms=NOW + ASK_SCHEMA_MS).acks == (Ack(DEVICE, 1, 2, SEND_SCHEMA),)
+    assert one(engine, t.progress).schema_missing
+    put(committer, up(schema_of(1, 3)))
+    assert not one(engine, t.progress).schema_missing
+    assert bytes(one(engine, t.schema).body) == SCHEMA
+
+
+def test_schema_of_one_device_does_not_serve_another(engine, committer):
+    put(committer, up(schema_of(1, 0)))
+    assert put(committer, up(batch_of(1, 0), OTHER)).acks == (Ack(OTHER, 1, 0, SEND_SCHEMA),)
+
+
+def test_state_message_is_answered_with_the_ack(committer):
+    put(committer, up(schema_of(1, 0)))
+    assert put(committer, state(1, (1, 0))).acks == (Ack(DEVICE, 1, 0, 0),)
+    assert committer.commit([sort(*state(1, (1, 0)), copy=True)], NOW).acks == ()
+
+
+def test_overflow_counts_what_is_lost_and_not_what_is_stored(engine, committer):
+    put(committer, up(schema_of(1, 0)), up(batch_of(1, 5)))
+    outcome = put(committer, state(2, (1, 10)), up(batch_of(1, 10)))
+    assert outcome.acks == (Ack(DEVICE, 1, 10, 0),)
+    assert one(engine, t.progress).lost_by_overflow == 8   # 1..9 without 5
+
+
+def test_record_that_its_state_message_overtook_is_not_lost(engine, committer):
+    """The broker delivers the two topics in any order; what comes after it was given up is there after all."""
+    put(committer, state(1, (1, 4)), up(batch_of(1, 3)))
+    assert one(engine, t.progress).lost_by_overflow == 3
+    put(committer, up(batch_of(1, 1)))
+    put(committer, up(batch_of(1, 1)), up(batch_of(1, 2)))
+    assert one(engine, t.progress).lost_by_overflow == 1
+
+
+def test_replaced_ring_is_acked_by_its_own_names(engine, committer):
+    put(committer, state(1, (1, 0)), *(up(batch_of(1, seq)) for seq in range(5)))
+    outcome = put(committer, state(2, (2, 0)), up(batch_of(2, 0)))
+    assert [(ack.boot, ack.seq) for ack in outcome.acks] == [(2, 0)]
+    assert len(rows(engine, t.batch)) == 6
+
+
+def test_boot_without_a_clock_is_placed_when_one_is_known(engine, committer):
+    put(committer, up(batch_of(1, 0)), up(batch_of(1, 1, quality=1, epoch_ms=5)))
+    assert [row.start_ms for row in rows(engine, t.batch, t.batch.c.seq)] == [None, None]
+    put(committer, up(batch_of(1, 2, quality=2, epoch_ms=NOW)))
+    assert [row.start_ms for row in rows(engine, t.batch, t.batch.c.seq)] == [NOW, NOW + 1000, NOW + 2000]
+    assert (one(engine, t.boots).epoch_ms, one(engine, t.boots).quality) == (NOW, 2)
+
+
+def test_best_clock_wins_in_any_order(engine, committer):
+    """NTP beats the server's time, and of equals the one nearest to the boot; a batch's own clock stays its own."""
+    sent = [
+        batch_of(1, 0), batch_of(1, 1, quality=2, epoch_ms=NOW), batch_of(1, 2, quality=3, epoch_ms=NOW + 7),
+        batch_of(1, 3, quality=3, epoch_ms=NOW + 8),
+    ]
+    for order in ([0, 1, 2, 3], [3, 2, 1, 0], [2, 0, 3, 1]):
+        device = f"hall-00000000000{order[0]}"
+        for index in order:
+            put(committer, up(sent[index], device))
+        starts = [row.start_ms for row in rows(engine, t.batch, t.batch.c.device, t.batch.c.seq) if row.device == device]
+        assert starts == [NOW + 7, NOW + 1000, NOW + 2007, NOW + 3008], order
+
+
+def test_greatest_numbers_of_the_wire_fit_the_database(engine, committer):
+    """One refused value would hold up every device of its group."""
+    put(committer, up(batch_of(MAX_U32, MAX_U32, columns=[[1], [2]], uptime_ms=MAX_U53, epoch_ms=MAX_U53, quality=3)))
+    assert one(engine, t.batch).start_ms == 2 * MAX_U53
+
+
+def test_clock_of_one_boot_does_not_place_another(engine, committer):
+    put(committer, up(batch_of(1, 0)), up(batch_of(2, 1, quality=3, epoch_ms=NOW)))
+    assert [row.start_ms for row in rows(engine, t.batch, t.batch.c.seq)] == [None, NOW + 1000]
+
+
+def test_presence_and_link_events_follow_state_messages(engine, committer):
+    put(committer, state(1, (1, 0)))
+    put(committer, will(), now_ms=NOW + 5)
+    put(committer, state(2, (1, 0), release="1.1.0", counter=2), now_ms=NOW + 9)
+    presence = one(engine, t.presence)
+    assert (presence.online, presence.since_ms, presence.boot, presence.release) == (True, NOW + 9, 2, "1.1.0")
+    assert [(row.kind, row.at_ms - NOW, row.release) for row in rows(engine, t.link_event, t.link_event.c.id)] == [
+        ("connect", 0, "1.0.0"), ("drop", 5, "1.0.0"), ("update", 9, "1.1.0"), ("connect", 9, "1.1.0"),
+    ]
+
+
+def test_retained_copy_after_a_reconnect_of_ours_is_no_drop(engine, committer):
+    put(committer, state(1, (1, 0)))
+    committer.commit([sort(*state(1, (1, 0)), copy=True)], NOW + 1)
+    assert [row.kind for row in rows(engine, t.link_event)] == ["connect"]
+
+
+def test_failed_commit_leaves_nothing_behind_and_can_be_repeated(engine, committer):
+    put(committer, up(schema_of(1, 0)))
+    group = [state(2, (1, 0)), up(batch_of(1, 1)), up(b"\x01garbage")]
+    blocker = sqlite3.connect(engine.url.database)
+    blocker.execute("BEGIN IMMEDIATE")
+    with engine.connect() as connection:   # the pool hands this connection out again
+        connection.exec_driver_sql("PRAGMA busy_timeout=1")
+    with pytest.raises(OperationalError):
+        put(committer, *group)
+    blocker.close()
+    assert put(committer, *group).acks == (Ack(DEVICE, 1, 1, 0),)
+    assert one(engine, t.progress).records == 2
+    assert one(engine, t.quarantine).times == 1
+
+
+def test_second_writer_is_noticed_and_nothing_is_counted_twice(engine, committer):
+    put(committer, up(schema_of(1, 0)))
+    put(Committer(Telemetry(engine)), up(batch_of(1, 1)))
+    outcome = put(committer, up(batch_of(1, 1)), up(batch_of(1, 2)))
+    assert outcome.acks == (Ack(DEVICE, 1, 2, 0),)
+    assert (one(engine, t.progress).records, one(engine, t.progress).duplicates) == (3, 1)
+
+
+def test_traffic_is_counted_by_ten_seconds(engine, committer):
+    put(committer, up(schema_of(1, 0)))
+    put(committer, up(batch_of(1, 1)), now_ms=NOW + 9_999)
+    put(committer, up(batch_of(1, 2)), now_ms=NOW + 10_000)
+    traffic = rows(engine, t.traffic, t.traffic.c.at_s)
+    assert [(row.at_s * 1000 - NOW, row.records, row.readings) for row in traffic] == [(0, 2, 7), (10_000, 1, 7)]
+
+
+def test_no_commit_reads_a_whole_history(engine, committer):
+    """Repetitions, gaps, lost records, late clocks: each is looked up by key, or it would cost as much as all that is stored."""
+    put(committer, *(up(batch_of(1, seq)) for seq in range(3)))
+    statements = {}
+    event.listen(engine, "before_cursor_execute", lambda *given: statements.update({given[2]: given[3]}))
+    put(committer, up(batch_of(1, 1)), up(batch_of(1, 5)), state(2, (1, 8)), up(batch_of(1, 9, quality=3, epoch_ms=NOW)))
+    asked = [(text, values) for text, values in statements.items() if "batch" in text and not text.startswith("INSERT")]
+    assert len(asked) == 4   # payloads, names_from, count, save_clock
+    with engine.connect() as connection:
+        for text, values in asked:
+            plan = " ".join(row[3] for row in connection.exec_driver_sql("EXPLAIN QUERY PLAN " + text, values))
+            assert "SEARCH batch USING PRIMARY KEY (device=? AND" in plan, (text, plan)
+            assert "TEMP" not in plan, (text, plan)
+
+
+def test_many_devices_in_one_group(engine, committer):
+    devices = [f"hall-{number:012x}" for number in range(900)]
+    outcome = put(committer, *(up(batch_of(1, 0), device) for device in devices))
+    assert len(outcome.acks) == 900
+    with engine.connect() as connection:
+        assert connection.scalar(select(func.count()).select_from(t.batch)) == 900
+    assert bytes(rows(engine, t.batch)[0].schema) == HASH

@@ -1,0 +1,139 @@
+"""boot.py itself, from littlefs under real MicroPython: whatever a slot does, the watchdog is armed and the chip resets."""
+
+import json
+import os
+import sys
+import unittest
+
+from node.compat import IS_MICROPYTHON
+from tests.sim.flash import NorFlash
+from tests.sim.updates import stub
+
+if IS_MICROPYTHON:
+    from board.files import VfsFiles
+    from tests.sim.bootable import Chip, Simchip, boot
+
+ROOT = __file__[:-len("tests/node/test_boot.py")]
+MARKER = json.dumps({"release": "1.0.0", "counter": 1, "manifest": "ab" * 32, "model": "hall", "mpy": 6})
+OK = "import bench\ndef run(info):\n    bench.ran.append(info)\n    raise SystemExit(75)\n"
+
+
+class Bench:
+    """What a slot's main.py can reach: it appends what boot.py told it."""
+
+    def __init__(self):
+        self.ran = []
+
+
+class TestBoot(unittest.TestCase):
+    def setUp(self):
+        if not IS_MICROPYTHON:
+            raise unittest.SkipTest("boots from VfsLfs2")
+        self.path, self.folder = list(sys.path), os.getcwd()
+        self.sources = {}
+        for name in ("boot.py", "stub.py"):
+            with open(ROOT + "firmware/" + name) as file:
+                self.sources["/" + name] = file.read()
+        os.umount("/")
+        self.flash = NorFlash(32)
+        os.VfsLfs2.mkfs(self.flash)
+        self.bench = sys.modules["bench"] = Bench()
+        self.write(self.sources)
+
+    def tearDown(self):
+        if IS_MICROPYTHON:
+            os.mount(os.VfsPosix(), "/")
+            os.chdir(self.folder)
+            sys.path[:] = self.path
+
+    def write(self, sources):
+        os.mount(os.VfsLfs2(self.flash), "/")
+        for path, text in sources.items():
+            if text is None:
+                VfsFiles().remove(path)
+            else:
+                VfsFiles().write_atomic(path, text.encode() if isinstance(text, str) else text)
+        os.umount("/")
+
+    def install(self, slot, main):
+        self.write({stub.DIRS[slot] + "/main.py": main, stub.DIRS[slot] + "/release.json": MARKER})
+
+    def boot(self):
+        armed = Simchip.Watchdog.armed
+        self.assertTrue(boot(Chip(self.flash)), "no reset: the device is at a prompt")
+        self.assertEqual(Simchip.Watchdog.armed, armed + 1)
+
+    def record(self):
+        os.mount(os.VfsLfs2(self.flash), "/")
+        state, raw = stub.load(VfsFiles()), VfsFiles().read(stub.PATH)
+        os.umount("/")
+        self.assertTrue(raw is None or len(raw) <= stub.MAX_BYTES)
+        return state
+
+    def test_factory_of_a_new_device_runs_and_learns_what_it_is(self):
+        self.install("factory", OK)
+        self.boot()
+        info = self.bench.ran[0]
+        self.assertEqual((info["slot"], info["trial"], info["failed"], info["release"]["counter"]), ("factory", False, None, 1))
+        self.assertEqual(self.record()["exit"], "")   # a reset that was asked for is no crash
+
+    def test_whatever_main_does_the_chip_resets_and_the_reason_is_kept(self):
+        for main, reason in (
+            ("def run(info): pass", "returned"), ("def run(info): raise ValueError(1)", "ValueError"), ("", "AttributeError"),
+            ("def run(info): raise KeyboardInterrupt", "KeyboardInterrupt"), ("def run(", "SyntaxError"),
+            ("import lost", "ImportError"), ("def run(info): raise MemoryError", "MemoryError"),
+            ("def run(info): run(info)", "RuntimeError"),
+            ("class E(BaseException): pass\ndef run(info): raise E", "E"), ("def run(info): import sys; sys.exit(1)", ""),
+        ):
+            self.write({stub.PATH: b'{"slot":"a","trial":null,"tries":0,"bad":null,"exit":""}'})
+            self.install("a", main)
+            self.boot()
+            self.assertEqual((main, self.record()["exit"]), (main, reason))
+
+    def test_slot_that_always_crashes_gives_way_to_factory(self):
+        self.install("a", "import lost")
+        self.install("factory", OK)
+        self.write({stub.PATH: b'{"slot":"a","trial":null,"tries":0,"bad":null,"exit":""}'})
+        for _ in range(stub.MAX_CRASHES + 1):
+            self.boot()
+        self.assertEqual([(info["slot"], info["reason"]) for info in self.bench.ran], [("factory", "crashes")])
+
+    def test_release_that_cannot_even_be_imported_is_rolled_back(self):
+        self.install("a", OK)
+        self.install("b", "\0")
+        self.write({stub.PATH: b'{"slot":"a","trial":"b","tries":0,"bad":null,"exit":""}'})
+        for _ in range(3):
+            self.boot()
+        self.assertEqual([(info["slot"], info["failed"]["reason"]) for info in self.bench.ran], [("a", "SyntaxError")])
+
+    def test_no_state_of_the_record_keeps_the_device_from_booting(self):
+        self.install("factory", OK)
+        for raw in (None, b"{", b"\xff" * 128, b"null", b"[" * 200, b'{"slot":"b","trial":"a","tries":9,"bad":9}'):
+            self.write({stub.PATH: raw})
+            self.boot()
+        self.assertEqual([info["slot"] for info in self.bench.ran], ["factory"] * 6)
+
+    def test_record_left_at_length_zero_is_as_none(self):
+        self.install("factory", OK)
+        os.mount(os.VfsLfs2(self.flash), "/")
+        open(stub.PATH, "wb").close()
+        os.umount("/")
+        self.boot()
+        self.assertEqual(len(self.bench.ran), 1)
+
+    def test_device_without_any_slot_or_stub_still_resets(self):
+        self.boot()
+        self.write({"/stub.py": None})
+        self.boot()
+        self.write({"/stub.py": "("})
+        self.boot()
+
+    def test_stray_files_at_the_root_do_not_replace_a_slots_modules(self):
+        self.install("factory", "import part_x\n" + OK)
+        self.write({"/part_x.py": "raise ValueError", "/main.py": "raise ValueError", "/factory/part_x.py": "pass"})
+        self.boot()
+        self.assertEqual(len(self.bench.ran), 1)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,189 @@
+"""Key, birth and certificate: the key is on flash before it is shown, and a refusal is never the end."""
+
+import asyncio
+import binascii
+import unittest
+
+from node.agent import enrol as module
+from node.agent.enrol import CERT_PATH, KEY_PATH, Enrolment, Identity, own_certificate, renewal_due
+from node.agent.http import Response
+from node.errors import FlashError, NetworkError, PeerError
+from node.wire import der, p256
+from node.wire.der import tlv
+from node.wire.identity import birth_proof_holds
+from tests.node.common import code_of, key
+from tests.sim.network import RealClock, Zeros
+from tests.sim.updates import MemoryFiles
+
+DEVICE = "hall-0242ac110001"
+DAY_S = 86400
+NOW_S = 1795237512
+
+
+def certificate(pub65, start=b"261101000000Z", end=b"270130000000Z"):
+    """A certificate as far as the device reads one: 90 days, unsigned."""
+    name = tlv(0x30)
+    validity = tlv(0x30, tlv(0x17, start), tlv(0x17, end))
+    public = tlv(0x30, tlv(0x30), tlv(0x03, b"\x00", pub65))
+    info = tlv(0x30, tlv(0xA0, tlv(0x02, b"\x02")), tlv(0x02, b"\x01"), tlv(0x30), name, validity, name, public)
+    return tlv(0x30, info, tlv(0x30), tlv(0x03, b"\x00"))
+
+
+def certs_only(*certificates):
+    signed = tlv(0x06, binascii.unhexlify("2a864886f70d010702"))
+    inner = tlv(0x30, tlv(0x02, b"\x01"), tlv(0x31), tlv(0x30), tlv(0xA0, *certificates), tlv(0x31))
+    return binascii.b2a_base64(tlv(0x30, signed, tlv(0xA0, inner)))
+
+
+class Est:
+    """The EST server's side of HttpClient."""
+
+    def __init__(self, *answers):
+        self.answers = list(answers)
+        self.asked = []
+
+    async def request(self, method, path, body, content_type, headers, cap):
+        self.asked.append((method, path, body, content_type, headers))
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+class Chance(Zeros):
+    def urandom(self, n):
+        return bytes(range(1, n + 1))
+
+
+class Forgetful(MemoryFiles):
+    """Flash that keeps other bytes than it was given, without saying so."""
+
+    def read(self, path):
+        data = MemoryFiles.read(self, path)
+        return data[:-1] + b"?" if data and path == KEY_PATH else data
+
+
+class TestIdentity(unittest.TestCase):
+    def setUp(self):
+        self.files = MemoryFiles()
+
+    def test_key_survives_a_reboot(self):
+        first = Identity(self.files, Chance(), DEVICE)
+        again = Identity(self.files, Zeros(), DEVICE)
+        self.assertEqual((first.fresh, again.fresh), (True, False))
+        self.assertEqual((first.d, first.pub65), (again.d, again.pub65))
+
+    def test_key_that_flash_did_not_keep_is_never_shown(self):
+        self.assertEqual(code_of(self, FlashError, Identity, Forgetful(), Chance(), DEVICE), "key.readback")
+
+    def test_damaged_key_is_replaced_since_it_proves_nothing(self):
+        self.files.write_atomic(KEY_PATH, b"\x30\x05nonsense")
+        self.assertTrue(Identity(self.files, Chance(), DEVICE).fresh)
+
+    def test_announcement_proves_the_key_and_shows_no_private_half(self):
+        identity = Identity(self.files, Chance(), DEVICE)
+        said = identity.announcement("hall")
+        self.assertTrue(birth_proof_holds(DEVICE, said["key"], said["proof"]))
+        self.assertNotIn(identity.d.to_bytes(32, "big"), binascii.unhexlify(said["key"] + said["proof"]))
+
+    def test_request_for_a_certificate_is_base64_without_line_ends(self):
+        body = Identity(self.files, Chance(), DEVICE).request()
+        self.assertNotIn(b"\n", body)
+        self.assertIn(DEVICE.encode(), binascii.a2b_base64(body))
+
+
+class TestEnrolment(unittest.TestCase):
+    def setUp(self):
+        self.files = MemoryFiles()
+        self.clock = RealClock()
+        self.identity = Identity(self.files, Chance(), DEVICE)
+        self.good = Response(200, {}, certs_only(certificate(key("issuing")[1]), certificate(self.identity.pub65)))
+
+    def enrolment(self, *answers, renewing=None):
+        self.est = Est(*answers)
+        return Enrolment(self.identity, self.files, self.clock, Zeros(), first=self.est, renewing=renewing or Est())
+
+    def ask(self, *answers):
+        return asyncio.run(self.enrolment(*answers).enrol())
+
+    def test_certificate_is_kept_when_it_is_for_our_key(self):
+        self.assertEqual(self.ask(self.good), 0)
+        self.assertEqual(der.cert_public_key(self.files.read(CERT_PATH)), self.identity.pub65)
+        method, path, _, content_type, headers = self.est.asked[0]
+        self.assertEqual((method, path, content_type), ("POST", "/.well-known/est/simpleenroll", "application/pkcs10"))
+        self.assertEqual(headers, (("Content-Transfer-Encoding", "base64"),))
+
+    def test_refusal_before_the_birth_is_known_is_asked_again(self):
+        self.assertGreater(self.ask(Response(403, {}, b"{}")), 0)
+        self.assertIsNone(self.files.read(CERT_PATH))
+
+    def test_retry_after_is_obeyed_up_to_a_day(self):
+        self.assertGreaterEqual(self.ask(Response(202, {"retry-after": "7"}, b"")), 7000)
+        self.assertLessEqual(self.ask(Response(429, {"retry-after": "999999999"}, b"")), 86400 * 1000 + 2001)
+
+    def test_waits_grow_with_each_failure(self):
+        class Most:
+            def urandom(self, n):
+                return b"\xff" * n
+
+        enrolment = Enrolment(self.identity, self.files, self.clock, Most(), first=Est(), renewing=Est())
+        waits = [enrolment.wait_ms() for _ in range(9)]
+        self.assertEqual(waits[:3], [2001, 4001, 8001])
+        self.assertEqual(waits[-1], module.RETRY_CAP_MS + 1)
+
+    def test_servers_date_sets_the_clock(self):
+        self.ask(Response(403, {"date": "Sat, 21 Nov 2026 03:58:45 GMT"}, b""))
+        self.assertEqual(self.clock.learned[0][0] // 1000, 1795233525)
+
+    def test_answers_that_are_no_certificate_for_us_are_refused(self):
+        for body in (b"", b"!!!!", b"MAA=", certs_only(certificate(key("other")[1])), certs_only(b"\x30\x00")):
+            self.assertEqual(code_of(self, PeerError, own_certificate, body, self.identity.pub65), "enrol.answer")
+
+    def test_certificate_of_another_key_is_as_none(self):
+        self.files.write_atomic(CERT_PATH, certificate(key("other")[1]))
+        self.assertFalse(self.enrolment().certified())
+        self.files.write_atomic(CERT_PATH, b"rot")
+        self.assertFalse(self.enrolment().certified())
+
+    def test_task_announces_once_survives_faults_and_ends_up_certified(self):
+        seen = []
+        enrolment = self.enrolment(OSError(111), ValueError("certificate"), NetworkError("http.timeout", ""),
+                                   Response(403, {}, b""), Response(200, {}, b"junk"), self.good)
+
+        async def main():
+            task = asyncio.create_task(enrolment.run(lambda: seen.append("birth"), lambda: seen.append("ready"),
+                                                     lambda error: seen.append(type(error).__name__), lambda: None))
+            for _ in range(2000):
+                if "ready" in seen:
+                    break
+                await asyncio.sleep(0.001)
+            task.cancel()
+
+        asyncio.run(main())
+        self.assertEqual(seen, ["birth", "OSError", "ValueError", "NetworkError", "PeerError", "ready"])
+
+    def test_renewal_is_due_in_the_last_third(self):
+        self.assertFalse(renewal_due(0, 90 * DAY_S, 60 * DAY_S - 1))
+        self.assertTrue(renewal_due(0, 90 * DAY_S, 60 * DAY_S))
+        self.assertTrue(renewal_due(0, 90 * DAY_S, 400 * DAY_S))   # expired while asleep: ask, the server decides
+
+    def test_failed_renewal_keeps_the_old_certificate(self):
+        old = certificate(self.identity.pub65)
+        self.files.write_atomic(CERT_PATH, old)
+        self.clock.unix_ms = lambda: NOW_S * 1000 + 60 * DAY_S * 1000
+        renewing = Est(Response(403, {}, b""))
+        wait_ms = asyncio.run(self.enrolment(renewing=renewing).renew())
+        self.assertEqual((self.files.read(CERT_PATH), renewing.asked[0][1]), (old, "/.well-known/est/simplereenroll"))
+        self.assertLess(wait_ms, module.RENEW_CHECK_MS)
+
+    def test_fresh_certificate_is_not_renewed(self):
+        self.files.write_atomic(CERT_PATH, certificate(self.identity.pub65))
+        self.clock.unix_ms = lambda: NOW_S * 1000
+        self.assertEqual(asyncio.run(self.enrolment().renew()), module.RENEW_CHECK_MS)
+
+    def test_key_generation_uses_all_its_chance(self):
+        self.assertEqual(p256.keygen(Chance().urandom(32))[1], self.identity.pub65)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,264 @@
+"""The uplink: whatever broker and server do, only an ack frees a record, and sending always goes on."""
+
+import asyncio
+import json
+import unittest
+
+from node.agent.cursor import MAX_STALLS, Cursor
+from node.agent.metrics import Metrics
+from node.agent.uplink import AHEAD_WINDOWS, Uplink
+from node.ring import Ring
+from node.wire import topics
+from tests.sim import umqtt
+from tests.sim.flash import NorFlash
+from tests.sim.network import Broker, PipeNet, RealClock, Zeros, publish_packet
+
+MQTT = umqtt.load()
+DEVICE = "hall-0242ac110001"
+BOOT = 3
+LIMIT_S = 5   # for what must come
+
+
+class Fraction:
+    """A part of a second, for settings that are whole seconds in the field."""
+
+    def __init__(self, ms):
+        self.ms = ms
+
+    def __mul__(self, thousand):
+        return self.ms * thousand // 1000
+
+
+class Config:
+    mqtt_port, window, keepalive_s, backoff_max_s, uplink_s = 8883, 2, 5, 1, 1
+    ack_timeout_s = Fraction(50)
+
+    def server(self, device):
+        return device + ".zone"
+
+
+class TestCursor(unittest.TestCase):
+    def test_never_further_ahead_of_the_acks_than_the_limit(self):
+        cursor = Cursor(10, 4, 100, 0)
+        sent = []
+        while cursor.may_send(1000):
+            sent.append(cursor.next)
+            cursor.sent(cursor.next, 0)
+        self.assertEqual(sent, [10, 11, 12, 13])
+
+    def test_standing_ack_starts_over_and_the_wait_grows_to_a_bound(self):
+        cursor = Cursor(0, 4, 100, 0)
+        waits = []
+        now = 0
+        for _ in range(MAX_STALLS + 3):
+            cursor.sent(0, now)
+            waits.append(cursor.stall_in_ms(now))
+            now += waits[-1]
+            self.assertEqual(cursor.stall_in_ms(now), 0)
+            cursor.rewind(0, now)
+        self.assertEqual(waits[:3], [100, 200, 400])
+        self.assertEqual(waits[-1], waits[-2])
+
+    def test_moving_ack_ends_the_waiting(self):
+        cursor = Cursor(0, 4, 100, 0)
+        cursor.sent(0, 0)
+        cursor.sent(1, 0)
+        cursor.acked(1, 90)
+        self.assertEqual(cursor.stall_in_ms(100), 90)
+        cursor.acked(2, 120)
+        self.assertIsNone(cursor.stall_in_ms(10**6))
+
+    def test_idle_time_is_no_stall(self):
+        cursor = Cursor(0, 4, 100, 0)
+        cursor.sent(0, 5000)
+        self.assertEqual(cursor.stall_in_ms(5000), 100)
+
+    def test_skipped_sequence_numbers_are_passed_over(self):
+        cursor = Cursor(0, 4, 100, 0)
+        cursor.sent(2, 0)
+        self.assertEqual(cursor.next, 3)
+
+
+class TestUplink(unittest.TestCase):
+    def setUp(self):
+        if MQTT is None:
+            self.skipTest("umqtt.simple was not fetched: `make umqtt`")
+        self.ring = Ring(NorFlash(8))
+        self.ring.mount()
+        self.metrics = Metrics()
+        self.config = Config()
+        self.broker = Broker()
+        self.net = PipeNet(self.broker)
+        self.acks = 0
+        self.schemas = 0
+        self.alive = 0
+
+    def records(self, count):
+        for _ in range(count):
+            seq = self.ring.next_seq
+            self.ring.append(BOOT, seq, b"record %d" % seq, 1)
+
+    def sent(self):
+        return [payload for topic, payload, _ in self.broker.published if topic == topics.up(DEVICE)]
+
+    def states(self):
+        return [json.loads(payload) for topic, payload, _ in self.broker.published if topic == topics.state(DEVICE)]
+
+    def ack(self, pipe, boot, seq, flags=0):
+        pipe.say(publish_packet(topics.ack(DEVICE), topics.encode_ack(boot, seq, flags)))
+
+    def ack_each(self, pipe, topic, payload):
+        if topic == topics.up(DEVICE):
+            self.ack(pipe, BOOT, int(payload.split()[1]))
+
+    def run_until(self, done):
+        """Run an uplink until done() or until it is too late."""
+        def count(name):
+            setattr(self, name, getattr(self, name) + 1)
+
+        def state(oldest, reason):
+            return topics.encode_state(BOOT, "1.0.0", 1, oldest, reason)
+
+        async def main():
+            clock = RealClock()
+            uplink = Uplink(DEVICE, BOOT, self.config, net=self.net, mqtt=MQTT, ring=self.ring, clock=clock, chance=Zeros(),
+                            metrics=self.metrics, state=state, on_ack=lambda: count("acks"),
+                            schema_again=lambda: count("schemas"), log=lambda *_: None)
+            self.uplink = uplink
+            task = asyncio.create_task(uplink.run(lambda: count("alive")))
+            while not done() and clock.ticks_ms() < LIMIT_S * 1000:
+                await asyncio.sleep(0.002)
+            while not task.done():
+                task.cancel()
+                await asyncio.sleep(0)
+
+        asyncio.run(main())
+        self.assertTrue(done(), "waited in vain")
+
+    def test_state_comes_before_records_and_says_what_the_ring_holds(self):
+        self.records(2)
+        self.run_until(lambda: len(self.sent()) == 2)
+        self.assertEqual(self.broker.published[0][0], topics.state(DEVICE))
+        self.assertEqual(self.broker.published[0][2] & 1, 1)   # retained
+        self.assertEqual(self.states()[0]["oldest"], [BOOT, 0])
+        self.assertEqual(self.net.asked[0], (DEVICE + ".zone", 8883, True))
+        self.assertIn(topics.OFFLINE, self.broker.will)
+
+    def test_puback_alone_frees_no_record(self):
+        self.records(3)
+        self.run_until(lambda: len(self.sent()) >= 6)   # the second time, too
+        self.assertEqual(self.ring.first_unacked(), 0)
+        self.assertEqual(self.sent()[:6], [b"record %d" % i for i in (0, 1, 2, 0, 1, 2)])
+
+    def test_ack_trims_the_ring_and_is_counted(self):
+        self.broker.on_publish = self.ack_each
+        self.records(5)
+        self.run_until(lambda: self.ring.first_unacked() == 5)
+        self.assertEqual(self.metrics.get("acked"), 5)
+        self.assertGreater(self.acks, 0)
+
+    def test_window_holds_while_the_broker_confirms_nothing(self):
+        self.broker.puback = False
+        self.records(9)
+        self.run_until(lambda: len(self.sent()) >= 1)
+        self.assertLessEqual(len(self.sent()), Config.window)
+
+    def test_silent_ingest_is_not_flooded(self):
+        self.records(40)
+        self.run_until(lambda: b"record 7" in self.sent())
+        self.assertEqual(max(int(one.split()[1]) for one in self.sent()), AHEAD_WINDOWS * Config.window - 1)
+
+    def test_foreign_acks_free_nothing(self):
+        def lie(pipe, topic, payload):
+            if payload == b"record 0":
+                self.ack(pipe, BOOT + 1, 0)
+                self.ack(pipe, BOOT, 99)
+                pipe.say(publish_packet("t/other/ack", topics.encode_ack(BOOT, 0)))
+
+        self.broker.on_publish = lie
+        self.records(1)
+        self.run_until(lambda: len(self.sent()) >= 2)
+        self.assertEqual(self.ring.first_unacked(), 0)
+
+    def test_malformed_ack_ends_the_session_and_the_next_one_works(self):
+        def nonsense_once(pipe, topic, payload):
+            if len(self.net.pipes) == 1:
+                pipe.say(publish_packet(topics.ack(DEVICE), b"\x09"))
+            else:
+                self.ack_each(pipe, topic, payload)
+
+        self.broker.on_publish = nonsense_once
+        self.records(1)
+        self.run_until(lambda: self.ring.first_unacked() == 1)
+        self.assertTrue(self.net.pipes[0].closed)
+        self.assertEqual(self.metrics.faults, {"uplink:ack.size": 1})
+        self.assertEqual(self.states()[-1]["reason"], "uplink:ack.size")
+
+    def test_dropped_connection_is_counted_closed_and_resumed(self):
+        def drop_first(pipe, topic, payload):
+            if len(self.net.pipes) == 1 and topic == topics.up(DEVICE):
+                pipe.hang_up()
+            else:
+                self.ack_each(pipe, topic, payload)
+
+        self.broker.on_publish = drop_first
+        self.records(4)
+        self.run_until(lambda: self.ring.first_unacked() == 4)
+        self.assertTrue(self.net.pipes[0].closed)
+        self.assertEqual((self.metrics.get("connects"), self.metrics.get("drops")), (2, 1))
+
+    def test_refusing_broker_is_tried_again(self):
+        self.broker.connack = 5
+        self.run_until(lambda: len(self.net.pipes) >= 3)
+        self.assertGreaterEqual(self.metrics.faults["uplink:link.refused"], 2)
+        self.assertTrue(self.net.pipes[0].closed and self.net.pipes[1].closed)
+        self.assertEqual(self.metrics.get("connects"), 0)
+
+    def test_every_class_of_fault_is_survived(self):
+        for fault in (OSError(113), ValueError("certificate"), IndexError(), AssertionError(), TypeError(), EOFError(),
+                      MQTT.MQTTException(2)):
+            self.net = PipeNet(self.broker, fault)
+            self.run_until(lambda: len(self.net.asked) >= 2)
+            self.assertIn("uplink:" + type(fault).__name__, self.metrics.faults)
+
+    def test_silent_broker_is_noticed(self):
+        self.broker.pong = False
+        self.config.keepalive_s = 1
+        self.run_until(lambda: self.metrics.get("drops") >= 1)
+        self.assertIn(0xC0, self.broker.packets)
+
+    def test_server_that_asks_for_the_schema_with_every_ack_gets_it_once(self):
+        def ask(pipe, topic, payload):
+            if topic == topics.up(DEVICE):
+                self.ack(pipe, BOOT, int(payload.split()[1]), topics.SEND_SCHEMA)
+
+        self.broker.on_publish = ask
+        self.records(5)
+        self.run_until(lambda: self.ring.first_unacked() == 5)
+        self.assertEqual(self.schemas, 1)
+
+    def test_overflow_is_told_before_records_are_sent_again(self):
+        def overflow(_pipe, topic, payload):
+            if payload == b"record 0" and self.ring.first_unacked() == 0:
+                while not self.ring.dropped:
+                    self.ring.append(BOOT, self.ring.next_seq, b"record %d " % self.ring.next_seq + bytes(1500), 1)
+
+        self.broker.on_publish = overflow
+        self.records(1)
+        self.run_until(lambda: len(self.states()) >= 2)
+        self.assertEqual(self.states()[0]["oldest"], [BOOT, 0])
+        self.assertEqual(self.states()[1]["oldest"], [BOOT, self.ring.first_unacked()])
+
+    def test_record_committed_meanwhile_is_sent_without_waiting(self):
+        def commit_one(_pipe, topic, _payload):
+            if topic == topics.state(DEVICE):
+                self.records(1)
+                self.uplink.wake()
+
+        self.broker.on_publish = commit_one
+        self.run_until(lambda: self.sent() == [b"record 0"])
+        self.assertGreater(self.alive, 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,240 @@
+"""Cut the power at every flash operation of an update, under real MicroPython with littlefs on simulated NOR flash.
+
+    micropython update_cuts.py SCENARIO RELEASES STRIDE PHASE NESTED
+
+Runs the firmware's own boot.py, stub.py and update; each release's files are real bytecode in RELEASES/<counter>/, whose
+main.mpy reports what it is made of. For each cut the flash is put back to where the scenario starts, the power goes at one
+operation in one of four ways, and comes back. Then every boot must run whole releases only, and the device must end where it
+would have without the cut. NESTED cuts again within so many operations of the recovery; 0 does not.
+
+Prints one JSON line: {"ops", "runs", "failures"}; a failure's name, such as "second/17/half", replays it.
+"""
+
+import asyncio
+import json
+import os
+import sys
+
+sys.path.append(__file__[:-len("tests/power/update_cuts.py")] + "firmware")
+
+from board.files import VfsFiles
+from node.agent import update, verify
+from tests.sim.bootable import Chip, boot
+from tests.sim.flash import TEARS, NorFlash
+from tests.sim.updates import DEVICE, TRIAL_MS, Chance, Device, OtaServer, Release, root_envelope, stub
+
+SECTORS = 64
+MAX_BOOTS = 12   # two trials of a release, their rollbacks and reports, and a few to spare
+MAX_CYCLES = 8   # check-ins of one boot
+
+
+class World:
+    """Everything outside the flash: the server, the power supply, and what the releases' main.mpy report to.
+
+    Args:
+        wanted: the Release that the server directs devices to. good: whether it proves itself on trial.
+    """
+
+    def __init__(self, image, releases, wanted, good):
+        self.flash = NorFlash(SECTORS, image)
+        self.releases = releases
+        self.wanted = wanted
+        self.good = good
+        self.server = OtaServer(*releases.values())
+        self.server.offer, self.server.patient = wanted, good
+        self.chance = Chance()
+        self.wrong = []   # broken promises
+        self.done = False
+
+    def power_on(self):
+        """The supply comes back."""
+        if self.flash.violations:
+            self.wrong.append(f"{self.flash.violations} bits set by programming")
+        self.flash = self.flash.power_on()
+
+    def run_until_done(self):
+        """Boot until all is settled or the power goes."""
+        for _ in range(MAX_BOOTS):
+            self.boot()
+            if self.done or self.chip.dead:
+                return
+        self.wrong.append(f"not done after {MAX_BOOTS} boots")
+
+    def boot(self):
+        """Power or reset: mount and run boot.py from flash, until the chip resets."""
+        self.chip = Chip(self.flash)
+        sys.modules["bench"] = self   # what main.mpy imports
+        try:
+            if not boot(self.chip, self.check_flash):
+                self.wrong.append("boot.py left the device at a prompt")
+        except OSError as error:
+            self.wrong.append(f"mount: {error}")
+
+    def check_flash(self):
+        """What holds at every start: complete slots hold one whole release each and nothing else, factory is as it was, and the
+        floor never stands above the slot to boot, or a trial that fails could not be repeated.
+        """
+        files = VfsFiles()
+        confirmed = stub.release(files, stub.load(files)["slot"])
+        floor = verify.Trust(files, DEVICE).floor
+        if confirmed is None or floor > confirmed["counter"]:
+            self.wrong.append(f"floor {floor} above what is confirmed, {confirmed}")
+        for slot in stub.complete(files):
+            release = self.releases[stub.release(files, slot)["counter"]]
+            found = dict(walk(stub.DIRS[slot], ""))
+            del found["release.json"]
+            if found != release.files:
+                self.wrong.append(f"{slot} is not release {release.counter}: {sorted(found)}")
+        if stub.release(files, "factory") != self.releases[1].marker():
+            self.wrong.append("factory was touched")
+
+    def run(self, info, counters):
+        """Called by main.mpy: the firmware of one boot. Ends in SystemExit, as simchip.reset() does."""
+        if set(counters) != {info["release"]["counter"]}:
+            self.wrong.append("{} runs parts of {}".format(info["slot"], counters))
+        if info["exit"].endswith("Error"):
+            self.wrong.append("a run ended with " + info["exit"])
+        self.device = device = Device(VfsFiles(), self.server, info, chance=self.chance, restart=self.restart)
+        for _ in range(MAX_CYCLES):
+            self.stop_if_dead()
+            asyncio.run(device.checkin.cycle())
+            self.stop_if_dead()
+            if device.update.state == update.TRIAL:
+                device.acked, device.clock.now_ms = self.good, TRIAL_MS
+                device.update.tick()
+            elif self.is_settled(info, device):
+                self.done = True
+                raise SystemExit
+        self.wrong.append(f"{MAX_CYCLES} check-ins led nowhere from {device.update.state}")
+        raise SystemExit
+
+    def is_settled(self, info, device):
+        counter = info["release"]["counter"]
+        if device.update.state != update.IDLE:
+            return False
+        return counter == self.wanted.counter if self.good else bool(self.told)
+
+    @property
+    def told(self):
+        """The failures that the server heard of."""
+        return [request["failed"] for request in self.server.requests if request["failed"] is not None]
+
+    def stop_if_dead(self):
+        if self.chip.dead:
+            raise SystemExit
+
+    def restart(self, reason):
+        raise SystemExit
+
+
+def walk(path, prefix):
+    """(path below, content) of every file in a folder."""
+    for name in os.listdir(path):
+        full = path + "/" + name
+        if os.stat(full)[0] & 0x4000:   # a folder
+            yield from walk(full, prefix + name + "/")
+        else:
+            with open(full, "rb") as file:
+                yield prefix + name, file.read()
+
+
+def read_releases(folder):
+    """{counter: Release} from folders of compiled files, written by test_update_power.py."""
+    return {int(name): Release(int(name), dict(walk(folder + "/" + name, ""))) for name in sorted(os.listdir(folder))}
+
+
+def read_stub():
+    """The files that updates never touch, by path on the device."""
+    sources = {}
+    for name in ("boot.py", "stub.py"):
+        with open("firmware/" + name, "rb") as file:
+            sources["/" + name] = file.read()
+    return sources
+
+
+def factory_image(releases, sources):
+    """Flash as it leaves the line: release 1 in the factory slot."""
+    flash = NorFlash(SECTORS)
+    os.VfsLfs2.mkfs(flash)
+    os.mount(os.VfsLfs2(flash), "/")
+    files = VfsFiles()
+    for path, data in sources.items():
+        files.write_atomic(path, data)
+    for path, data in releases[1].files.items():
+        files.write_atomic("/factory/" + path, data)
+    files.write_atomic("/factory/release.json", json.dumps(releases[1].marker()).encode())
+    files.write_atomic(verify.PINNED, root_envelope())
+    os.umount("/")
+    return flash.image
+
+
+def prepare(scenario, releases, sources):
+    """(flash image, wanted release, good) at the start of a scenario.
+
+    first: factory to release 2. second: releases 2 and 3 are in the slots, 4 overwrites 2. rollback: 2 runs, 3 fails its trial.
+    """
+    image = factory_image(releases, sources)
+    before, wanted, good = {"first": ((), 2, True), "second": ((2, 3), 4, True), "rollback": ((2,), 3, False)}[scenario]
+    for counter in before:
+        world = World(image, releases, releases[counter], True)
+        world.run_until_done()
+        if world.wrong:
+            raise ValueError(f"{scenario}: {world.wrong}")
+    return image, releases[wanted], good
+
+
+def check(world):
+    """What must hold in the end, beyond what World.run checks at every boot."""
+    wrong = []
+    os.mount(os.VfsLfs2(world.flash), "/")
+    files = VfsFiles()
+    trust = verify.Trust(files, DEVICE)
+    state = stub.load(files)
+    running = stub.release(files, state["slot"])["counter"]
+    if world.good and (running, trust.floor) != (world.wanted.counter, world.wanted.counter):
+        wrong.append(f"runs {running} with floor {trust.floor}")
+    if not world.good and (running, trust.floor, world.told[0]["counter"] if world.told else None) != (2, 2, 3):
+        wrong.append(f"runs {running} with floor {trust.floor}, told {world.told}")
+    if state["trial"] is not None or state["bad"] is not None:
+        wrong.append(f"record {state}")
+    if trust.seq < max(request["seq"] for request in world.server.requests):
+        wrong.append(f"the sequence sank to {trust.seq}")
+    world.check_flash()
+    os.umount("/")
+    return wrong + world.wrong
+
+
+def run(image, releases, wanted, good, cuts):
+    """One run with cuts at [(operation counted from the power-on, tear)]; what went wrong."""
+    world = World(bytearray(image), releases, wanted, good)
+    for op, tear in cuts:
+        world.flash.cut_power_at(op, tear)
+        world.run_until_done()
+        world.power_on()
+        if world.done:
+            break
+    if not world.done:
+        world.run_until_done()
+    return check(world), world
+
+
+def main(scenario, folder, stride, phase, nested):
+    releases, sources = read_releases(folder), read_stub()
+    os.umount("/")
+    image, wanted, good = prepare(scenario, releases, sources)
+    wrong, world = run(image, releases, wanted, good, [])
+    ops = world.flash.ops
+    failures = [scenario + ": " + fault for fault in wrong]
+    runs = 0
+    for n in range(phase, ops * len(TEARS), stride):
+        op, tear = n // len(TEARS) + 1, TEARS[n % len(TEARS)]
+        cuts = [(op, tear)]
+        if nested:
+            cuts.append((1 + n * 7 % nested, TEARS[n // 3 % len(TEARS)]))
+        wrong, world = run(image, releases, wanted, good, cuts)
+        runs += 1
+        failures.extend([f"{scenario}/{op}/{tear}: {fault}" for fault in wrong])
+    sys.stdout.write(json.dumps({"ops": ops, "runs": runs, "failures": failures[:20]}) + "\n")
+
+
+main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))

@@ -1,0 +1,84 @@
+"""A small factory: a PKI, a ledger with an open lot, its station, and devices that make their own keys."""
+
+import datetime as dt
+import json
+import os
+from dataclasses import dataclass, field
+
+import pytest
+
+from host.db import open_engine
+from node.compat import sha256
+from node.wire import der, identity, p256
+from provisioning import ca, pki
+from provisioning.ledger import Ledger
+from provisioning.line.station import Station, public_bytes
+
+NOW = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
+NOW_S = int(NOW.timestamp())
+DAY_S = 86_400
+LOT = "lot-1"
+
+
+def mac(last: int) -> bytes:
+    return bytes.fromhex("0242ac1100") + bytes((last,))
+
+
+@dataclass
+class Device:
+    """What a device does at birth: a key of its own, the announcement, the request for a certificate."""
+
+    last: int = 1
+    private: int = 0
+    public: bytes = b""
+    device: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.private, self.public = p256.keygen(os.urandom(32))
+        self.device = identity.device_id("hall", mac(self.last))
+
+    def line(self, **changes: str) -> str:
+        proof = p256.sign(self.private, sha256(identity.proof_input(self.device)))
+        said = {"device": self.device, "key": self.public.hex(), "proof": proof.hex(), "model": "hall"}
+        return "BIRTH " + json.dumps(said | changes)
+
+    def csr(self, name: str | None = None) -> bytes:
+        return der.csr(self.private, self.public, name or self.device)
+
+
+@pytest.fixture(scope="session")
+def fleet_pki(tmp_path_factory):
+    return pki.make_fleet_pki(tmp_path_factory.mktemp("pki") / "pki", now=dt.datetime.now(dt.UTC))
+
+
+@pytest.fixture(scope="session")
+def issuing(fleet_pki):
+    return pki.load_authority(fleet_pki.cert("issuing"), fleet_pki.key("issuing"))
+
+
+@pytest.fixture
+def ledger_url(tmp_path):
+    return f"sqlite:///{tmp_path}/ledger.db"
+
+
+@pytest.fixture
+def engine(ledger_url):
+    engine = open_engine(ledger_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture
+def ledger(engine):
+    return Ledger(engine)
+
+
+@pytest.fixture
+def station_key():
+    return ca.make_key()
+
+
+@pytest.fixture
+def station(ledger, station_key):
+    ledger.open_lot(LOT, public_bytes(station_key.public_key()).hex(), quota=2, expires_s=NOW_S + DAY_S, now_s=NOW_S)
+    return Station(ledger, LOT, "bench-1", station_key)

@@ -1,0 +1,283 @@
+"""An update server and a device's storage in memory, for the update's tests on CPython and on MicroPython.
+
+The server signs with real keys and answers through the interface of node.agent.http.HttpClient; its faults are attributes that
+a test sets. The device is composed of the real parts. Only the network, the clock and the files are simulated.
+"""
+
+import sys
+
+from node.agent.checkin import CheckIn, Server
+from node.agent.http import Response
+from node.agent.slots import Slots
+from node.agent.update import Update
+from node.agent.verify import Trust
+from node.compat import hexstr, sha256
+from node.errors import FlashError, NetworkError, PeerError
+from node.wire import checkin, direction, manifest, p256, root, signed
+
+# The boot stub lies outside every package, as on the device.
+sys.path.insert(0, __file__[:-len("tests/sim/updates.py")] + "firmware")
+import stub
+
+sys.path.pop(0)
+
+DEVICE = "hall-0242ac110001"
+MODEL = "hall"
+MPY = 6
+NOW_S = 1_800_000_000
+TRIAL_MS = 30_000
+
+
+class Key:
+    """A key pair from a small number."""
+
+    def __init__(self, number):
+        self.d, self.pub = p256.keygen(bytes([number]) * 32)
+
+
+def sign(kind, payload, *keys):
+    digest = signed.signing_digest(kind, payload)
+    return signed.join(kind, [(signed.key_id(key.pub), p256.sign(key.d, digest)) for key in keys], payload)
+
+
+ROOT, RELEASE, ONLINE, OTHER = Key(1), Key(2), Key(3), Key(4)
+_ROOTS = {}   # signing takes 5 ms: equal roots are signed once
+
+
+def root_envelope(version=1, online=ONLINE, release=RELEASE, own=ROOT, before=None, min_counter=0):
+    """A root envelope signed by its own root key and by the one before it."""
+    name = (version, online, release, own, before, min_counter)
+    if name not in _ROOTS:
+        roles = {"root": ([own.pub], 1), "release": ([release.pub], 1), "direction": ([online.pub], 1)}
+        keys = [own] if before is None or before is own else [before, own]
+        _ROOTS[name] = sign(signed.ROOT, root.build(version, roles, min_counter), *keys)
+    return _ROOTS[name]
+
+
+class Release:
+    """A signed release of these files, {path: bytes}."""
+
+    def __init__(self, counter, files, key=RELEASE, span=None, model=MODEL, mpy=MPY, listed=None):
+        self.counter = counter
+        self.files = files
+        self.paths = sorted(files)
+        self.artifact = b"".join([files[path] for path in self.paths])
+        rows = listed or [(path, len(files[path]), hexstr(sha256(files[path]))) for path in self.paths]
+        payload = manifest.build(f"1.{counter}.0", counter, [model], span or (0, counter - 1), False, mpy,
+                                 hexstr(sha256(self.artifact)), rows)
+        self.envelope = sign(signed.MANIFEST, payload, key)
+        self.sha = hexstr(sha256(self.envelope))
+        self.artifact_sha = hexstr(sha256(self.artifact))
+
+    def marker(self):
+        """What the device writes as release.json."""
+        return {"release": f"1.{self.counter}.0", "counter": self.counter, "manifest": self.sha, "model": MODEL, "mpy": MPY}
+
+
+class OtaServer:
+    """Stands where HttpClient stands. Faults are switched on by attributes.
+
+    Attributes:
+        offer: the Release to direct devices to, or None. Directions stop when the device reports it.
+        patient: go on offering after a device has told of a failure.
+        break_after: bytes of an artifact after which the connection breaks, or None.
+        status, headers: answer everything with this instead, unless status is None.
+        status_after_checkin: becomes `status` once a check-in has been answered.
+        asked: (method, path, offset) of every request. requests: parsed check-ins.
+    """
+
+    def __init__(self, *releases):
+        self.releases = list(releases)
+        self.roots = {}
+        self.offer = None
+        self.patient = True
+        self.online = ONLINE
+        self.period_s = 60
+        self.expires_s = NOW_S + 3600
+        self.break_after = None
+        self.status = None
+        self.status_after_checkin = None
+        self.headers = {}
+        self.error = None
+        self.piece_bytes = 500
+        self.on_piece = None
+        self.corrupt_at = None
+        self.spoil = {}   # values of the next directions that replace the right ones
+        self.asked = []
+        self.requests = []
+
+    async def request(self, method, path, body=b"", *, content_type="application/json", headers=(), cap=8192):
+        self.asked.append((method, path, 0))
+        if self.error is not None:
+            raise self.error
+        if self.status is not None:
+            return Response(self.status, self.headers, b"")
+        found = self._checkin(body) if path == "/v1/checkin" else self._stored(path)
+        if found is None:
+            return Response(404, {}, b"")
+        if len(found) > cap:
+            raise PeerError("http.length", f"got {len(found)}, expected at most {cap}")
+        return Response(200, {}, found)
+
+    async def download(self, path, offset, sink, cap):
+        self.asked.append(("GET", path, offset))
+        if self.error is not None:
+            raise self.error
+        if self.status is not None:
+            return Response(self.status, self.headers, b"")
+        data = next(release.artifact for release in self.releases if path == "/v1/artifacts/" + release.artifact_sha)
+        if self.corrupt_at is not None:
+            data = data[:self.corrupt_at] + bytes([data[self.corrupt_at] ^ 1]) + data[self.corrupt_at + 1:]
+        sent = 0
+        for at in range(offset, len(data), self.piece_bytes):
+            if self.break_after is not None and sent >= self.break_after:
+                raise NetworkError("http.short", f"closed with {len(data) - at} bytes to come")
+            piece = data[at:at + self.piece_bytes]
+            if self.on_piece is not None:
+                self.on_piece()
+            sink(piece)
+            sent += len(piece)
+        return Response(206 if offset else 200, {}, b"")
+
+    def direct(self, request, release):
+        """A direction to `release` that answers a parsed check-in."""
+        values = {"device": request["device"], "nonce": request["nonce"], "seq": request["seq"] + 1, "manifest": release.sha,
+                  "issued": NOW_S, "expires": self.expires_s}
+        values.update(self.spoil)
+        return sign(signed.DIRECTION, direction.build(**values), self.online)
+
+    def _checkin(self, body):
+        request = checkin.parse_request(body)
+        self.requests.append(request)
+        self.status = self.status_after_checkin
+        if request["failed"] is not None and not self.patient:
+            self.offer = None
+        wanted = self.offer is not None and request["manifest"] != self.offer.sha and not request["trial"]
+        return checkin.encode_response({
+            "now_s": NOW_S, "period_s": self.period_s, "direction": self.direct(request, self.offer) if wanted else None,
+            "reason": "test",
+        })
+
+    def _stored(self, path):
+        if path.startswith("/v1/roots/"):
+            return self.roots.get(int(path[10:]))
+        found = [release.envelope for release in self.releases if path == "/v1/manifests/" + release.sha]
+        return found[0] if found else None
+
+
+class MemoryFiles:
+    """The Files port on a dict, as strict about folders as littlefs."""
+
+    def __init__(self):
+        self.data = {}
+        self.folders = {"/"}
+        self.refuse = None   # a path whose writing fails, as a worn-out flash would
+
+    def read(self, path):
+        return self.data.get(path) or None
+
+    def write_atomic(self, path, data):
+        if path == self.refuse:
+            raise FlashError("files.io", path)
+        self.mkdirs(path.rsplit("/", 1)[0])
+        self.data[path] = bytes(data)
+
+    def remove(self, path):
+        if path in self.folders and self.list(path):
+            raise OSError(39)   # ENOTEMPTY
+        self.folders.discard(path)
+        self.data.pop(path, None)
+
+    def list(self, path):
+        start = path.rstrip("/") + "/"
+        names = [name for name in list(self.data) + sorted(self.folders) if name.startswith(start) and name != start]
+        return sorted({name[len(start):].split("/")[0] for name in names})
+
+    def mkdirs(self, path):
+        parts = path.strip("/").split("/")
+        for n in range(1, len(parts) + 1):
+            self.folders.add("/" + "/".join(parts[:n]))
+
+    def create(self, path):
+        if path == self.refuse:
+            raise OSError(28)   # ENOSPC
+        self.mkdirs(path.rsplit("/", 1)[0])
+        self.data[path] = b""
+        return _MemoryFile(self, path)
+
+
+class _MemoryFile:
+    def __init__(self, files, path):
+        self._files = files
+        self._path = path
+        self._parts = []
+
+    def write(self, data):
+        self._parts.append(bytes(data))
+        return len(data)
+
+    def close(self):
+        self._files.data[self._path] = b"".join(self._parts)
+
+
+class StepClock:
+    """A clock that moves when told to; learns the time of day as node.agent.clock does."""
+
+    def __init__(self):
+        self.now_ms = 0
+        self.epoch_ms = 0
+
+    def ticks_ms(self):
+        return self.now_ms
+
+    def unix_ms(self):
+        return self.epoch_ms + self.now_ms if self.epoch_ms else 0
+
+    def learn(self, unix_ms, quality):
+        self.epoch_ms = unix_ms - self.now_ms
+        return True
+
+
+class Chance:
+    """Different bytes at each call, the same in each run."""
+
+    def __init__(self):
+        self._count = 0
+
+    def urandom(self, n):
+        self._count += 1
+        return sha256(b"%d" % self._count)[:n]
+
+
+class Restart(Exception):   # noqa: N818   (an event, not an error)
+    """The board resets; the reason is the argument."""
+
+
+def restart(reason):
+    raise Restart(reason)
+
+
+class Device:
+    """One boot of a device: the real parts of the update over simulated ports.
+
+    Attributes:
+        acked, app_crashes: what uplink and supervisor would say.
+    """
+
+    def __init__(self, files, http, boot, clock=None, chance=None, restart=restart):
+        self.acked = False
+        self.app_crashes = 0
+        self.logged = []
+        self.clock = clock or StepClock()
+        server = Server(http, lambda: None)
+        self.slots = Slots(files, stub, boot["slot"])
+        self.trust = Trust(files, DEVICE)
+        self.update = Update(boot, DEVICE, MODEL, MPY, server=server, slots=self.slots, trust=self.trust, clock=self.clock,
+                             trial_ms=TRIAL_MS, acked=lambda: self.acked, app_crashes=lambda: self.app_crashes,
+                             restart=restart, log=self.log)
+        self.checkin = CheckIn(server, self.update, self.clock, chance or Chance(), device=DEVICE, boot=1, period_s=60,
+                               trial_ms=TRIAL_MS, metrics=lambda: {"uptime_s": self.clock.ticks_ms() // 1000},
+                               alive=lambda: None, heard=lambda: None, log=self.log)
+
+    def log(self, event, detail):
+        self.logged.append((event, detail))
