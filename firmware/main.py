@@ -150,11 +150,10 @@ class Device:
         await self.uplink.run(self.supervisor.watch("uplink", TASK_LIMIT_MS))
 
     async def check_in(self):
-        """The check-in, once there is a certificate."""
-        await self.certified.wait()
+        """The check-in, once there is a certificate; a trial that never gets one ends all the same."""
         await CheckIn(self.server, self.update, self.clock, self.board.chance, device=self.id, boot=self.boot,
                       period_s=self.config.checkin_s, trial_ms=self.config.trial_s * 1000, metrics=self.measure,
-                      alive=self.checkin_alive, heard=self.supervisor.heard, log=self.board.system.log).run()
+                      alive=self.checkin_alive, heard=self.supervisor.heard, log=self.board.system.log).run(self.certified.is_set)
 
     async def run(self):
         """Run every task until the board resets."""

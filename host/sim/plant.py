@@ -26,7 +26,7 @@ from ota.release.sign import envelope, first_root
 from provisioning.ca import make_key
 from provisioning.ledger import Ledger
 from provisioning.line.fetch import fetch_umqtt
-from provisioning.line.image import build_flash, device_files
+from provisioning.line.image import boots_at, build_flash, device_files
 from provisioning.line.station import Station, public_bytes
 from provisioning.pki import FleetPki, make_fleet_pki
 
@@ -163,7 +163,8 @@ class Plant:
     def make_flashes(self, first: BuiltRelease) -> None:
         """One flash file a board, all alike: what the line writes names no device and holds no secret."""
         image = build_flash(PARTITIONS, device_files(
-            FIRMWARE, first.files, first.named, ca_der=self.pki.root_der.read_bytes(), root=self.root, site=self._site()))
+            FIRMWARE, first.files, first.named, ca_der=self.pki.root_der.read_bytes(), root=self.root, site=self._site(),
+            boots=boots_at(int(time.time()))))
         for device in self.devices:
             self.flash(device).write_bytes(image)
 
@@ -188,7 +189,7 @@ class Plant:
         settings = broker.BrokerSettings(
             mqtt_port=self.ports.mqtt, client_port=self.ports.nats, monitor_port=self.ports.monitor,
             cert_file=self.pki.cert("svc.broker"), key_file=self.pki.key("svc.broker"), ca_file=self.pki.ca_file,
-            store_dir=self.folder / "broker" / "store",
+            store_dir=self.folder / "broker" / "store", ack_wait_s=5,
         )
         broker.write(self.folder / "broker", settings, [])
 

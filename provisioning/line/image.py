@@ -18,6 +18,7 @@ CACHE_BYTES = 128     # min(4096, 4 * IO_BYTES): as MicroPython computes it; fil
 BLOCK_CYCLES = 100    # as MicroPython sets it
 DISK_VERSION = 0x00020001
 NOTHING = b"\xff"     # erased flash
+UNIX_2020_S = 1_577_836_800
 
 
 class ImageError(Exception):
@@ -91,7 +92,7 @@ def read_partitions(csv: Path) -> list[Partition]:
 
 
 def device_files(firmware: Path, bundle: Mapping[str, bytes], release: Mapping[str, Any], *, ca_der: bytes, root: bytes,
-                 site: Mapping[str, Any]) -> dict[str, bytes]:
+                 site: Mapping[str, Any], boots: int = 0) -> dict[str, bytes]:
     """The files a device leaves the line with. They name no device: one image serves a whole lot.
 
     Args:
@@ -99,6 +100,8 @@ def device_files(firmware: Path, bundle: Mapping[str, bytes], release: Mapping[s
         bundle: path -> .mpy of the factory release, from ota.release.bundle.
         release: its release.json (release, counter, manifest, model, mpy).
         ca_der: the root CA's certificate. root: the signed root, version 1. site: the contents of site.json.
+        boots: boot numbers start above this. A board that is flashed again must never use one twice, since batches bear
+            it: give `boots_at(now)`.
     """
     files = {f"/{name}": (firmware / name).read_bytes() for name in ("boot.py", "stub.py")}
     files.update({f"/factory/{path}": code for path, code in bundle.items()})
@@ -106,7 +109,13 @@ def device_files(firmware: Path, bundle: Mapping[str, bytes], release: Mapping[s
     files["/trust/ca.der"] = ca_der
     files["/trust/root.bin"] = root
     files["/state/site.json"] = compact(site)
+    files["/state/boot_count"] = str(boots).encode()
     return files
+
+
+def boots_at(now_s: int) -> int:
+    """A boot count that grows by itself: minutes since 2020, more than a board can boot in the meantime."""
+    return max(0, now_s - UNIX_2020_S) // 60
 
 
 def compact(value: Mapping[str, Any]) -> bytes:
