@@ -20,7 +20,6 @@ from host.sim.processes import die_with_parent
 HEAP = "320k"            # an update needs 272 KB on this 64-bit port; what an ESP32 needs, firmware/DESIGN.md, "Memory"
 RESET_EXIT = 75          # what the simulated chip exits with for machine.reset()
 REBOOT_S = 0.3           # a board takes about this long from reset to the first line of Python
-WATCHDOG_S = 30.0        # the device feeds at most once a second; the longest blocking step is a TLS handshake
 MAX_LINE_BYTES = 4096    # a console line; longer ones are noise
 ROM = Path(__file__).parents[2] / "firmware" / "board" / "unix" / "rom.py"
 
@@ -47,6 +46,7 @@ class Board:
     crashes: int = 0      # the interpreter ended in another way, a kill from outside included
     power_cuts: int = 0
     starved: int = 0      # resets by the watchdog
+    armed_at_s: float = 0.0   # Unix seconds of the last start; an older pulse belongs to the life before
     _process: asyncio.subprocess.Process | None = field(default=None, repr=False)
     _task: asyncio.Task[None] | None = field(default=None, repr=False)
 
@@ -88,7 +88,8 @@ class Board:
                     stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log, limit=MAX_LINE_BYTES,
                     start_new_session=True, preexec_fn=die_with_parent,
                 )
-                guard = asyncio.create_task(self._watchdog(time.time()))
+                self.armed_at_s = time.time()
+                guard = asyncio.create_task(self._watchdog())
                 await self._listen(log.fileno())
                 code = await self._process.wait()
                 guard.cancel()
@@ -117,16 +118,18 @@ class Board:
                     if isinstance(values, dict):
                         self.listener(self.device, word, values)
 
-    async def _watchdog(self, armed_at: float) -> None:
+    async def _watchdog(self) -> None:
         fed = self.bench / f"{self.device}.wdt"
         while True:
             await asyncio.sleep(1)
             try:
-                last = max(fed.stat().st_mtime, armed_at)
-            except OSError:
+                timeout_s = int(fed.read_text() or 0) / 1000
+                last_s = max(fed.stat().st_mtime, self.armed_at_s)
+            except (OSError, ValueError):
                 continue   # not armed yet
-            if time.time() - last > WATCHDOG_S:
+            if timeout_s and time.time() - last_s > timeout_s:
                 self.starved += 1
+                (self.bench / f"{self.mac}.rtc").write_text("watchdog")   # the reset cause that the chip will tell
                 self._kill()
 
     def _kill(self) -> None:

@@ -1,0 +1,34 @@
+"""Whole fleets, judged by their flash files and the database. Minutes long: slow tier."""
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.slow
+FIGURES = {
+    "devices", "readings_committed", "readings_stored", "lost", "duplicates_stored", "on_1_1_0", "got_bad_release",
+    "bad_release_halted", "power_cut_recovered", "broker_outage_s", "seconds",
+}
+
+
+def test_processes_killed_at_any_moment_lose_nothing_and_stop_nothing(tmp_path: Path) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [
+        str(Path(sys.prefix) / "bin" / "tenfold"), "demo", "--check", "--chaos", "--devices", "12", "--build", str(tmp_path),
+        "--port", str(port),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "killed hall-" in done.stdout
+    figures = json.loads((tmp_path / "demo.json").read_text())
+    assert set(figures) == FIGURES
+    assert figures["readings_stored"] == figures["readings_committed"] > 0
+    assert (figures["lost"], figures["duplicates_stored"], figures["got_bad_release"]) == (0, 0, 1)
+    assert figures["on_1_1_0"] == figures["devices"] == 12
+    assert subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, check=False).stdout == b""

@@ -1,0 +1,97 @@
+"""The audit finds what the demo must never hide: readings lost, bytes altered, samples stored twice."""
+
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, text
+
+from host.db import migrate, open_engine
+from host.ingest.commit import Committer
+from host.ingest.sort import sort
+from host.sim import audit
+from host.sim.plant import PARTITIONS
+from host.store.telemetry import Telemetry
+from node.ring import Ring
+from node.wire import batch, schema, topics
+from provisioning.line.image import build_flash, ring_partition
+
+DEVICE = "hall-0242ac110001"
+SCHEMA = schema.build([("temp", "Cel", "0.01")])
+BOOT = 7
+
+
+def a_batch(seq: int, uptime_ms: int, values: list[int | None]) -> bytes:
+    return batch.encode(BOOT, seq, schema.schema_hash(SCHEMA), uptime_ms, 1_700_000_000_000, 2, 250, [values], [])
+
+
+RECORDS = [(batch.schema_record(BOOT, 0, SCHEMA), 0), (a_batch(1, 0, [1, 2, None, 4]), 3), (a_batch(2, 1000, [5, 6]), 2)]
+
+
+@pytest.fixture
+def flash(tmp_path: Path) -> Path:
+    image = bytearray(build_flash(PARTITIONS, {"/boot.json": b'{"slot":"a","trial":null,"tries":0,"bad":null,"exit":""}',
+                                               "/slots/a/release.json": b'{"release":"1.1.0"}', "/slots/b/main.mpy": b"half"}))
+    ring = Ring(ring_partition(image))
+    ring.mount()
+    for seq, (data, readings) in enumerate(RECORDS):
+        ring.append(BOOT, seq, data, readings)
+    path = tmp_path / "flash.bin"
+    path.write_bytes(image)
+    return path
+
+
+@pytest.fixture
+def telemetry(tmp_path: Path) -> Engine:
+    engine = open_engine(f"sqlite:///{tmp_path}/telemetry.db")
+    migrate(engine, "host.store")
+    store(engine, [data for data, _ in RECORDS])
+    return engine
+
+
+def store(engine: Engine, records: list[bytes]) -> None:
+    Committer(Telemetry(engine)).commit([sort(topics.up(DEVICE), data, copy=False) for data in records], 1)
+
+
+def judged(flash: Path, telemetry: Engine) -> audit.Tally:
+    return audit.compare([audit.read_device(DEVICE, flash)], telemetry)
+
+
+def test_flash_tells_release_trial_and_half_written_slots(flash: Path) -> None:
+    truth = audit.read_device(DEVICE, flash)
+    assert (truth.committed, truth.release, truth.trial) == (5, "1.1.0", False)
+    assert truth.half_slots == {"b"}
+
+
+def test_all_stored_is_nothing_lost(flash: Path, telemetry: Engine) -> None:
+    tally = judged(flash, telemetry)
+    assert (tally.readings_committed, tally.readings_stored, tally.lost, tally.duplicates_stored) == (5, 5, 0, 0)
+
+
+def test_missing_batch_is_lost(flash: Path, telemetry: Engine) -> None:
+    with telemetry.begin() as connection:
+        connection.execute(text("DELETE FROM batch WHERE seq = 2"))
+    tally = judged(flash, telemetry)
+    assert tally.lost == 2
+    assert DEVICE in tally.missing[0]
+
+
+def test_altered_bytes_are_lost_although_the_count_is_right(flash: Path, telemetry: Engine) -> None:
+    with telemetry.begin() as connection:
+        connection.execute(text("UPDATE batch SET payload = :other WHERE seq = 2"), {"other": a_batch(2, 1000, [5, 7])})
+    assert judged(flash, telemetry).lost == 2
+
+
+def test_same_samples_under_another_name_are_duplicates(flash: Path, telemetry: Engine) -> None:
+    store(telemetry, [a_batch(3, 1000, [5, 6])])
+    tally = judged(flash, telemetry)
+    assert tally.duplicates_stored == 2
+    assert tally.lost == 0
+
+
+def test_batch_without_readings_that_was_under_way_is_no_loss(flash: Path, telemetry: Engine) -> None:
+    image = bytearray(flash.read_bytes())
+    ring = Ring(ring_partition(image))
+    ring.mount()
+    ring.append(BOOT, 3, a_batch(3, 2000, [None, None]), 0)
+    flash.write_bytes(image)
+    assert judged(flash, telemetry).lost == 0
