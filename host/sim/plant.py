@@ -15,6 +15,7 @@ from pathlib import Path
 
 from host import broker
 from host.db import open_engine
+from host.ecdsa import point
 from host.sim import hall, signals
 from host.sim.errors import DemoError
 from host.sim.processes import Program
@@ -27,7 +28,7 @@ from provisioning.ca import make_key
 from provisioning.ledger import Ledger
 from provisioning.line.fetch import fetch_umqtt
 from provisioning.line.image import boots_at, build_flash, device_files
-from provisioning.line.station import Station, public_bytes
+from provisioning.line.station import Station
 from provisioning.pki import FleetPki, make_fleet_pki
 
 REPOSITORY = Path(__file__).parents[2]
@@ -141,7 +142,7 @@ class Plant:
         station_key = make_key()   # lives as long as the line: in memory only
         self.ledger = Ledger(open_engine(self.url("ledger")))
         now_s = int(time.time())
-        self.ledger.open_lot(LOT, public_bytes(station_key.public_key()).hex(), len(self.devices), now_s + 86_400, now_s)
+        self.ledger.open_lot(LOT, point(station_key.public_key()).hex(), len(self.devices), now_s + 86_400, now_s)
         self.station = Station(self.ledger, LOT, "bench-1", station_key)
 
     def make_signals(self, replay: Replay | None) -> None:

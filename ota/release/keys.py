@@ -17,9 +17,10 @@ from cryptography.hazmat.primitives.serialization import (
     KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
-    PublicFormat,
     load_pem_private_key,
 )
+
+from host.ecdsa import point
 
 PrivateKey = ec.EllipticCurvePrivateKey
 
@@ -108,4 +109,4 @@ def load(path: Path, secret: bytes | None = None) -> PrivateKey:
 
 def public65(key: PrivateKey) -> bytes:
     """Tell the public key as it stands in roots: the uncompressed point, 65 bytes."""
-    return key.public_key().public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    return point(key.public_key())

@@ -6,15 +6,10 @@ offline, with keys that never come near a server; the server signs directions on
 
 from collections.abc import Mapping, Sequence
 
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
-
+from host.ecdsa import sign_digest
 from node.wire import root as root_format
 from node.wire import signed
 from ota.release.keys import PrivateKey, public65
-
-PREHASHED = ec.ECDSA(Prehashed(hashes.SHA256()))
 
 
 def envelope(kind: int, payload: bytes, keys: Sequence[PrivateKey]) -> bytes:
@@ -27,7 +22,7 @@ def envelope(kind: int, payload: bytes, keys: Sequence[PrivateKey]) -> bytes:
         CallerError: no keys, more than eight, or an envelope that is too long for a device.
     """
     digest = signed.signing_digest(kind, payload)
-    return signed.join(kind, [(signed.key_id(public65(key)), _raw_signature(key, digest)) for key in keys], payload)
+    return signed.join(kind, [(signed.key_id(public65(key)), sign_digest(key, digest)) for key in keys], payload)
 
 
 def add_signature(raw: bytes, kind: int, key: PrivateKey) -> bytes:
@@ -40,7 +35,7 @@ def add_signature(raw: bytes, kind: int, key: PrivateKey) -> bytes:
     signatures, payload = signed.split(raw, kind)
     name = signed.key_id(public65(key))
     kept = [each for each in signatures if each[0] != name]
-    return signed.join(kind, [*kept, (name, _raw_signature(key, signed.signing_digest(kind, payload)))], payload)
+    return signed.join(kind, [*kept, (name, sign_digest(key, signed.signing_digest(kind, payload)))], payload)
 
 
 def first_root(
@@ -65,9 +60,3 @@ def next_root(
 ) -> bytes:
     """Make a later root; the signers must satisfy the root role of the version before and of this one."""
     return envelope(signed.ROOT, root_format.build(version, dict(roles), min_counter), signers)
-
-
-def _raw_signature(key: PrivateKey, digest: bytes) -> bytes:
-    """Sign as devices read it: r || s, 32 bytes each, where `cryptography` gives DER."""
-    r, s = decode_dss_signature(key.sign(digest, PREHASHED))
-    return r.to_bytes(32, "big") + s.to_bytes(32, "big")

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import NameOID
 
+from host.ecdsa import point
 from provisioning.errors import ProvisioningError
 from provisioning.rules.names import Kind, kind_of
 
@@ -29,7 +29,7 @@ class CertificateRequest:
     @property
     def key_hex(self) -> str:
         """The public key as birth records write it: 65 bytes in hex."""
-        return self.public_key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint).hex()
+        return point(self.public_key).hex()
 
 
 def parse_request(body: bytes) -> CertificateRequest:

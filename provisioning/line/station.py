@@ -7,11 +7,9 @@ opens nothing in the field, and is worthless when the lot is full or over.
 
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, decode_dss_signature
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from host.ecdsa import point, sign_digest
 from node.errors import FormatError, NodeError
 from node.wire import identity, signed
 from node.wire.fields import parse_object, want_hex, want_text
@@ -65,7 +63,7 @@ class Station:
             key: the private key whose public half the lot was opened with; may be an HSM's object.
         """
         self._ledger, self._lot, self._name, self._key = ledger, lot, name, key
-        self._key_id = signed.key_id(public_bytes(key.public_key()))
+        self._key_id = signed.key_id(point(key.public_key()))
 
     def hear(self, line: str, now_s: int) -> tuple[Birth, Reason] | None:
         """Handle one console line: check an announcement's proof, sign its birth record, append it to the ledger.
@@ -90,18 +88,7 @@ class Station:
             payload = identity.birth_payload(
                 announced.device, announced.key, announced.model, self._lot, self._name, now_s, announced.proof)
             identity.parse_birth(payload)
-            return signed.join(signed.BIRTH, [(self._key_id, sign(self._key, signed.BIRTH, payload))], payload)
+            signature = sign_digest(self._key, signed.signing_digest(signed.BIRTH, payload))
+            return signed.join(signed.BIRTH, [(self._key_id, signature)], payload)
         except NodeError as error:
             raise ProvisioningError("birth.format", str(error)) from None
-
-
-def sign(key: ec.EllipticCurvePrivateKey, kind: int, payload: bytes) -> bytes:
-    """Sign a payload for node.wire's envelope: r and s, 32 bytes each."""
-    encoded = key.sign(signed.signing_digest(kind, payload), ec.ECDSA(Prehashed(hashes.SHA256())))
-    r, s = decode_dss_signature(encoded)
-    return r.to_bytes(32, "big") + s.to_bytes(32, "big")
-
-
-def public_bytes(key: ec.EllipticCurvePublicKey) -> bytes:
-    """Give a public key as the 65 bytes that birth records and envelopes use."""
-    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)

@@ -11,6 +11,7 @@ import paho.mqtt.client as mqtt
 
 from host import broker, tls
 from host.db import open_engine
+from host.ecdsa import point
 from node.wire import batch, signed, topics
 from ota.release import keys, sign
 from ota.release.bundle import manifest_for
@@ -21,7 +22,7 @@ from provisioning import ca, pki
 from provisioning.enrol.app import create_app
 from provisioning.enrol.settings import EnrolSettings
 from provisioning.ledger import Ledger
-from provisioning.line.station import Station, public_bytes
+from provisioning.line.station import Station
 
 
 def free_ports(count):
@@ -41,7 +42,7 @@ class Field:
         ledger = Ledger(open_engine(f"sqlite:///{folder / 'ledger.db'}"))
         key = ca.make_key()
         now_s = int(time.time())
-        ledger.open_lot("demo", public_bytes(key.public_key()).hex(), 10, now_s + 3600, now_s)
+        ledger.open_lot("demo", point(key.public_key()).hex(), 10, now_s + 3600, now_s)
         self.station = Station(ledger, "demo", "bench1", key)
         self._servers = []
         self.est_port = self._start_est(folder)

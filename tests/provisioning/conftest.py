@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 import pytest
 
 from host.db import open_engine
+from host.ecdsa import point
 from node.compat import sha256
 from node.wire import der, identity, p256
 from provisioning import ca, pki
 from provisioning.ledger import Ledger
-from provisioning.line.station import Station, public_bytes
+from provisioning.line.station import Station
 
 NOW = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
 NOW_S = int(NOW.timestamp())
@@ -80,5 +81,5 @@ def station_key():
 
 @pytest.fixture
 def station(ledger, station_key):
-    ledger.open_lot(LOT, public_bytes(station_key.public_key()).hex(), quota=2, expires_s=NOW_S + DAY_S, now_s=NOW_S)
+    ledger.open_lot(LOT, point(station_key.public_key()).hex(), quota=2, expires_s=NOW_S + DAY_S, now_s=NOW_S)
     return Station(ledger, LOT, "bench-1", station_key)

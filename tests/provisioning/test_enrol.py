@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
+from host.ecdsa import point
 from host.tls import client_context, listen, make_server
 from node.wire import der
 from provisioning import ca, pki
@@ -25,7 +26,7 @@ from provisioning.enrol.requests import MAX_BODY_BYTES, parse_request
 from provisioning.enrol.settings import EnrolSettings
 from provisioning.errors import ProvisioningError
 from provisioning.ledger import Ledger
-from provisioning.line.station import Station, public_bytes
+from provisioning.line.station import Station
 from provisioning.rules.validity import ISSUE_LIMIT
 
 from .conftest import LOT, Device
@@ -85,7 +86,7 @@ def connect(port, fleet_pki, tmp_path):
 @pytest.fixture
 def bench(ledger: Ledger, station_key) -> Station:
     now_s = int(time.time())
-    ledger.open_lot(LOT, public_bytes(station_key.public_key()).hex(), 10, now_s + 3600, now_s)
+    ledger.open_lot(LOT, point(station_key.public_key()).hex(), 10, now_s + 3600, now_s)
     return Station(ledger, LOT, "bench-1", station_key)
 
 
@@ -117,7 +118,7 @@ def test_a_born_device_gets_a_certificate_that_is_recorded_first(connect, born, 
     assert "date" in answer.headers
     certificate.verify_directly_issued_by(issuing.certificate)
     assert certificate.subject.rfc4514_string() == f"CN={born.device}"
-    assert public_bytes(certificate.public_key()) == born.public
+    assert point(certificate.public_key()) == born.public
     assert [row.serial for row in ledger.certificates(born.device)] == [ca.serial_hex(certificate)]
 
 

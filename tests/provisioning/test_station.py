@@ -2,10 +2,11 @@
 
 import pytest
 
+from host.ecdsa import point
 from node.wire import identity, signed
 from provisioning import ca
 from provisioning.errors import ProvisioningError
-from provisioning.line.station import Station, parse_line, public_bytes
+from provisioning.line.station import Station, parse_line
 from provisioning.rules.quota import Reason
 
 from .conftest import DAY_S, LOT, NOW_S, Device
@@ -22,7 +23,7 @@ def test_a_genuine_device_is_born(station, station_key, ledger):
     birth, reason = station.hear(device.line() + "\r\n", NOW_S)
     assert reason is Reason.NEW
     assert ledger.birth(device.device) == birth
-    payload = signed.verify(birth.raw, signed.BIRTH, [public_bytes(station_key.public_key())], 1)
+    payload = signed.verify(birth.raw, signed.BIRTH, [point(station_key.public_key())], 1)
     record = identity.parse_birth(payload)
     assert (record["device"], record["key"], record["lot"], record["station"], record["at"]) == (
         device.device, device.public.hex(), LOT, "bench-1", NOW_S)
@@ -70,7 +71,7 @@ def test_another_bench_cannot_sign_for_the_lot(station, ledger):
 
 
 def test_a_record_of_another_lot_is_refused(station, station_key, ledger):
-    key = public_bytes(station_key.public_key()).hex()
+    key = point(station_key.public_key()).hex()
     ledger.open_lot("lot-2", key, 10, NOW_S + DAY_S, NOW_S)
     birth, _ = station.hear(Device().line(), NOW_S)
     with pytest.raises(ProvisioningError, match=r"birth\.lot:"):
