@@ -71,6 +71,7 @@ def _screen(view: View) -> RenderableType:
         ("Tenfold", "bold"), f"   {sum(face.online for face in view.devices.values())}/{len(view.devices)} devices online   ",
         (f"{view.readings_stored:,}", "bold"), f" readings stored   {view.readings_per_s:,.0f}/s   ",
         f"{view.bytes_per_reading:.2f} bytes each   " if view.bytes_per_reading else "",
+        (f"{view.restarts} restarts   ", "yellow") if view.restarts else "",
         (view.console_url, "underline blue"),
     )
     parts: list[RenderableType] = [head, Panel(_story(view.steps), title="story", title_align="left", border_style="dim")]

@@ -23,9 +23,11 @@ from host.sim.errors import DemoError
 from host.sim.fleet import Board
 from host.sim.plant import FIRMWARE, QUICK, BuiltRelease, Pace, Plant
 from host.sim.processes import Child, stop_all
-from host.sim.view import Promise, State, Step, View
+from host.sim.verdict import Facts, Figures, figures, promises
+from host.sim.view import State, Step, View
 from host.sim.watch import Watch
 from ota.client import OtaClient
+from provisioning.errors import ProvisioningError
 
 FIRST, NEXT, BAD = "1.0.0", "1.1.0", "1.2.0"
 STAGES = (1.0, 5.0, 10.0, 100.0)
@@ -89,7 +91,7 @@ class Story:
     """
 
     def __init__(self, options: DemoOptions, view: View) -> None:
-        self.result: dict[str, object] = {}
+        self.result: Figures = {}
         self._options, self._view = options, view
         self._pace = QUICK if options.check else Pace()
         self._steps = {key: Step(title) for key, title in STEPS.items()}
@@ -198,7 +200,11 @@ class Story:
     def _on_console(self, device: str, word: str, values: dict[str, object]) -> None:
         """Hear a board's serial console."""
         if word == "BIRTH":
-            self._plant.station.hear(f"BIRTH {json.dumps(values)}", int(time.time()))
+            try:
+                self._plant.station.hear(f"BIRTH {json.dumps(values)}", int(time.time()))
+            except ProvisioningError as error:
+                self._view.notes.append(f"birth refused: {error}")
+                return
             self._plant.write_broker_users(self._plant.ledger.devices())
             self._children["broker"].hang_up()
         elif self._aim and values.get("event") == "fetching":
@@ -310,32 +316,14 @@ class Story:
         engine = open_engine(self._plant.url("telemetry"), read_only=True)
         tally = audit.compare(truths, engine)
         engine.dispose()
-        on_next = sum(truth.release == NEXT and not truth.trial for truth in truths)
-        got_bad = sum(self._bad_sha256 in truth.hashes for truth in truths)
-        halted = audit.rollout_states(self._plant.url("ota")).get(BAD) == "halted"
-        recovered = any(t.device == self._victim and t.release == NEXT and not t.half_slots for t in truths)
-        self.result = {
-            "devices": len(truths), "readings_committed": tally.readings_committed, "readings_stored": tally.readings_stored,
-            "lost": tally.lost, "duplicates_stored": tally.duplicates_stored, "on_1_1_0": on_next, "got_bad_release": got_bad,
-            "bad_release_halted": halted, "power_cut_recovered": recovered, "broker_outage_s": round(self._outage_s),
-            "seconds": round(time.monotonic() - self._view.started_s, 1),
-        }
+        states = audit.rollout_states(self._plant.url("ota"))
+        facts = Facts(
+            good=NEXT, bad=BAD, bad_sha256=self._bad_sha256, halted=states.get(BAD) == "halted",
+            victim=self._victim, outage_s=self._outage_s, outage_wanted_s=self._pace.outage_s,
+            batch_samples=self._pace.batch_samples, seconds=time.monotonic() - self._view.started_s)
+        self.result = figures(truths, tally, facts)
+        self._view.promises = promises(self.result, tally, facts)
         self._view.notes.extend(tally.missing)
-        each = tally.bytes_stored / max(tally.readings_stored, 1)
-        self._view.promises = [
-            Promise("no committed reading is lost", f"{tally.readings_stored:,} stored of {tally.readings_committed:,} committed, "
-                    f"{tally.lost} lost", tally.lost == 0 < tally.readings_stored),
-            Promise("a batch is stored once", f"{tally.duplicates_stored} duplicates stored", tally.duplicates_stored == 0),
-            Promise("a fraction of the bytes", f"{each:.2f} bytes a reading in batches of {self._pace.batch_samples}", each > 0),
-            Promise(f"release {NEXT} reaches everybody", f"{on_next} of {len(truths)} run it, confirmed", on_next == len(truths)),
-            Promise("a power cut in an update is survived", f"{self._victim} was cut off with half a slot and "
-                    + ("runs " + NEXT if recovered else "did not come back"), recovered),
-            Promise("a broker outage stops nothing for good", f"{self._outage_s:.1f} s without a broker, then everybody was back",
-                    self._outage_s >= self._pace.outage_s),
-            Promise(f"the crashing release {BAD} stays with its canary", f"{got_bad} device got it, and runs {NEXT} again",
-                    got_bad == 1 and on_next == len(truths)),
-            Promise("the gate halts by itself", "rollout halted" if halted else "rollout not halted", halted),
-        ]
 
     # --- tools
 

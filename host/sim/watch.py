@@ -66,7 +66,7 @@ class Watch:
     def _ask_ota(self) -> None:
         for row in self._client.devices():
             face = self._face(row["device"])
-            face.release, face.trial = row["release"], row["trial"]
+            face.release, face.trial, face.rolled_back = row["release"], row["trial"], row["attempt"] == "failed"
             if row["trial"]:
                 self._confirmed.pop(row["device"], None)
             else:

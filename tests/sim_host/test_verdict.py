@@ -1,0 +1,46 @@
+"""No broken promise passes as kept."""
+
+from dataclasses import replace
+
+import pytest
+
+from host.sim.audit import DeviceTruth, Tally
+from host.sim.verdict import Facts, figures, promises
+
+GOOD = DeviceTruth("hall-0242ac110001", 10, {}, "1.1.0", False, frozenset({"good"}), frozenset(), 0, 0)
+CANARY = replace(GOOD, device="hall-0242ac110002", hashes=frozenset({"good", "bad"}))
+TALLY = Tally(20, 20, 0, 0, 20)
+FACTS = Facts("1.1.0", "1.2.0", "bad", True, GOOD.device, 10.1, 10.0, 16, 99.0)
+
+
+def broken(truths: list[DeviceTruth], tally: Tally = TALLY, facts: Facts = FACTS) -> list[str]:
+    return [promise.text for promise in promises(figures(truths, tally, facts), tally, facts) if not promise.kept]
+
+
+def test_demo_in_which_all_went_well_keeps_every_promise() -> None:
+    assert broken([GOOD, CANARY]) == []
+    assert figures([GOOD, CANARY], TALLY, FACTS) == {
+        "devices": 2, "readings_committed": 20, "readings_stored": 20, "lost": 0, "duplicates_stored": 0, "on_1_1_0": 2,
+        "got_bad_release": 1, "bad_release_halted": True, "power_cut_recovered": True, "broker_outage_s": 10, "seconds": 99.0}
+
+
+@pytest.mark.parametrize(
+    ("truths", "tally", "facts", "words"),
+    [
+        ([GOOD, CANARY], replace(TALLY, lost=1), FACTS, "lost"),
+        ([GOOD, CANARY], replace(TALLY, readings_stored=21), FACTS, "lost"),
+        ([GOOD, CANARY], Tally(0, 0, 0, 0, 0), FACTS, "lost"),
+        ([GOOD, CANARY], replace(TALLY, duplicates_stored=1), FACTS, "stored once"),
+        ([GOOD, CANARY], replace(TALLY, bytes_stored=2000), FACTS, "fraction"),
+        ([GOOD, replace(CANARY, release="1.0.0")], TALLY, FACTS, "reaches everybody"),
+        ([GOOD, replace(CANARY, trial=True)], TALLY, FACTS, "reaches everybody"),
+        ([replace(GOOD, release=""), CANARY], TALLY, FACTS, "power cut"),
+        ([GOOD, CANARY], TALLY, replace(FACTS, victim=""), "power cut"),
+        ([GOOD, CANARY], TALLY, replace(FACTS, outage_s=3.0), "outage"),
+        ([GOOD, GOOD], TALLY, FACTS, "canary"),
+        ([CANARY, CANARY], TALLY, FACTS, "canary"),
+        ([GOOD, CANARY], TALLY, replace(FACTS, halted=False), "halts"),
+    ],
+)
+def test_broken_promise_is_told(truths: list[DeviceTruth], tally: Tally, facts: Facts, words: str) -> None:
+    assert any(words in text for text in broken(truths, tally, facts))
