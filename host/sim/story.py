@@ -15,7 +15,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from host.db import open_engine
 from host.sim import audit, chaos, replay
@@ -26,9 +26,10 @@ from host.sim.processes import Child, stop_all
 from host.sim.verdict import Facts, Figures, figures, promises
 from host.sim.view import State, Step, View
 from host.sim.watch import Watch
-from ota.client import OtaClient
+from ota.client import UNREACHABLE, OtaClient, OtaError
 from provisioning.errors import ProvisioningError
 
+T = TypeVar("T")
 FIRST, NEXT, BAD = "1.0.0", "1.1.0", "1.2.0"
 STAGES = (1.0, 5.0, 10.0, 100.0)
 SETTLE_S = 90.0      # births, drains and recoveries of a fleet on two loaded cores take a third of it
@@ -151,7 +152,7 @@ class Story:
             self._client = OtaClient.connect(
                 f"https://localhost:{self._plant.ports.ota}", self._plant.pki.ca_file,
                 self._plant.pki.cert("op.release"), self._plant.pki.key("op.release"))
-            await asyncio.to_thread(self._client.publish, first.manifest, first.artifact)
+            await self._ask(lambda: self._client.publish(first.manifest, first.artifact))
             self._watch = Watch(self._plant, self._client, self._boards, self._children, self._view)
             helpers.append(asyncio.create_task(self._watch.run()))
         if self._options.chaos:
@@ -272,11 +273,28 @@ class Story:
             await self._until("halt", lambda: self._watch.all_on(NEXT), SETTLE_S)
 
     async def _start_rollout(self, built: BuiltRelease) -> str:
-        published = await asyncio.to_thread(self._client.publish, built.manifest, built.artifact)
-        rollout = await asyncio.to_thread(
-            self._client.start_rollout, published["manifest"], stages=list(STAGES), soak_s=list(self._pace.soak_s),
-            lease_s=self._pace.lease_s, min_reports=3, active_s=60)
-        return str(rollout["rollout"])
+        await self._ask(lambda: self._client.publish(built.manifest, built.artifact))
+        return await self._ask(lambda: self._rollout_of(str(built.named["manifest"])))
+
+    def _rollout_of(self, manifest: str) -> str:
+        """Start a rollout, unless an earlier try did whose answer was lost."""
+        for known in self._client.rollouts():
+            if known["manifest"] == manifest:
+                return str(known["rollout"])
+        started = self._client.start_rollout(
+            manifest, stages=list(STAGES), soak_s=list(self._pace.soak_s), lease_s=self._pace.lease_s, min_reports=3, active_s=60)
+        return str(started["rollout"])
+
+    async def _ask(self, question: Callable[[], T]) -> T:
+        """Ask the OTA server, again while it is away: somebody may have killed it at this moment."""
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            try:
+                return await asyncio.to_thread(question)
+            except OtaError as error:
+                if error.code != UNREACHABLE or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(0.5)
 
     async def _at_last_stage(self, rollout: str, step: Step) -> bool:
         await self._has_state(rollout, step, "running")
@@ -305,9 +323,7 @@ class Story:
     async def _drained(self, step: Step) -> bool:
         before = self._view.readings_stored
         await asyncio.sleep(self._pace.uplink_s * 2)
-        truths = await asyncio.to_thread(
-            lambda: [audit.read_device(device, self._plant.flash(device)) for device in self._boards])
-        committed = sum(truth.committed for truth in truths)
+        committed = await asyncio.to_thread(lambda: sum(audit.committed(self._plant.flash(device)) for device in self._boards))
         step.detail = f"{self._view.readings_stored:,} of {committed:,}"
         return before == self._view.readings_stored == committed
 
