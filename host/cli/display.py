@@ -14,6 +14,8 @@ from rich.text import Text
 from host.sim.view import DeviceFace, RolloutFace, State, Step, View
 
 REFRESH_HZ = 5        # smooth enough for a spinner, cheap enough for a loaded machine
+DEVICES_A_LINE = 6    # 15 columns each
+NOTES = 4             # the newest; all of them stand in the log of a run without a terminal
 LINE_EVERY_S = 10.0   # without a terminal: a sign of life at least this often
 SYMBOL = {State.WAITING: "[dim]·[/]", State.DONE: "[green]✓[/]", State.FAILED: "[red]✗[/]"}
 RELEASE_COLOURS = ("cyan", "green", "magenta", "yellow", "blue")
@@ -22,13 +24,13 @@ RELEASE_COLOURS = ("cyan", "green", "magenta", "yellow", "blue")
 async def show(view: View, console: Console) -> None:
     """Draw until cancelled: a live screen on a terminal, one line for each change elsewhere."""
     if console.is_terminal:
-        with Live(_screen(view), console=console, refresh_per_second=REFRESH_HZ, transient=False) as live:
+        with Live(console=console, refresh_per_second=REFRESH_HZ, transient=False) as live:
             try:
                 while True:
-                    live.update(_screen(view))
+                    live.update(_screen(view, console.height))
                     await asyncio.sleep(1 / REFRESH_HZ)
             finally:
-                live.update(_screen(view), refresh=True)
+                live.update(_screen(view, console.height), refresh=True)
     else:
         await _lines(view, console)
 
@@ -66,21 +68,30 @@ def _line(console: Console, view: View, word: str, text: str) -> None:
     console.print(f"{time.monotonic() - view.started_s:6.1f} s  {word:8} {text}", markup=False, highlight=False)
 
 
-def _screen(view: View) -> RenderableType:
+def _screen(view: View, height: int) -> RenderableType:
+    online = sum(face.online for face in view.devices.values())
     head = Text.assemble(
-        ("Tenfold", "bold"), f"   {sum(face.online for face in view.devices.values())}/{len(view.devices)} devices online   ",
-        (f"{view.readings_stored:,}", "bold"), f" readings stored   {view.readings_per_s:,.0f}/s   ",
-        f"{view.bytes_per_reading:.2f} bytes each   " if view.bytes_per_reading else "",
-        (f"{view.restarts} restarts   ", "yellow") if view.restarts else "",
-        (view.console_url, "underline blue"),
+        ("Tenfold", "bold"), "  ", (view.console_url, "underline blue"), f"  {online}/{len(view.devices)} online  ",
+        (f"{view.readings_stored:,}", "bold"), f" readings stored  {view.readings_per_s:,.0f}/s  ",
+        f"{view.bytes_per_reading:.2f} bytes each  " if view.bytes_per_reading else "",
+        (f"{view.restarts} restarts", "yellow") if view.restarts else "",
     )
-    parts: list[RenderableType] = [head, Panel(_story(view.steps), title="story", title_align="left", border_style="dim")]
+    below = (2 + -(-len(view.devices) // DEVICES_A_LINE) if view.devices else 0) + (4 + len(view.rollouts) if view.rollouts else 0)
+    steps = _window(view.steps, max(3, height - below - len(view.notes[-NOTES:]) - 5))
+    parts: list[RenderableType] = [head, Panel(_story(steps), title="story", title_align="left", border_style="dim")]
     if view.devices:
         parts.append(Panel(_fleet(view.devices), title="fleet", title_align="left", border_style="dim"))
     if view.rollouts:
         parts.append(Panel(_rollouts(view.rollouts), title="rollouts", title_align="left", border_style="dim"))
-    parts.extend(Text(f"note: {note}", style="yellow") for note in view.notes[-4:])
+    parts.extend(Text(f"note: {note}", style="yellow") for note in view.notes[-NOTES:])
     return Group(*parts)
+
+
+def _window(steps: list[Step], lines: int) -> list[Step]:
+    """Choose the steps that fit, with the newest that is not waiting near the end."""
+    begun = sum(step.state is not State.WAITING for step in steps)
+    start = max(0, min(begun + 1, len(steps)) - lines)
+    return steps[start : start + lines]
 
 
 def _story(steps: list[Step]) -> Table:
@@ -101,8 +112,8 @@ def _fleet(devices: dict[str, DeviceFace]) -> Table:
     colours = {release: RELEASE_COLOURS[number % len(RELEASE_COLOURS)] for number, release in enumerate(releases)}
     table = Table.grid(padding=(0, 2))
     cells = [_device(device, face, colours.get(face.release, "dim")) for device, face in sorted(devices.items())]
-    for start in range(0, len(cells), 6):
-        table.add_row(*cells[start : start + 6])
+    for start in range(0, len(cells), DEVICES_A_LINE):
+        table.add_row(*cells[start : start + DEVICES_A_LINE])
     return table
 
 

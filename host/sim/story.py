@@ -106,7 +106,7 @@ class Story:
         self._hit: asyncio.Queue[str] = asyncio.Queue()
         self._victim = ""
         self._outage_s = 0.0
-        self._bad_sha256 = ""                  # of the one file in which the bad release differs
+        self._good_sha256 = self._bad_sha256 = ""   # of main.mpy, the one file in which the releases differ
 
     def interrupt(self) -> None:
         """Ctrl-C: end the waiting after the story, or the story itself."""
@@ -219,7 +219,9 @@ class Story:
 
     async def _rollout_of_next(self) -> None:
         async with self._step("rollout") as step:
-            rollout = await self._start_rollout(await asyncio.to_thread(self._plant.make_release, NEXT, 2))
+            good = await self._built(NEXT, 2, CHANGE)
+            self._good_sha256 = _main_of(good)
+            rollout = await self._start_rollout(good)
             await self._until("rollout", lambda: self._at_last_stage(rollout, step), ROLLOUT_S)
             self._aim = True
             await self._power_cut()
@@ -259,9 +261,8 @@ class Story:
 
     async def _rollout_of_bad(self) -> None:
         async with self._step("bad") as step:
-            crashing = (FIRMWARE / "main.py").read_bytes() + CRASH
-            bad = await asyncio.to_thread(self._plant.make_release, BAD, 3, {"main.py": crashing})
-            self._bad_sha256 = hashlib.sha256(bad.files["main.mpy"]).hexdigest()
+            bad = await self._built(BAD, 3, CRASH)
+            self._bad_sha256 = _main_of(bad)
             rollout = await self._start_rollout(bad)
             await self._until("bad", lambda: self._has_state(rollout, step, "halted"), ROLLOUT_S)
         async with self._step("halt") as step:
@@ -271,6 +272,10 @@ class Story:
                 await asyncio.sleep(0.2)
             step.detail = ""
             await self._until("halt", lambda: self._watch.all_on(NEXT), SETTLE_S)
+
+    async def _built(self, release: str, counter: int, appended: bytes) -> BuiltRelease:
+        changed = {"main.py": (FIRMWARE / "main.py").read_bytes() + appended}
+        return await asyncio.to_thread(self._plant.make_release, release, counter, changed)
 
     async def _start_rollout(self, built: BuiltRelease) -> str:
         await self._ask(lambda: self._client.publish(built.manifest, built.artifact))
@@ -334,7 +339,7 @@ class Story:
         engine.dispose()
         states = audit.rollout_states(self._plant.url("ota"))
         facts = Facts(
-            good=NEXT, bad=BAD, bad_sha256=self._bad_sha256, halted=states.get(BAD) == "halted",
+            good=NEXT, good_sha256=self._good_sha256, bad=BAD, bad_sha256=self._bad_sha256, halted=states.get(BAD) == "halted",
             victim=self._victim, outage_s=self._outage_s, outage_wanted_s=self._pace.outage_s,
             batch_samples=self._pace.batch_samples, seconds=time.monotonic() - self._view.started_s)
         self.result = figures(truths, tally, facts)
@@ -373,6 +378,16 @@ class Story:
             board.powered = False
         await asyncio.gather(*(board.unplug() for board in self._boards.values()), stop_all(list(self._children.values())))
 
+
+def _main_of(built: BuiltRelease) -> str:
+    return hashlib.sha256(built.files["main.mpy"]).hexdigest()
+
+
+# Appended to main.py of the good release: so that its code can be told from its predecessor's on a flash file.
+CHANGE = b"""
+
+CHANGED_IN = "1.1.0"
+"""
 
 # Appended to main.py of the bad release: it boots, looks well for a moment, and dies.
 CRASH = b"""

@@ -19,7 +19,7 @@ class Facts:
 
     Attributes:
         good, bad: the release that everybody should run at the end, and the one that crashes.
-        bad_sha256: of a file that only the bad release has.
+        good_sha256, bad_sha256: of a file that only this release has.
         halted: the bad release's rollout stands halted in the server's database.
         victim: the device that lost its power with half a slot written.
         outage_s: how long the broker was away; outage_wanted_s: how long it was to be.
@@ -27,6 +27,7 @@ class Facts:
     """
 
     good: str
+    good_sha256: str
     bad: str
     bad_sha256: str
     halted: bool
@@ -45,10 +46,10 @@ def figures(truths: Sequence[DeviceTruth], tally: Tally, facts: Facts) -> Figure
         "readings_stored": tally.readings_stored,
         "lost": tally.lost,
         "duplicates_stored": tally.duplicates_stored,
-        "on_" + facts.good.replace(".", "_"): sum(_runs(truth, facts.good) for truth in truths),
+        "on_" + facts.good.replace(".", "_"): sum(_runs(truth, facts) for truth in truths),
         "got_bad_release": sum(facts.bad_sha256 in truth.hashes for truth in truths),
         "bad_release_halted": facts.halted,
-        "power_cut_recovered": any(_runs(truth, facts.good) and truth.device == facts.victim for truth in truths),
+        "power_cut_recovered": any(_runs(truth, facts) and truth.device == facts.victim for truth in truths),
         "broker_outage_s": round(facts.outage_s),
         "seconds": round(facts.seconds, 1),
     }
@@ -84,5 +85,6 @@ def promises(found: Figures, tally: Tally, facts: Facts) -> list[Promise]:
     ]
 
 
-def _runs(truth: DeviceTruth, release: str) -> bool:
-    return truth.release == release and not truth.trial
+def _runs(truth: DeviceTruth, facts: Facts) -> bool:
+    """Say whether a device boots the good release, confirmed, and holds that release's code."""
+    return truth.release == facts.good and not truth.trial and facts.good_sha256 in truth.hashes

@@ -10,7 +10,7 @@ from host.sim.verdict import Facts, figures, promises
 GOOD = DeviceTruth("hall-0242ac110001", 10, {}, "1.1.0", False, frozenset({"good"}), frozenset(), 0, 0)
 CANARY = replace(GOOD, device="hall-0242ac110002", hashes=frozenset({"good", "bad"}))
 TALLY = Tally(20, 20, 0, 0, 20)
-FACTS = Facts("1.1.0", "1.2.0", "bad", True, GOOD.device, 10.1, 10.0, 16, 99.0)
+FACTS = Facts("1.1.0", "good", "1.2.0", "bad", True, GOOD.device, 10.1, 10.0, 16, 99.0)
 
 
 def broken(truths: list[DeviceTruth], tally: Tally = TALLY, facts: Facts = FACTS) -> list[str]:
@@ -34,6 +34,7 @@ def test_demo_in_which_all_went_well_keeps_every_promise() -> None:
         ([GOOD, CANARY], replace(TALLY, bytes_stored=2000), FACTS, "fraction"),
         ([GOOD, replace(CANARY, release="1.0.0")], TALLY, FACTS, "reaches everybody"),
         ([GOOD, replace(CANARY, trial=True)], TALLY, FACTS, "reaches everybody"),
+        ([GOOD, replace(CANARY, hashes=frozenset({"bad"}))], TALLY, FACTS, "reaches everybody"),   # a label without its code
         ([replace(GOOD, release=""), CANARY], TALLY, FACTS, "power cut"),
         ([GOOD, CANARY], TALLY, replace(FACTS, victim=""), "power cut"),
         ([GOOD, CANARY], TALLY, replace(FACTS, outage_s=3.0), "outage"),
