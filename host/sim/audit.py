@@ -33,7 +33,6 @@ class DeviceTruth:
         trial: a trial is under way.
         hashes: SHA-256 of every file in its slots, complete or not: what code it ever got and still holds.
         half_slots: slots that hold files but are not complete.
-        skipped: records that a power cut tore; never promised to anybody.
     """
 
     device: str
@@ -43,8 +42,6 @@ class DeviceTruth:
     trial: bool
     hashes: frozenset[str]
     half_slots: frozenset[str]
-    skipped: int
-    dropped: int
 
 
 @dataclass(frozen=True)
@@ -66,9 +63,7 @@ def read_device(device: str, flash: Path) -> DeviceTruth:
         FormatError: the file is not a flash image of ours.
     """
     image = flash.read_bytes()
-    ring = Ring(ring_partition(image))
-    ring.mount()
-    oldest = ring.oldest()
+    ring = _ring(image)
     files = read_vfs(image)
     boot = _json(files.get("/boot.json"))
     slot = boot.get("slot")
@@ -79,21 +74,17 @@ def read_device(device: str, flash: Path) -> DeviceTruth:
     return DeviceTruth(
         device=device,
         committed=ring.tally,
-        records={(boot_no, seq): bytes(data) for boot_no, seq, data in ring.records(oldest[1])},
+        records={(boot_no, seq): bytes(data) for boot_no, seq, data in ring.records(ring.oldest()[1])},
         release=str(releases.get(slot if isinstance(slot, str) else "factory") or ""),
         trial=bool(boot.get("trial")),
         hashes=frozenset(hashlib.sha256(data).hexdigest() for data in slot_files),
         half_slots=frozenset(name for name in filled if not releases[name]),
-        skipped=ring.skipped,
-        dropped=ring.dropped,
     )
 
 
 def committed(flash: Path) -> int:
     """Count the readings ever committed on one flash file; also while its board runs, since the ring skips what is half written."""
-    ring = Ring(ring_partition(flash.read_bytes()))
-    ring.mount()
-    return ring.tally
+    return _ring(flash.read_bytes()).tally
 
 
 def compare(devices: Iterable[DeviceTruth], telemetry: Engine) -> Tally:
@@ -130,6 +121,12 @@ def rollout_states(ota_url: str) -> dict[str, str]:
         states = {str(release): str(state) for release, state in rows}
     engine.dispose()
     return states
+
+
+def _ring(image: bytes) -> Ring:
+    ring = Ring(ring_partition(image))
+    ring.mount()
+    return ring
 
 
 def _readings(record: bytes) -> int:

@@ -7,7 +7,7 @@ import pytest
 from host.sim.audit import DeviceTruth, Tally
 from host.sim.verdict import Facts, figures, promises
 
-GOOD = DeviceTruth("hall-0242ac110001", 10, {}, "1.1.0", False, frozenset({"good"}), frozenset(), 0, 0)
+GOOD = DeviceTruth("hall-0242ac110001", 10, {}, "1.1.0", False, frozenset({"good"}), frozenset())
 CANARY = replace(GOOD, device="hall-0242ac110002", hashes=frozenset({"good", "bad"}))
 TALLY = Tally(20, 20, 0, 0, 20)
 FACTS = Facts("1.1.0", "good", "1.2.0", "bad", True, GOOD.device, 10.1, 10.0, 16, 99.0)
