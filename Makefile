@@ -12,26 +12,42 @@ NEED_PYTHON := 3.11
 NEED_DISK_MB := 1500
 
 # Settings of `make demo`: DATA=file.csv CHECK=1 DEVICES=24 PORT=8000 KEEP=1 CHAOS=1
+# ESP32=1 QEMU=qemu-system-xtensa IMAGE=file.bin ROMS=folder: the last three of `make test-esp32` too, with CUTS=50
 DEVICES ?= 24
 PORT ?= 8000
+# Settings of `make image`: STOCK=file.bin, as micropython.org offers it for the board; FLASH_SIZE=8MB OUT=build/flash-esp32.bin
+STOCK ?= ESP32_GENERIC.bin
+FLASH_SIZE ?= 4MB
+OUT ?= build/flash-esp32.bin
 
-.PHONY: help demo test test-slow lint fix lock clean setup dev check-machine
+.PHONY: help demo test test-slow test-esp32 image lint fix lock clean setup dev check-machine
 
 help: ## this help
 	@printf 'Tenfold: a fleet in one repository. Start with:  make demo\n\n'
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@printf '\nmake demo takes  DATA=file.csv (replay your readings)  CHECK=1 (headless, judged)  PORT=8000 (console)\n'
 	@printf '                 KEEP=1 (run on until Ctrl-C)  CHAOS=1 (kill random processes)  DEVICES=24\n'
+	@printf '                 ESP32=1 QEMU=qemu-system-xtensa IMAGE=file.bin (one emulated ESP32 more)  ROMS=folder (its ROM files)\n'
+	@printf 'make test-esp32 takes  QEMU=qemu-system-xtensa  IMAGE=file.bin  ROMS=folder  CUTS=50 (power cuts)\n'
+	@printf 'make image takes STOCK=file.bin  FLASH_SIZE=4MB  OUT=build/flash-esp32.bin\n'
 
 demo: $(VENV)/.demo ## a whole fleet on this machine: broker, servers, console, 24 devices, a rollout
 	@$(BIN)/tenfold demo --devices $(DEVICES) --port $(PORT) $(if $(DATA),--data "$(DATA)") $(if $(CHECK),--check) \
-	  $(if $(KEEP),--keep) $(if $(CHAOS),--chaos)
+	  $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(ESP32),--qemu "$(QEMU)" --image "$(IMAGE)" $(if $(ROMS),--roms "$(ROMS)"))
 
 test: $(VENV)/.dev build/umqtt/simple.py ## all fast tests, on CPython and on real MicroPython
 	@$(BIN)/pytest -n 2 -m "not slow"
 
 test-slow: $(VENV)/.dev build/umqtt/simple.py ## the long tiers: every power cut, end to end
 	@$(BIN)/pytest -n 2 -m slow
+
+test-esp32: $(VENV)/.dev build/umqtt/simple.py ## on an emulated ESP32: QEMU=qemu-system-xtensa IMAGE=ESP32_GENERIC.bin
+	@$(if $(and $(QEMU),$(IMAGE)),,echo 'make: every check will be skipped: name your emulator and image: make test-esp32 QEMU=… IMAGE=…' >&2)
+	@TENFOLD_QEMU="$(QEMU)" TENFOLD_IMAGE="$(IMAGE)" TENFOLD_ROMS="$(ROMS)" TENFOLD_CUTS="$(CUTS)" \
+	  $(BIN)/pytest -q -s tests/esp32/check_*.py
+
+image: $(VENV)/.demo ## a board's flash image out of a stock MicroPython image: STOCK=ESP32_GENERIC.bin
+	@$(BIN)/tenfold image build --stock "$(STOCK)" --out "$(OUT)" --flash-size $(FLASH_SIZE)
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	@$(BIN)/ruff check .

@@ -1,12 +1,17 @@
 """Boot: arm the watchdog, run the slot that the stub chooses, and end in a reset whatever happens.
 
-Runs once the file system is mounted. Decides nothing and never leaves the device at a prompt. Never updated over the air.
+Runs once the file system is mounted. Decides nothing and never leaves the device at a prompt, except on the production line:
+without /state/site.json, which the line writes last. Never updated over the air.
 """
 
 import os
 import sys
 
+import micropython
+
 WATCHDOG_MS = 60000   # a first TLS handshake behind a slow DNS blocks about 20 s; the slot's supervisor feeds it
+SITE = "/state/site.json"
+APP = "/app"   # where the slot's bundle is mounted
 
 try:
     import simchip as chip
@@ -24,27 +29,56 @@ class Disk:
         except OSError:
             return None
 
+    def open(self, path):
+        try:
+            return open(path, "rb")
+        except OSError:
+            return None
+
     def write_atomic(self, path, data):
         with open(path + ".tmp", "wb") as file:
             file.write(data)
         os.rename(path + ".tmp", path)   # littlefs: old or new, if the new one was closed before
 
 
-why = "returned"
-try:
-    watchdog = (getattr(chip, "Watchdog", None) or chip.WDT)(timeout=WATCHDOG_MS)
-    import stub
-    info = stub.start(Disk())
-    info["watchdog"] = watchdog
-    sys.path[:] = [stub.DIRS[info["slot"]], ".frozen"]
-    import main
-    main.run(info)
-except SystemExit:   # a reset that was asked for, on boards that end their process
-    why = ""
-except BaseException as error:   # also KeyboardInterrupt: bytes on the console must not stop a device
-    why = type(error).__name__
-try:
-    if why:
-        stub.ended(Disk(), why, True)
-finally:
-    chip.reset()
+def on_the_line():
+    """Whether site.json is absent or empty. A flash that cannot be read says nothing of it: that device must reset."""
+    try:
+        return not os.stat(SITE)[6]
+    except OSError as error:
+        return error.errno == 2   # ENOENT
+
+
+def running_app():
+    """Label of the partition that this interpreter runs from; None where there are none."""
+    try:
+        from esp32 import Partition
+        return Partition(Partition.RUNNING).info()[4]
+    except ImportError:
+        return None
+
+
+if on_the_line():
+    sys.stdout.write("LINE no site.json: waiting for the production line\n")
+else:
+    why = "returned"
+    try:
+        if hasattr(micropython, "kbd_intr"):   # not on unix
+            micropython.kbd_intr(-1)   # bytes on the console must not interrupt a device
+        watchdog = (getattr(chip, "Watchdog", None) or chip.WDT)(timeout=WATCHDOG_MS)
+        import stub
+        info = stub.start(Disk(), running_app())
+        info["watchdog"] = watchdog
+        os.mount(stub.bundle(Disk(), info["slot"]), APP)
+        sys.path[:] = [APP, ".frozen"]
+        import main
+        main.run(info)
+    except SystemExit:   # a reset that was asked for, on boards that end their process
+        why = ""
+    except BaseException as error:
+        why = type(error).__name__
+    try:
+        if why:
+            stub.ended(Disk(), why, True)
+    finally:
+        chip.reset()

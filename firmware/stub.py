@@ -1,7 +1,8 @@
-"""The boot stub: which slot this boot runs, and the record that remembers it.
+"""The boot stub: which slot this boot runs, the record that remembers it, and the slot's bundle as a file system for import.
 
 Decides from values only: the record, and which slots are complete. boot.py acts on the choice; the agent puts slots on trial
-and confirms them (node.agent.slots). Never updated over the air: the record's format is the contract with every release.
+and confirms them (node.agent.slots). Never updated over the air: the formats of record and bundle are the contract with every
+release.
 
 /boot.json, at most 128 bytes, so that littlefs keeps it inside its directory and replaces it whole or not at all:
     slot    "a", "b" or "factory": the confirmed one
@@ -9,8 +10,13 @@ and confirms them (node.agent.slots). Never updated over the air: the record's f
     tries   boots of the trial so far; without a trial, crashes of the confirmed slot in a row
     bad     null, or {"slot", "reason"}: a trial that failed and that the server has not heard of
     exit    why the last run ended by itself; "" when it did not
+    app     only during a trial that brings an image: the label of the partition whose interpreter it needs
+
+A slot holds release.json, written last, and the bundle: "TFB1 ", the length of the index in six digits, a line "path offset
+size" for each file, an empty line, the files. Its hash was checked when it came; here its ends must fit.
 """
 
+import io
 import json
 
 PATH = "/boot.json"
@@ -19,12 +25,14 @@ MAX_BYTES = 128    # littlefs keeps a file up to 4 x its program size (32 on ESP
 MAX_TRIES = 2      # boots of a trial: the second allows for a power cut during the first
 MAX_CRASHES = 5    # in a row before another slot is tried: rides out a fault that passes, ends one that stays
 MAX_REASON = 20    # characters; two reasons and the longest values then fit MAX_BYTES
+MAX_LABEL = 16     # characters of a partition's label
+MAX_INDEX = 8192   # bytes, as node.wire.bundle
 RELEASE = {"release": str, "counter": int, "manifest": str, "model": str, "mpy": int}   # keys of a slot's release.json
 
 
 def parse(raw):
     """The record in these bytes; a new one (the factory slot) when they are absent or make no sense."""
-    fresh = {"slot": "factory", "trial": None, "tries": 0, "bad": None, "exit": ""}
+    fresh = {"slot": "factory", "trial": None, "tries": 0, "bad": None, "exit": "", "app": None}
     try:
         got = json.loads(raw.decode())
         slot, trial, tries, bad = got["slot"], got["trial"], got["tries"], got["bad"]
@@ -32,17 +40,20 @@ def parse(raw):
             return fresh
         if bad is not None:
             bad = {"slot": bad["slot"], "reason": _short(bad["reason"])} if bad["slot"] in ("a", "b") else None
-        return {"slot": slot, "trial": trial, "tries": tries, "bad": bad, "exit": _short(got.get("exit", ""))}
+        app = got.get("app") if trial else None
+        return {"slot": slot, "trial": trial, "tries": tries, "bad": bad, "exit": _short(got.get("exit", "")),
+                "app": _short(app)[:MAX_LABEL] if app else None}
     except (ValueError, TypeError, KeyError, AttributeError, RuntimeError):   # RuntimeError: MicroPython, nested too deeply
         return fresh
 
 
-def choose(state, have):
+def choose(state, have, app=None):
     """Pick the slot to run.
 
     Args:
         state: the record, from parse().
-        have: names of the complete slots.
+        have: the complete slots, asked with `in` for no more of them than the choice needs.
+        app: label of the partition that the interpreter runs from; None where there are none.
 
     Returns:
         (slot, record to write before the slot runs, reason): "trial", "confirmed", "crashes" (the confirmed slot keeps
@@ -51,30 +62,31 @@ def choose(state, have):
     state = dict(state)
     trial = state["trial"]
     if trial is not None:
-        if trial in have and state["tries"] < MAX_TRIES:
+        lost = app and state["app"] and app != state["app"]   # the bootloader went back to the other image
+        if trial in have and state["tries"] < MAX_TRIES and not lost:
             state["tries"] += 1
             return trial, state, "trial"
-        state["bad"] = {"slot": trial, "reason": (state["exit"] or "unconfirmed") if trial in have else "incomplete"}
-        state["trial"], state["tries"], state["exit"] = None, 0, ""
+        why = "incomplete" if trial not in have else "image rolled back" if lost else state["exit"] or "unconfirmed"
+        state.update({"trial": None, "tries": 0, "bad": {"slot": trial, "reason": why}, "exit": "", "app": None})
     bad = state["bad"]["slot"] if state["bad"] else None
     order = [state["slot"]] + [slot for slot in ("a", "b", "factory") if slot != state["slot"]]
-    usable = [slot for slot in order if slot in have and slot != bad] or [slot for slot in order if slot in have]
+    usable = _first(state["tries"] // MAX_CRASHES + 1, order, have, bad) or _first(1, order, have, None)
     if not usable:
         return "factory", state, "nothing"
-    slot = usable[min(state["tries"] // MAX_CRASHES, len(usable) - 1)]
+    slot = usable[-1]
     reason = "confirmed" if slot == state["slot"] else "crashes" if state["slot"] in usable else "incomplete"
     return slot, state, reason
 
 
-def start(files):
-    """Choose this boot's slot and count the attempt.
+def start(files, app=None):
+    """Choose this boot's slot and count the attempt; `app` as for choose().
 
     Returns:
         What main.run() is told: slot, trial (whether this boot is one), tries, reason (of the choice), exit (of the last
         run), release (the slot's release.json) and failed: None, or counter, manifest and reason of a failed trial.
     """
-    state, have = load(files), complete(files)
-    slot, after, reason = choose(state, have)
+    state, have = load(files), Complete(files)
+    slot, after, reason = choose(state, have, app)
     try:
         if after != state:
             save(files, after)
@@ -94,7 +106,8 @@ def load(files):
 
 
 def save(files, state):
-    files.write_atomic(PATH, json.dumps(state, separators=(",", ":")).encode())
+    kept = {key: value for key, value in state.items() if key != "app" or value}
+    files.write_atomic(PATH, json.dumps(kept, separators=(",", ":")).encode())
 
 
 def release(files, slot):
@@ -106,8 +119,86 @@ def release(files, slot):
         return None
 
 
-def complete(files):
-    return {slot for slot in DIRS if release(files, slot) is not None}
+class Complete:
+    """The slots whose release.json is valid and whose bundle can be mounted; each is looked at when it is asked for, once."""
+
+    def __init__(self, files):
+        self._files = files
+        self._known = {}
+
+    def __contains__(self, slot):
+        if slot not in self._known:
+            opened = bundle(self._files, slot) if release(self._files, slot) is not None else None
+            if opened is not None:
+                opened.umount()
+            self._known[slot] = opened is not None
+        return self._known[slot]
+
+
+def bundle(files, slot):
+    """A slot's Bundle, or None: it is absent, its index is damaged, or it does not end where its index does."""
+    file = files.open(DIRS[slot] + "/bundle")
+    if file is None:
+        return None
+    try:
+        head = file.read(12)
+        size = int(head[5:11])
+        if head[:5] == b"TFB1 " and 12 < size <= MAX_INDEX:
+            index = head + file.read(size - 12)
+            _, start, length = index[index.rfind(b"\n", 0, -2):].split()
+            if index[-2:] == b"\n\n" and int(start) + int(length) == file.seek(0, 2):
+                return Bundle(file, index)
+    except (ValueError, OSError):
+        pass
+    file.close()
+    return None
+
+
+class Bundle:
+    """A bundle as a read-only file system: os.mount(Bundle(...), "/app"), sys.path = ["/app"].
+
+    Args:
+        file: the bundle, open; it stays open, since opening a file costs more flash reads than importing it.
+        index: everything before its first file. It is searched as bytes: a dict of 60 entries would take 4 KB of RAM more.
+    """
+
+    def __init__(self, file, index):
+        self._file = file
+        self._index = index
+
+    def mount(self, readonly, mkfs):
+        pass
+
+    def umount(self):
+        self._file.close()
+
+    def stat(self, path):
+        name = "\n" + path.strip("/")
+        found = self._find(name)
+        if found is None and self._index.find((name + "/").encode()) < 0:
+            raise OSError(2)   # ENOENT
+        return (0x8000, 0, 0, 0, 0, 0, found[1], 0, 0, 0) if found else (0x4000, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+    def open(self, path, mode):
+        """The file's bytes, in one read."""
+        if mode != "rb":
+            raise OSError(30)   # EROFS
+        found = self._find("\n" + path.strip("/"))
+        if found is None:
+            raise OSError(2)   # ENOENT
+        self._file.seek(found[0])
+        data = self._file.read(found[1])
+        if len(data) != found[1]:
+            raise OSError(5)   # EIO
+        return io.BytesIO(data)
+
+    def _find(self, name):
+        """(offset, size) of the file whose line begins so, or None."""
+        at = self._index.find((name + " ").encode())
+        if at < 0:
+            return None
+        _, start, size = self._index[at + 1:self._index.find(b"\n", at + 1)].split()
+        return int(start), int(size)
 
 
 def ended(files, reason, crash):
@@ -118,6 +209,15 @@ def ended(files, reason, crash):
         state["tries"] = min(state["tries"] + 1, 255)
     if state != before:   # a slot that crashes for ever must not wear the flash
         save(files, state)
+
+
+def _first(count, order, have, bad):
+    """So many usable slots of the order, or all there are."""
+    found = []
+    for slot in order:
+        if len(found) < count and slot != bad and slot in have:
+            found.append(slot)
+    return found
 
 
 def _short(text):

@@ -64,9 +64,18 @@ class VfsFiles:
             except OSError:
                 os.mkdir(made)
 
-    def create(self, path):
-        self._parents(path)
-        return open(path, "wb")
+    def open(self, path):
+        try:
+            return open(path, "rb")
+        except OSError:
+            return None
+
+    def append(self, path):
+        try:
+            return open(path, "ab")
+        except OSError:   # no such folder yet
+            self._parents(path)
+            return open(path, "ab")
 
     def _parents(self, path):
         parent = path.rsplit("/", 1)[0]

@@ -89,12 +89,18 @@ async def _connect(raw, address):
 
 
 class SystemResolver:
-    """Addresses from the system's resolver, the last good one when it fails."""
+    """Addresses from the system's resolver, the last good one when it fails.
 
-    def __init__(self):
+    Args:
+        address: of every server, asked for in place of its name; "" if DNS knows the names.
+    """
+
+    def __init__(self, address=""):
+        self._address = address
         self._last = {}
 
     def __call__(self, host, port):
+        host = self._address or host
         try:
             self._last[host, port] = socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[0][-1]
         except OSError:

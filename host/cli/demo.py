@@ -11,7 +11,11 @@ import typer
 from rich.console import Console
 
 from host.cli.display import closing, show
-from host.sim.story import DemoOptions, Story, exclusive
+from host.cli.sim import PasswordFile, Roms, wifi
+from host.sim.door import exclusive
+from host.sim.errors import DemoError
+from host.sim.esp32 import line
+from host.sim.story import DemoOptions, Story
 from host.sim.view import View
 
 EXIT_BROKEN_PROMISE = 1
@@ -25,6 +29,11 @@ def demo(
     check: Annotated[bool, typer.Option("--check", help="Headless and faster; exit code 0 only if every promise held.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="Run on after the story until Ctrl-C.")] = False,
     chaos: Annotated[bool, typer.Option("--chaos", help="Kill a random process every few seconds meanwhile.")] = False,
+    qemu: Annotated[Path | None, typer.Option(help="Add an emulated ESP32: QEMU with its chip. Needs --image.")] = None,
+    image: Annotated[Path | None, typer.Option(help="Add an emulated ESP32: the board's full MicroPython image.")] = None,
+    roms: Roms = None,
+    ssid: Annotated[str, typer.Option(help="Wi-Fi network of the emulated ESP32.")] = line.SSID,
+    password_file: PasswordFile = None,
     build: Annotated[Path, typer.Option(help="Folder for everything that the demo makes.")] = Path("build"),
 ) -> None:
     """Run a fleet: broker, certificate authority, enrolment, OTA server, ingest, console and devices of real MicroPython.
@@ -37,7 +46,11 @@ def demo(
 
         tenfold demo --check && cat build/demo.json
     """
-    options = DemoOptions(devices=devices, console_port=port, data=data, check=check, keep=keep, chaos=chaos, build=build)
+    if (qemu is None) != (image is None):
+        raise DemoError("an emulated ESP32 needs both QEMU and an image: make demo ESP32=1 QEMU=…/qemu-system-xtensa IMAGE=….bin")
+    esp32 = line.Parts.find(qemu, image, wifi(ssid, password_file), roms=roms) if qemu and image else None
+    options = DemoOptions(
+        devices=devices, console_port=port, data=data, check=check, keep=keep, chaos=chaos, build=build, esp32=esp32)
     with exclusive(build):
         raise typer.Exit(asyncio.run(_run(options)))
 

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from host.cli import devices, keys, release, rollout
+from host.cli import devices, image, keys, release, rollout, sim
 from host.cli.demo import demo
 from host.cli.errors import USER_ERRORS
 
@@ -18,9 +18,11 @@ app = typer.Typer(
 )
 app.command("demo")(demo)
 app.add_typer(keys.app, name="keys")
+app.add_typer(image.app, name="image")
 app.add_typer(release.app, name="release")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(devices.app, name="device")
+app.add_typer(sim.app, name="sim")
 
 
 def main() -> None:

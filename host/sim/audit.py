@@ -8,7 +8,7 @@ everything read-only. Run it while the devices are without power: a flash file t
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from host.db import open_engine
 from host.ingest.decode import decode
 from node.errors import FormatError
 from node.ring import Ring
-from node.wire import batch
+from node.wire import batch, bundle
 from provisioning.line.image import read_vfs, ring_partition
 
 
@@ -31,8 +31,8 @@ class DeviceTruth:
         records: (boot, seq) -> bytes of every record still on flash.
         release: release of the slot it boots, e.g. "1.1.0".
         trial: a trial is under way.
-        hashes: SHA-256 of every file in its slots, complete or not: what code it ever got and still holds.
-        half_slots: slots that hold files but are not complete.
+        hashes: SHA-256 of every file in its slots' bundles, complete or not: what code it ever got and still holds.
+        half_slots: slots that hold a bundle, or name the one to come, but are not complete.
     """
 
     device: str
@@ -68,16 +68,15 @@ def read_device(device: str, flash: Path) -> DeviceTruth:
     boot = _json(files.get("/boot.json"))
     slot = boot.get("slot")
     folders = {"factory": "/factory/", "a": "/slots/a/", "b": "/slots/b/"}
-    slot_files = [data for path, data in files.items() if path.startswith(tuple(folders.values()))]
     releases = {name: _json(files.get(folder + "release.json")).get("release") for name, folder in folders.items()}
-    filled = {name for name, folder in folders.items() if any(path.startswith(folder) for path in files)}
+    filled = {name for name, folder in folders.items() if folder + "bundle" in files or folder + "part" in files}
     return DeviceTruth(
         device=device,
         committed=ring.tally,
         records={(boot_no, seq): bytes(data) for boot_no, seq, data in ring.records(ring.oldest()[1])},
         release=str(releases.get(slot if isinstance(slot, str) else "factory") or ""),
         trial=bool(boot.get("trial")),
-        hashes=frozenset(hashlib.sha256(data).hexdigest() for data in slot_files),
+        hashes=frozenset(found for folder in folders.values() for found in _hashes(files.get(folder + "bundle", b""))),
         half_slots=frozenset(name for name in filled if not releases[name]),
     )
 
@@ -127,6 +126,17 @@ def _ring(image: bytes) -> Ring:
     ring = Ring(ring_partition(image))
     ring.mount()
     return ring
+
+
+def _hashes(raw: bytes) -> Iterator[str]:
+    """SHA-256 of each file that is there whole in a bundle or in its beginning."""
+    try:
+        rows = bundle.index(raw)
+    except FormatError:   # too little of it arrived, or no slot's work
+        return
+    for _, at, size in rows:
+        if at + size <= len(raw):
+            yield hashlib.sha256(raw[at:at + size]).hexdigest()
 
 
 def _readings(record: bytes) -> int:

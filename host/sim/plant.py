@@ -10,6 +10,7 @@ import shutil
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from host.sim.errors import DemoError
 from host.sim.processes import Program
 from host.sim.replay import Replay
 from host.sim.signals import Channel
+from node.wire import bundle as bundle_format
 from node.wire import identity, signed
 from ota.release import bundle, keys
 from ota.release.sign import envelope, first_root
@@ -100,6 +102,7 @@ class Plant:
     ports: Ports
     pace: Pace
     devices: list[str]
+    emulated: list[str] = field(default_factory=list)   # those of `devices` that are emulated ESP32 boards
     channels: tuple[Channel, ...] = ()
     pki: FleetPki = field(init=False)
     ledger: Ledger = field(init=False)
@@ -110,8 +113,11 @@ class Plant:
         self.pki = FleetPki(self.folder / "pki")
 
     @classmethod
-    def make(cls, build: Path, count: int, console_port: int, pace: Pace) -> "Plant":
+    def make(cls, build: Path, count: int, console_port: int, pace: Pace, emulated: Sequence[str] = ()) -> "Plant":
         """Check that the machine can carry it, then empty the demo's folder.
+
+        Args:
+            count: simulated boards. emulated: device ids of further boards, which others make and provision.
 
         Raises:
             DemoError: port taken, disk full, or a part of the installation missing.
@@ -129,7 +135,8 @@ class Plant:
             raise DemoError(f"disk: {folder}: {error.strerror}; make the folder writable or use --build") from None
         (folder / "keys").chmod(0o700)
         devices = [identity.device_id(PRODUCT, bytes.fromhex(f"{MAC_PREFIX}{number:04x}")) for number in range(1, count + 1)]
-        return cls(folder.resolve(), build.resolve(), Ports(console_port, *free_ports(5)), pace, devices)
+        ports = Ports(console_port, *free_ports(5))
+        return cls(folder.resolve(), build.resolve(), ports, pace, [*devices, *emulated], list(emulated))
 
     # --- what exists before anything runs
 
@@ -148,7 +155,8 @@ class Plant:
     def make_signals(self, replay: Replay | None) -> None:
         """What the sensors will see: the replayed file, or a model of a machine hall."""
         row_ms = self.pace.row_ms
-        tables = dict.fromkeys(self.devices, replay.table) if replay else hall.tables(HALL_SEED, self.devices, row_ms=row_ms)
+        devices = self.simulated
+        tables = dict.fromkeys(devices, replay.table) if replay else hall.tables(HALL_SEED, devices, row_ms=row_ms)
         signals.write(self.folder / "bench" / "signals", tables)
         self.channels = next(iter(tables.values())).channels
 
@@ -161,15 +169,23 @@ class Plant:
                  "mpy": bundle.MPY_VERSION}
         return BuiltRelease(manifest, artifact, files, named)
 
+    def factory(self) -> tuple[dict[str, bytes], dict[str, object]]:
+        """Give the factory release that `make_flashes` put on the boards: its files, and its release.json."""
+        named: dict[str, object] = json.loads((self.folder / "factory.json").read_text(encoding="utf-8"))
+        return bundle_format.parse((self.folder / "factory.bundle").read_bytes()), named
+
     def make_flashes(self, first: BuiltRelease) -> None:
-        """One flash file a board, all alike: what the line writes names no device and holds no secret."""
+        """One flash file a simulated board, all alike: what the line writes names no device and holds no secret."""
+        (self.folder / "factory.bundle").write_bytes(first.artifact)
+        (self.folder / "factory.json").write_text(json.dumps(first.named), encoding="utf-8")
         image = build_flash(PARTITIONS, device_files(
-            FIRMWARE, first.files, first.named, ca_der=self.pki.root_der.read_bytes(), root=self.root, site=self._site(),
+            FIRMWARE, first.files, first.named, ca_der=self.pki.root_der.read_bytes(), root=self.root, site=self.site(),
             boots=boots_at(int(time.time()))))
-        for device in self.devices:
+        for device in self.simulated:
             self.flash(device).write_bytes(image)
 
-    def _site(self) -> dict[str, object]:
+    def site(self) -> dict[str, object]:
+        """What a simulated board's site.json says."""
         pace, ports = self.pace, self.ports
         return {
             "host": "localhost", "zone": "", "mqtt_port": ports.mqtt, "ota_port": ports.ota, "est_port": ports.enrol,
@@ -254,6 +270,11 @@ class Plant:
     def log(self, name: str) -> Path:
         """A process's output."""
         return self.folder / "logs" / f"{name}.log"
+
+    @property
+    def simulated(self) -> list[str]:
+        """Boards that are processes of MicroPython on this machine."""
+        return [device for device in self.devices if device not in self.emulated]
 
     @property
     def bench(self) -> Path:

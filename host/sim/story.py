@@ -7,21 +7,22 @@ that names the step and the logs.
 
 import asyncio
 import contextlib
-import fcntl
 import hashlib
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from host.db import open_engine
-from host.sim import audit, chaos, replay
+from host.sim import audit, chaos, door, replay
 from host.sim.errors import DemoError
+from host.sim.esp32 import line
+from host.sim.esp32.board import AnyBoard, Emulated
 from host.sim.fleet import Board
-from host.sim.plant import FIRMWARE, QUICK, BuiltRelease, Pace, Plant
+from host.sim.plant import FIRMWARE, LOT, QUICK, BuiltRelease, Pace, Plant
 from host.sim.processes import Child, stop_all
 from host.sim.verdict import Facts, Figures, figures, promises
 from host.sim.view import State, Step, View
@@ -32,6 +33,7 @@ from provisioning.errors import ProvisioningError
 T = TypeVar("T")
 FIRST, NEXT, BAD = "1.0.0", "1.1.0", "1.2.0"
 STAGES = (1.0, 5.0, 10.0, 100.0)
+EMULATED_PATIENCE = 4.0   # an emulated board's flash, TLS and boot take longer than a simulated one's by a factor of up to ten
 SETTLE_S = 90.0      # births, drains and recoveries of a fleet on two loaded cores take a third of it
 ROLLOUT_S = 240.0    # four stages of the slower pace take half of it
 CUT_AFTER_S = (0.05, 0.8)   # from the first byte of a download, which takes about a second
@@ -63,25 +65,7 @@ class DemoOptions:
     keep: bool
     chaos: bool
     build: Path
-
-
-@contextlib.contextmanager
-def exclusive(build: Path) -> Iterator[None]:
-    """Hold the build folder for one demo.
-
-    Raises:
-        DemoError: another demo runs there, or the folder cannot be written.
-    """
-    try:
-        build.mkdir(parents=True, exist_ok=True)
-        with (build / "demo.lock").open("a+") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise DemoError(f"another demo runs in {build.resolve()}; end it, or use --build FOLDER --port N") from None
-            yield
-    except OSError as error:
-        raise DemoError(f"folder {build}: {error.strerror}; make it writable or use --build FOLDER") from None
+    esp32: line.Parts | None = None   # one emulated board more
 
 
 class Story:
@@ -98,7 +82,7 @@ class Story:
         self._steps = {key: Step(title) for key, title in STEPS.items()}
         view.steps = list(self._steps.values())
         self._children: dict[str, Child] = {}
-        self._boards: dict[str, Board] = {}
+        self._boards: dict[str, AnyBoard] = {}
         self._enough = asyncio.Event()
         self._keeping = False
         self._main: asyncio.Task[Any] | None = None
@@ -140,13 +124,16 @@ class Story:
     async def _tell(self, helpers: list[asyncio.Task[None]]) -> None:
         file = await asyncio.to_thread(replay.load, self._options.data, row_ms=self._pace.row_ms) if self._options.data else None
         self._view.notes.extend(file.notes if file else ())
-        self._plant = Plant.make(self._options.build, self._options.devices, self._options.console_port, self._pace)
+        emulated = [line.device(1)] if self._options.esp32 else []
+        self._plant = Plant.make(self._options.build, self._options.devices, self._options.console_port, self._pace, emulated)
         async with self._step("prepare"):
             await asyncio.to_thread(self._plant.make_authorities)
             await asyncio.to_thread(self._plant.make_signals, file)
         async with self._step("build"):
             first = await asyncio.to_thread(self._plant.make_release, FIRST, 1)
             await asyncio.to_thread(self._plant.make_flashes, first)
+            if self._options.esp32 is not None:
+                self._boards.update(await self._options.esp32.boards(self._plant, first.files, first.named, self._on_console))
         async with self._step("servers"):
             await self._start_servers()
             self._client = OtaClient.connect(
@@ -163,7 +150,9 @@ class Story:
         if self._options.keep:
             self._keeping = True
             self._view.notes.append("the story is over, the fleet runs on; Ctrl-C ends it with the closing table")
-            await self._enough.wait()
+            with door.held_open(self._plant):
+                helpers.append(asyncio.create_task(door.let_in(self._plant, self._tell_broker)))
+                await self._enough.wait()
             self._keeping = False
         await self._everything_home()
         for helper in helpers:
@@ -180,14 +169,17 @@ class Story:
         self._view.console_url = f"http://127.0.0.1:{self._plant.ports.console}"
 
     async def _births(self) -> None:
-        devices = self._plant.devices
+        devices = self._plant.simulated
         async with self._step("births") as step:
+            on_the_line = [asyncio.create_task(self._options.esp32.bring(board, self._plant, LOT))
+                           for board in self._boards.values() if self._options.esp32 and isinstance(board, Emulated)]
             for number, device in enumerate(devices, 1):
-                self._boards[device] = board = Board(
+                self._boards[device] = simulated = Board(
                     device, device[-12:], self._plant.flash(device), self._plant.bench, self._plant.log(device), self._on_console)
-                board.power_on()
+                simulated.power_on()
                 step.detail = f"{number} of {len(devices)} boards have power"
                 await asyncio.sleep(0.1)   # the line plugs in one board after the other
+            await asyncio.gather(*on_the_line)
             await self._until("births", lambda: self._born(step), SETTLE_S)
         async with self._step("first"):
             await self._until("first", lambda: self._watch.all_on(FIRST), SETTLE_S)
@@ -195,8 +187,8 @@ class Story:
 
     async def _born(self, step: Step) -> bool:
         born = await asyncio.to_thread(self._plant.ledger.devices)
-        step.detail = f"{len(born)} of {len(self._boards)} in the ledger"
-        return len(born) == len(self._boards)
+        step.detail = f"{len(born)} of {len(self._plant.devices)} in the ledger"
+        return len(born) == len(self._plant.devices)
 
     def _on_console(self, device: str, word: str, values: dict[str, object]) -> None:
         """Hear a board's serial console."""
@@ -206,12 +198,15 @@ class Story:
             except ProvisioningError as error:
                 self._view.notes.append(f"birth refused: {error}")
                 return
-            self._plant.write_broker_users(self._plant.ledger.devices())
-            self._children["broker"].hang_up()
+            self._tell_broker(self._plant.ledger.devices())
         elif self._aim and values.get("event") == "fetching":
             self._aim = False
             after_s = random.uniform(*CUT_AFTER_S)  # noqa: S311  any instant will do
             asyncio.get_running_loop().call_later(after_s, self._cut, device)
+
+    def _tell_broker(self, devices: list[str]) -> None:
+        self._plant.write_broker_users(devices)
+        self._children["broker"].hang_up()
 
     def _cut(self, device: str) -> None:
         self._boards[device].cut_power()
@@ -322,15 +317,28 @@ class Story:
                 table.unlink()
             await self._until("home", lambda: self._drained(step), SETTLE_S)
             for board in self._boards.values():
-                board.powered = False
+                if isinstance(board, Emulated):
+                    await self._until("home", lambda board=board: self._quiet(board), SETTLE_S)  # type: ignore[misc]
             await asyncio.gather(*(board.unplug() for board in self._boards.values()))
 
     async def _drained(self, step: Step) -> bool:
-        before = self._view.readings_stored
+        devices = self._plant.simulated
+        before = await self._watch.stored(devices)
         await asyncio.sleep(self._pace.uplink_s * 2)
-        committed = await asyncio.to_thread(lambda: sum(audit.committed(self._plant.flash(device)) for device in self._boards))
-        step.detail = f"{self._view.readings_stored:,} of {committed:,}"
-        return before == self._view.readings_stored == committed
+        after = await self._watch.stored(devices)
+        committed = await asyncio.to_thread(lambda: sum(audit.committed(self._plant.flash(device)) for device in devices))
+        step.detail = f"{sum(after.values()):,} of {committed:,}"
+        return before == after and sum(after.values()) == committed
+
+    async def _quiet(self, board: Emulated) -> bool:
+        """Cut an emulated board off between a server's ack and its next commit: its sensors are in the chip and stay on."""
+        if not await self._watch.is_home(board.device):
+            return False
+        await board.unplug()
+        if await self._watch.is_home(board.device):
+            return True
+        board.power_on()   # it was quicker
+        return False
 
     def _audit(self) -> None:
         truths = [audit.read_device(device, self._plant.flash(device)) for device in self._plant.devices]
@@ -362,6 +370,7 @@ class Story:
         step.state = State.DONE
 
     async def _until(self, key: str, condition: Callable[[], Awaitable[bool]], limit_s: float) -> None:
+        limit_s *= EMULATED_PATIENCE if self._plant.emulated else 1
         deadline = time.monotonic() + limit_s
         while not await condition():
             if time.monotonic() > deadline:

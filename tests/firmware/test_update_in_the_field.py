@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+from node.wire.bundle import parse
 from ota.release.bundle import compile_sources
 from tests.firmware.boards import RESET, until
 from tests.firmware.conftest import RELEASE
@@ -57,7 +58,7 @@ def test_new_release_is_fetched_tried_confirmed_and_reported(field, board, bundl
     files = board.files()
     boot = json.loads(files["/boot.json"])
     assert (boot["slot"], boot["trial"], boot["bad"]) == ("a", None, None)
-    assert files["/slots/a/node/marker.mpy"] == bundle["node/__init__.mpy"]
+    assert parse(files["/slots/a/bundle"])["node/marker.mpy"] == bundle["node/__init__.mpy"]
     assert set(ingest.records) >= set(range(max(ingest.records)))   # no gap across the restart
     ingest.stop()
 

@@ -56,7 +56,7 @@ class Bench(unittest.TestCase):
         self.ring.mount()
         self.clock = Clock()
         self.commits = 0
-        self.journal = Journal(self.ring, 7, CHANNELS, self.clock, self._committed)
+        self.journal = Journal(self.ring, 7, CHANNELS, schema.schema_hash(CHANNELS), self.clock, self._committed)
         self.batcher = Batcher(self.journal, 100, 2)
 
     def _committed(self):

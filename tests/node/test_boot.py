@@ -6,6 +6,7 @@ import sys
 import unittest
 
 from node.compat import IS_MICROPYTHON
+from node.wire import bundle
 from tests.sim.flash import NorFlash
 from tests.sim.updates import stub
 
@@ -15,6 +16,7 @@ if IS_MICROPYTHON:
 
 ROOT = __file__[:-len("tests/node/test_boot.py")]
 MARKER = json.dumps({"release": "1.0.0", "counter": 1, "manifest": "ab" * 32, "model": "hall", "mpy": 6})
+SITE = "/state/site.json"
 OK = "import bench\ndef run(info):\n    bench.ran.append(info)\n    raise SystemExit(75)\n"
 
 
@@ -38,10 +40,13 @@ class TestBoot(unittest.TestCase):
         self.flash = NorFlash(32)
         os.VfsLfs2.mkfs(self.flash)
         self.bench = sys.modules["bench"] = Bench()
+        self.is_path, bundle.is_path = bundle.is_path, lambda path: True   # slots of sources: there is no compiler here
         self.write(self.sources)
+        self.write({SITE: "{}"})
 
     def tearDown(self):
         if IS_MICROPYTHON:
+            bundle.is_path = self.is_path
             os.mount(os.VfsPosix(), "/")
             os.chdir(self.folder)
             sys.path[:] = self.path
@@ -55,13 +60,22 @@ class TestBoot(unittest.TestCase):
                 VfsFiles().write_atomic(path, text.encode() if isinstance(text, str) else text)
         os.umount("/")
 
-    def install(self, slot, main):
-        self.write({stub.DIRS[slot] + "/main.py": main, stub.DIRS[slot] + "/release.json": MARKER})
+    def install(self, slot, main, **others):
+        files = {"main.py": main or "#"}
+        files.update({name.replace("__", "/") + ".py": text for name, text in others.items()})
+        raw = bundle.build({path: text.encode() for path, text in files.items()})
+        self.write({stub.DIRS[slot] + "/bundle": raw, stub.DIRS[slot] + "/release.json": MARKER})
 
     def boot(self):
         armed = Simchip.Watchdog.armed
         self.assertTrue(boot(Chip(self.flash)), "no reset: the device is at a prompt")
         self.assertEqual(Simchip.Watchdog.armed, armed + 1)
+
+    def at_prompt(self):
+        """Boot a device on the line: no reset, no watchdog."""
+        armed = Simchip.Watchdog.armed
+        self.assertFalse(boot(Chip(self.flash)))
+        self.assertEqual((Simchip.Watchdog.armed, self.bench.ran), (armed, []))
 
     def record(self):
         os.mount(os.VfsLfs2(self.flash), "/")
@@ -129,10 +143,51 @@ class TestBoot(unittest.TestCase):
         self.boot()
 
     def test_stray_files_at_the_root_do_not_replace_a_slots_modules(self):
-        self.install("factory", "import part_x\n" + OK)
-        self.write({"/part_x.py": "raise ValueError", "/main.py": "raise ValueError", "/factory/part_x.py": "pass"})
+        self.install("factory", "import part_x\n" + OK, part_x="pass")
+        self.write({"/part_x.py": "raise ValueError", "/main.py": "raise ValueError", "/factory/part_x.py": "raise ValueError"})
         self.boot()
         self.assertEqual(len(self.bench.ran), 1)
+
+    def test_packages_are_imported_out_of_the_bundle(self):
+        self.install("factory", "from parts.deep import c\nimport parts.b\nassert c.X + parts.b.X == 3\n" + OK,
+                     parts__b="X = 1", parts__deep__c="X = 2")
+        self.boot()
+        self.assertEqual(len(self.bench.ran), 1)
+
+    def test_slot_whose_bundle_is_damaged_gives_way(self):
+        self.install("a", OK)
+        self.install("factory", OK)
+        self.write({stub.PATH: b'{"slot":"a","trial":null,"tries":0,"bad":null,"exit":""}', "/slots/a/bundle": b"TFB1 000100\n"})
+        self.boot()
+        self.assertEqual([(info["slot"], info["reason"]) for info in self.bench.ran], [("factory", "incomplete")])
+
+    def test_board_on_the_line_is_left_at_the_prompt(self):
+        self.install("factory", OK)
+        self.write({SITE: None})
+        self.at_prompt()
+        os.mount(os.VfsLfs2(self.flash), "/")
+        open(SITE, "wb").close()   # the power went while the line wrote it
+        os.umount("/")
+        self.at_prompt()
+        self.write({SITE: "{}"})
+        self.boot()
+        self.assertEqual(len(self.bench.ran), 1)
+
+    def test_flash_that_cannot_be_read_is_no_production_line(self):
+        self.install("factory", OK)
+
+        class Unreadable:
+            def stat(self, path):
+                raise OSError(5)   # EIO
+
+            def __getattr__(self, name):
+                return getattr(os, name)
+
+        sys.modules["os"] = Unreadable()
+        try:
+            self.boot()
+        finally:
+            del sys.modules["os"]
 
 
 if __name__ == "__main__":

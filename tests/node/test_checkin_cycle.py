@@ -3,7 +3,7 @@
 import asyncio
 import unittest
 
-from node.agent import checkin as module
+from node.agent import rounds as module
 from node.agent import verify
 from node.agent.http import Response
 from node.errors import NetworkError, PeerError
@@ -134,7 +134,7 @@ class TestCycle(unittest.TestCase):
 
 
 class TestRun(unittest.TestCase):
-    def run_for(self, device, seconds, ready=None):
+    def run_for(self, device, seconds, ready=lambda: True):
         """Run the task on a clock that sleeping moves."""
         async def sleep(wait_s):
             if device.clock.now_ms > seconds * 1000:
@@ -148,7 +148,7 @@ class TestRun(unittest.TestCase):
         loop.sleep = sleep
         real, module.asyncio = module.asyncio, loop
         try:
-            asyncio.run(device.checkin.run(ready))
+            asyncio.run(device.rounds.run(ready))
         except EOFError:
             pass
         finally:

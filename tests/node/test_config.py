@@ -28,6 +28,14 @@ class TestConfig(unittest.TestCase):
         made = config.parse(site())
         self.assertEqual((made.period_ms, made.window, made.mqtt_port, made.channels[0].median), (1000, 8, 8883, 1))
 
+    def test_addresses_in_place_of_dns(self):
+        self.assertEqual((config.parse(site()).address, config.parse(site()).ntp), ("", "pool.ntp.org"))
+        for address in ("10.0.2.2", "0000:0000:0000:0000:0000:ffff:192.168.100.228", ""):
+            made = config.parse(site(address=address))
+            self.assertEqual((made.address, made.server("hall-0242ac110001")), (address, "localhost"))
+        for ntp in ("", "10.0.2.2", "time.example:1123", "2001:db8::1"):
+            self.assertEqual(config.parse(site(ntp=ntp)).ntp, ntp)
+
     def test_error_names_the_key_what_it_holds_and_what_it_should(self):
         with self.assertRaises(CallerError) as caught:
             config.parse(site(period_ms=0))
@@ -36,7 +44,9 @@ class TestConfig(unittest.TestCase):
     def test_each_wrong_value_is_refused(self):
         for changes in ({"host": ""}, {"host": 5}, {"mqtt_port": 0}, {"mqtt_port": "8883"}, {"window": True}, {"window": 2.5},
                         {"channels": []}, {"channels": None}, {"channels": [5]}, {"channels": [TEMP] * 2},
-                        {"channels": [TEMP] * 17}, {"product": "x" * 17}, {"uplink_s": None}):
+                        {"channels": [TEMP] * 17}, {"product": "x" * 17}, {"uplink_s": None}, {"address": 5},
+                        {"address": "10.0.0.1 "}, {"address": "1" * 46}, {"address": "a\n"}, {"ntp": None}, {"ntp": "a b"},
+                        {"ntp": "time.example:0"}, {"ntp": "time.example:70000"}, {"ntp": ":123"}, {"ntp": "time.example:ntp"}):
             self.assertEqual(code_of(self, CallerError, config.parse, site(**changes)), "config.value")
 
     def test_each_wrong_channel_is_refused(self):

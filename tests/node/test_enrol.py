@@ -5,8 +5,10 @@ import binascii
 import unittest
 
 from node.agent import enrol as module
-from node.agent.enrol import CERT_PATH, KEY_PATH, Enrolment, Identity, own_certificate, renewal_due
+from node.agent.credentials import Identity, own_certificate, renewal_due
+from node.agent.enrol import Enrolment
 from node.agent.http import Response
+from node.agent.paths import CERT_PATH, KEY_PATH
 from node.errors import FlashError, NetworkError, PeerError
 from node.wire import der, p256
 from node.wire.der import tlv
@@ -101,7 +103,7 @@ class TestEnrolment(unittest.TestCase):
 
     def enrolment(self, *answers, renewing=None):
         self.est = Est(*answers)
-        return Enrolment(self.identity, self.files, self.clock, Zeros(), first=self.est, renewing=renewing or Est())
+        return Enrolment(DEVICE, self.files, self.clock, Zeros(), first=self.est, renewing=renewing or Est())
 
     def ask(self, *answers):
         return asyncio.run(self.enrolment(*answers).enrol())
@@ -126,7 +128,7 @@ class TestEnrolment(unittest.TestCase):
             def urandom(self, n):
                 return b"\xff" * n
 
-        enrolment = Enrolment(self.identity, self.files, self.clock, Most(), first=Est(), renewing=Est())
+        enrolment = Enrolment(DEVICE, self.files, self.clock, Most(), first=Est(), renewing=Est())
         waits = [enrolment.wait_ms() for _ in range(9)]
         self.assertEqual(waits[:3], [2001, 4001, 8001])
         self.assertEqual(waits[-1], module.RETRY_CAP_MS + 1)
@@ -150,17 +152,9 @@ class TestEnrolment(unittest.TestCase):
         enrolment = self.enrolment(OSError(111), ValueError("certificate"), NetworkError("http.timeout", ""),
                                    Response(403, {}, b""), Response(200, {}, b"junk"), self.good)
 
-        async def main():
-            task = asyncio.create_task(enrolment.run(lambda: seen.append("birth"), lambda: seen.append("ready"),
-                                                     lambda error: seen.append(type(error).__name__), lambda: None))
-            for _ in range(2000):
-                if "ready" in seen:
-                    break
-                await asyncio.sleep(0.001)
-            task.cancel()
-
-        asyncio.run(main())
-        self.assertEqual(seen, ["birth", "OSError", "ValueError", "NetworkError", "PeerError", "ready"])
+        asyncio.run(enrolment.obtain(lambda: seen.append("birth"), lambda error: seen.append(type(error).__name__), lambda: None))
+        self.assertEqual(seen, ["birth", "OSError", "ValueError", "NetworkError", "PeerError"])
+        self.assertTrue(enrolment.certified())
 
     def test_renewal_is_due_in_the_last_third(self):
         self.assertFalse(renewal_due(0, 90 * DAY_S, 60 * DAY_S - 1))

@@ -1,4 +1,4 @@
-"""Releases that must not be installed: foreign, older, unreachable, or with files that leave their slot."""
+"""Releases that must not be installed: foreign, older or unreachable."""
 
 import json
 import unittest
@@ -7,11 +7,12 @@ from node.errors import CallerError, FormatError, PeerError, SignatureError
 from node.wire import manifest, root, signed
 from tests.node.common import DIGEST, code_of, golden, root_payload, seal
 
-FILES = [("main.mpy", 120, DIGEST), ("node/ring.mpy", 80, DIGEST)]
+ARTIFACT = {"sha256": DIGEST, "size": 200}
+IMAGE = {"sha256": "ab" * 32, "size": 1600000}
 
 
-def payload(counter=2, files=None, low=1, high=1):
-    return manifest.build("1.1.0", counter, ["hall"], (low, high), False, 6, DIGEST, FILES if files is None else files)
+def payload(counter=2, size=200, low=1, high=1, image=None):
+    return manifest.build("1.1.0", counter, ["hall"], (low, high), False, 6, (DIGEST, size), image)
 
 
 class LoadTest(unittest.TestCase):
@@ -21,7 +22,7 @@ class LoadTest(unittest.TestCase):
     def test_golden_manifest_loads_under_its_root(self):
         loaded = manifest.load(golden("manifest"), root.load(golden("root_1"), None))
         self.assertEqual((loaded["release"], loaded["counter"], loaded["models"], loaded["from"]), ("1.1.0", 2, ["hall"], [1, 1]))
-        self.assertEqual(loaded["artifact"], {"sha256": DIGEST, "size": 200, "files": FILES})
+        self.assertEqual((loaded["artifact"], loaded["image"]), (ARTIFACT, None))
 
     def test_manifest_signed_by_another_role_is_refused(self):
         for name in ("direction", "root-1", "station"):
@@ -55,14 +56,11 @@ class InstallTest(unittest.TestCase):
 
 
 class PayloadTest(unittest.TestCase):
-    def test_paths_that_leave_the_slot_or_forge_its_marker_are_refused(self):
-        for path in ("", "/main.mpy", "../main.mpy", "a/../b.mpy", "a//b.mpy", "main.py", "main", ".mpy", "a/.mpy", "Main.mpy",
-                     "a.b.mpy", "a b.mpy", "a\\b.mpy",
-                     "m\u00e4in.mpy", "release.json", "x" * 61 + ".mpy", "main.mpy\0", "boot.mpy/", 5, None):
-            self.assertFalse(manifest.is_path(path), path)
-        for path in ("main.mpy", "node/wire/p256.mpy", "board/config.json", "a_1.mpy", "node/release.json"):
-            self.assertTrue(manifest.is_path(path), path)
-        self.assertEqual(code_of(self, CallerError, payload, 2, [("../boot.mpy", 1, DIGEST)]), "manifest.invalid")
+    def test_image_is_told_when_the_release_brings_one(self):
+        self.assertEqual(manifest.parse(payload(image=("ab" * 32, 1600000)))["image"], IMAGE)
+
+    def test_manifest_that_no_device_would_parse_is_not_built(self):
+        self.assertEqual(code_of(self, CallerError, payload, 2, 0), "manifest.invalid")
 
     def test_each_malformed_member_is_refused_by_name(self):
         def broken(change):
@@ -70,7 +68,6 @@ class PayloadTest(unittest.TestCase):
             change(obj)
             return json.dumps(obj).encode()
 
-        row = ["main.mpy", 1, DIGEST]
         for change, code in (
             (lambda o: o.update(type="root"), "manifest.type"),
             (lambda o: o.update(release="1.1"), "manifest.release"),
@@ -87,23 +84,21 @@ class PayloadTest(unittest.TestCase):
             (lambda o: o.update(mpy=0), "manifest.mpy"),
             (lambda o: o.update(artifact=None), "manifest.artifact"),
             (lambda o: o["artifact"].update(sha256=DIGEST.upper() + "0"), "manifest.sha256"),
-            (lambda o: o["artifact"].update(size=201), "manifest.size"),
-            (lambda o: o["artifact"].update(size=2**40, files=[["main.mpy", 2**40, DIGEST]]), "manifest.size"),
-            (lambda o: o["artifact"].update(files=[]), "manifest.files"),
-            (lambda o: o["artifact"].update(files=[row] * 129), "manifest.files"),
-            (lambda o: o["artifact"].update(files=[row] * 2), "manifest.path"),
-            (lambda o: o["artifact"].update(files=[["main.mpy", -1, DIGEST]]), "manifest.files"),
-            (lambda o: o["artifact"].update(files=[["main.mpy", True, DIGEST]]), "manifest.files"),
-            (lambda o: o["artifact"].update(files=[["main.mpy", 1]]), "manifest.files"),
-            (lambda o: o["artifact"].update(files=[["release.json", 200, DIGEST]]), "manifest.path"),
+            (lambda o: o["artifact"].update(size=0), "manifest.size"),
+            (lambda o: o["artifact"].update(size=True), "manifest.size"),
+            (lambda o: o["artifact"].update(size=2**40), "manifest.size"),
+            (lambda o: o.update(image=None), "manifest.image"),
+            (lambda o: o.update(image=dict(IMAGE, sha256="")), "manifest.sha256"),
+            (lambda o: o.update(image=dict(IMAGE, size=2**20 - 1)), "manifest.size"),
+            (lambda o: o.update(image=dict(IMAGE, size=2**22 + 1)), "manifest.size"),
         ):
             self.assertEqual(code_of(self, FormatError, manifest.parse, broken(change)), code)
 
-    def test_manifest_with_the_most_files_fits_its_envelope(self):
-        files = [(f"node/wire/module_number_{i:03d}.mpy", 1000, DIGEST) for i in range(manifest.MAX_FILES)]
-        raw = seal(signed.MANIFEST, payload(files=files), "release-1")
-        self.assertTrue(len(raw) <= signed.MAX_BYTES[signed.MANIFEST])
-        self.assertEqual(len(manifest.parse(signed.split(raw, signed.MANIFEST)[1])["artifact"]["files"]), manifest.MAX_FILES)
+    def test_longest_manifest_with_the_most_signatures_fits_its_envelope(self):
+        raw = manifest.build("1234567.1234567.1234", 2**31 - 1, ["m" * 16] * manifest.MAX_MODELS, (0, 2**31 - 1), False, 255,
+                             (DIGEST, 2**22), (DIGEST, 2**22))
+        envelope = signed.join(signed.MANIFEST, [(bytes((n,)) * 8, b"s" * 64) for n in range(signed.MAX_SIGNATURES)], raw)
+        self.assertEqual(signed.split(envelope, signed.MANIFEST)[1], raw)
 
 
 if __name__ == "__main__":

@@ -3,15 +3,12 @@
 import unittest
 
 from node.agent.slots import Slots
-from node.compat import hexstr, sha256
 from node.errors import CallerError, FlashError
+from node.wire import bundle
 from tests.sim.updates import MemoryFiles, stub
 
 MARKER = {"release": "1.2.0", "counter": 2, "manifest": "cd" * 32, "model": "hall", "mpy": 6}
-
-
-def digest(data):
-    return hexstr(sha256(data))
+SHA = "ab" * 32
 
 
 def code_of(call, *arguments):
@@ -36,7 +33,7 @@ class TestSlots(unittest.TestCase):
     def test_running_slot_and_factory_are_never_written(self):
         slots = self.slots("a")
         for slot in ("a", "factory", "c"):
-            for call, arguments in ((slots.clear, ([],)), (slots.create, ("main.mpy",)), (slots.holds, ("main.mpy", 1, "")),
+            for call, arguments in ((slots.prepare, (SHA,)), (slots.drop, ()), (slots.open, ()), (slots.append, ()),
                                     (slots.finish, (MARKER,)), (slots.begin_trial, ())):
                 self.assertEqual(code_of(call, slot, *arguments), "slot.protected")
         self.assertEqual(self.files.data, {})
@@ -46,38 +43,54 @@ class TestSlots(unittest.TestCase):
         self.slots("a").confirm()
         self.assertEqual(self.slots("factory").target(), "b")
 
-    def test_marker_goes_first_so_that_a_cut_leaves_no_mix(self):
-        self.put("/slots/b/release.json")
-        self.put("/slots/b/main.mpy")
-        removed = []
-        remove = self.files.remove
-        self.files.remove = lambda path: (removed.append(path), remove(path))
-        self.slots().clear("b", [])
-        self.assertEqual(removed[0], "/slots/b/release.json")
-
-    def test_files_of_the_old_release_are_removed(self):
-        for name in ("main.mpy", "asyncio.py", "node/old.mpy", "node/agent/uplink.mpy", "lost/deep/er.json", "main.mpy.tmp"):
+    def test_marker_goes_first_and_the_bundle_before_its_name_so_that_a_cut_leaves_no_mix(self):
+        for name in ("release.json", "bundle", "part"):
             self.put("/slots/b/" + name)
-        self.put("/slots/a/main.mpy")
-        self.put("/factory/main.mpy")
-        self.slots().clear("b", ["main.mpy", "node/agent/uplink.mpy"])
-        self.assertEqual(sorted(self.files.data), ["/factory/main.mpy", "/slots/a/main.mpy", "/slots/b/main.mpy",
-                                                   "/slots/b/node/agent/uplink.mpy"])
-        self.assertEqual(self.files.list("/slots/b"), ["main.mpy", "node"])
+        changed = []
+        remove, write = self.files.remove, self.files.write_atomic
+        self.files.remove = lambda path: (changed.append("-" + path[9:]), remove(path))
+        self.files.write_atomic = lambda path, data: (changed.append("+" + path[9:]), write(path, data))
+        self.slots().prepare("b", SHA)
+        self.assertEqual(changed, ["-release.json", "-bundle", "-part", "+part"])
 
-    def test_clearing_a_slot_that_does_not_exist_is_fine(self):
-        self.slots().clear("b", ["main.mpy"])
+    def test_whatever_else_was_in_the_slot_is_removed(self):
+        for name in ("main.mpy", "node/agent/uplink.mpy", "lost/deep/er.json", "release.json.tmp", "part.tmp"):
+            self.put("/slots/b/" + name)
+        self.put("/slots/a/bundle")
+        self.put("/factory/bundle")
+        self.slots().prepare("b", SHA)
+        self.assertEqual(sorted(self.files.data), ["/factory/bundle", "/slots/a/bundle", "/slots/b/part"])
+        self.assertEqual(self.files.list("/slots/b"), ["part"])
 
-    def test_partial_or_altered_file_is_not_held_and_is_removed(self):
-        for data in (b"goo", b"good!", b"gooD", b""):
-            self.put("/slots/b/main.mpy", data)
-            self.assertFalse(self.slots().holds("b", "main.mpy", 4, digest(b"good")))
-            self.assertTrue("/slots/b/main.mpy" not in self.files.data)
-        self.put("/slots/b/main.mpy", b"good")
-        self.assertTrue(self.slots().holds("b", "main.mpy", 4, digest(b"good")))
+    def test_part_of_another_release_is_not_gone_on_with(self):
+        for named, kept in ((SHA, True), ("cd" * 32, False), (SHA[:-1], False), ("", False)):
+            self.put("/slots/b/part", named.encode())
+            self.put("/slots/b/bundle", b"part")
+            self.slots().prepare("b", SHA)
+            self.assertEqual((named, self.files.read("/slots/b/bundle")), (named, b"part" if kept else None))
+            self.assertEqual(self.files.read("/slots/b/part"), SHA.encode())
+
+    def test_name_of_the_part_fits_an_inline_file_of_littlefs(self):
+        self.slots().prepare("b", SHA)
+        self.assertTrue(len(self.files.data["/slots/b/part"]) <= 128)
+
+    def test_going_on_does_not_wear_the_flash(self):
+        self.slots().prepare("b", SHA)
+        self.files.refuse = "/slots/b/part"
+        self.slots().prepare("b", SHA)
+
+    def test_bundle_grows_at_its_end_and_is_dropped_whole(self):
+        self.slots().prepare("b", SHA)
+        for piece in (b"one", b"two"):
+            file = self.slots().append("b")
+            file.write(piece)
+            file.close()
+        self.assertEqual(self.slots().open("b").read(), b"onetwo")
+        self.slots().drop("b")
+        self.assertEqual(self.slots().open("b"), None)
 
     def test_slot_without_its_marker_cannot_be_tried(self):
-        self.put("/slots/b/main.mpy")
+        self.put("/slots/b/bundle")
         self.assertEqual(code_of(self.slots().begin_trial, "b"), "slot.incomplete")
         self.assertEqual(stub.load(self.files)["trial"], None)
 
@@ -92,17 +105,21 @@ class TestSlots(unittest.TestCase):
     def test_full_flash_is_a_flash_error(self):
         self.files.refuse = "/slots/b/release.json"
         self.assertEqual(code_of(self.slots().finish, "b", MARKER), "files.io")
-        self.files.refuse = "/slots/b/main.mpy"
-        self.assertEqual(code_of(self.slots().create, "b", "main.mpy"), "slot.io")
+        self.files.refuse = "/slots/b/bundle"
+        self.assertEqual(code_of(self.slots().append, "b"), "slot.io")
+        self.files.refuse = "/slots/b/part"
+        self.assertEqual(code_of(self.slots().prepare, "b", SHA), "files.io")
 
     def test_trial_runs_next_and_confirming_ends_it(self):
         self.slots("a").confirm()
+        self.put("/slots/b/bundle", bundle.build({"main.mpy": b"main"}))
         self.slots("a").finish("b", MARKER)
-        self.slots("a").begin_trial("b")
-        self.assertEqual(stub.start(self.files)["slot"], "b")
+        self.slots("a").begin_trial("b", "ota_1")
+        self.assertEqual(stub.start(self.files, "ota_1")["slot"], "b")
+        self.assertEqual(stub.load(self.files)["app"], "ota_1")
         self.slots("b").confirm()
         state = stub.load(self.files)
-        self.assertEqual((state["slot"], state["trial"], state["tries"]), ("b", None, 0))
+        self.assertEqual((state["slot"], state["trial"], state["tries"], state["app"]), ("b", None, 0, None))
 
     def test_confirming_again_does_not_wear_the_flash(self):
         self.slots("a").confirm()

@@ -3,9 +3,12 @@
 import json
 import unittest
 
-from tests.sim.updates import MemoryFiles, stub
+from node.wire import bundle
+from tests.sim.updates import MemoryFiles, complete, stub
 
 ALL = {"a", "b", "factory"}
+MODULES = {"main.mpy": b"main", "node/agent/http.mpy": b"http" * 1000, "node/ring.mpy": b"\n\nring.mpy 1 2\n"}
+BUNDLE = bundle.build(MODULES)
 
 
 def record(**values):
@@ -21,7 +24,16 @@ def chosen(state, have):
 
 def install(files, slot, counter=1):
     marker = {"release": f"1.{counter}.0", "counter": counter, "manifest": "ab" * 32, "model": "hall", "mpy": 6}
+    files.write_atomic(stub.DIRS[slot] + "/bundle", BUNDLE)
     files.write_atomic(stub.DIRS[slot] + "/release.json", json.dumps(marker).encode())
+
+
+def errno(call, *arguments):
+    try:
+        call(*arguments)
+    except OSError as error:
+        return error.args[0]
+    return None
 
 
 class TestRecord(unittest.TestCase):
@@ -41,6 +53,19 @@ class TestRecord(unittest.TestCase):
         stub.save(files, record(slot="factory", trial=None, tries=255, bad={"slot": "b", "reason": "r" * stub.MAX_REASON},
                                 exit="e" * stub.MAX_REASON))
         self.assertTrue(len(files.data[stub.PATH]) <= stub.MAX_BYTES)
+
+    def test_longest_record_of_a_trial_with_an_image_fits_too(self):
+        files = MemoryFiles()
+        state = record(slot="factory", trial="b", tries=stub.MAX_TRIES, exit="e" * stub.MAX_REASON, app="x" * stub.MAX_LABEL)
+        stub.save(files, state)
+        self.assertTrue(len(files.data[stub.PATH]) <= stub.MAX_BYTES)
+        self.assertEqual(stub.load(files), state)
+
+    def test_label_outside_of_a_trial_is_forgotten_and_takes_no_room(self):
+        files = MemoryFiles()
+        self.assertEqual(stub.parse(b'{"slot":"a","trial":null,"tries":0,"bad":null,"app":"ota_1"}')["app"], None)
+        stub.save(files, record(slot="a"))
+        self.assertFalse(b"app" in files.data[stub.PATH])
 
     def test_reason_that_json_would_lengthen_is_made_plain(self):
         files = MemoryFiles()
@@ -71,8 +96,9 @@ class TestRecord(unittest.TestCase):
         for raw in (b"", b"{", b"[]", b"null", b"{}", b"\xff",
                     b'{"release":"1.0.0","counter":"1","manifest":"","model":"hall","mpy":6}'):
             files = MemoryFiles()
+            files.write_atomic("/slots/a/bundle", BUNDLE)
             files.write_atomic("/slots/a/release.json", raw)
-            self.assertEqual(stub.complete(files), set(), raw)
+            self.assertEqual(complete(files), set(), raw)
 
 
 class TestChoice(unittest.TestCase):
@@ -95,6 +121,14 @@ class TestChoice(unittest.TestCase):
     def test_reason_of_the_last_trial_run_is_kept(self):
         _, after, _ = stub.choose(record(slot="a", trial="b", tries=2, exit="no ack"), ALL)
         self.assertEqual((after["bad"]["reason"], after["exit"]), ("no ack", ""))
+
+    def test_trial_whose_image_the_bootloader_took_back_ends_at_once(self):
+        slot, after, _ = stub.choose(record(slot="a", trial="b", tries=1, app="ota_1", exit="no ack"), ALL, "ota_0")
+        self.assertEqual((slot, after), ("a", record(slot="a", bad={"slot": "b", "reason": "image rolled back"})))
+
+    def test_trial_runs_on_its_image_and_on_boards_without_images(self):
+        for needed, running in (("ota_1", "ota_1"), ("ota_1", None), (None, "ota_0"), (None, None)):
+            self.assertEqual(stub.choose(record(slot="a", trial="b", app=needed), ALL, running)[0], "b")
 
     def test_half_written_trial_slot_never_runs(self):
         slot, after, _ = stub.choose(record(slot="a", trial="b"), {"a", "factory"})
@@ -132,6 +166,77 @@ class TestChoice(unittest.TestCase):
                             self.assertEqual(stub.parse(json.dumps(after).encode()), after)
 
 
+class TestBundle(unittest.TestCase):
+    def setUp(self):
+        self.files = MemoryFiles()
+        install(self.files, "a")
+
+    def app(self):
+        return stub.bundle(self.files, "a")
+
+    def test_modules_come_whole_and_unmixed(self):
+        app = self.app()
+        for path, data in MODULES.items():
+            file = app.open("/" + path, "rb")
+            self.assertEqual(file.read(), data)
+            file.close()
+            self.assertEqual(app.stat("/" + path), (0x8000, 0, 0, 0, 0, 0, len(data), 0, 0, 0))
+
+    def test_packages_are_folders(self):
+        for path in ("/node", "/node/agent"):
+            self.assertEqual(self.app().stat(path)[0], 0x4000)
+
+    def test_what_is_not_there_is_absent(self):
+        for path in ("/main", "/main.py", "/ain.mpy", "/nod", "/node/agen", "/http.mpy", "/node/agent/http.mp", "/TFB1",
+                     "/ring.mpy", "/2"):
+            self.assertEqual((path, errno(self.app().stat, path), errno(self.app().open, path, "rb")), (path, 2, 2))
+
+    def test_nobody_writes_into_what_runs(self):
+        for mode in ("wb", "ab", "r+b", "w", "x"):
+            self.assertEqual(errno(self.app().open, "/main.mpy", mode), 30)
+        self.assertEqual(self.files.data["/slots/a/bundle"], BUNDLE)
+
+    def test_slot_whose_bundle_is_damaged_cut_or_absent_is_not_complete(self):
+        end = BUNDLE.find(b"\n\n")
+        for raw in (None, b"", b"TFB1", BUNDLE[:11], BUNDLE[:12], BUNDLE[:end], BUNDLE[:end + 2], BUNDLE[:-1], BUNDLE + b"x",
+                    b"TFB2" + BUNDLE[4:], b"TFB1 -00001\n" + BUNDLE[12:], b"TFB1 000000\n" + BUNDLE[12:],
+                    b"TFB1 999999\n" + BUNDLE[12:],
+                    b"TFB1 000500\n" + BUNDLE[12:], BUNDLE[:end] + b"xx" + BUNDLE[end + 2:], BUNDLE[:end - 1] + b"x" + BUNDLE[end:],
+                    b"\xff" * 500, bytes(500), b"TFB1 000014\n\n\n"):
+            install(self.files, "b")
+            if raw is None:
+                self.files.remove("/slots/b/bundle")
+            else:
+                self.files.data["/slots/b/bundle"] = raw
+            self.assertEqual((raw and raw[:20], complete(self.files)), (raw and raw[:20], {"a"}))
+
+    def test_trial_of_a_damaged_bundle_is_not_run(self):
+        install(self.files, "b", 2)
+        self.files.data["/slots/b/bundle"] = BUNDLE[:-1]
+        stub.save(self.files, record(slot="a", trial="b"))
+        info = stub.start(self.files)
+        self.assertEqual((info["slot"], info["failed"]["reason"]), ("a", "incomplete"))
+
+    def test_every_file_is_closed(self):
+        opened = []
+        files_open = self.files.open
+
+        def counted(path):
+            file = files_open(path)
+            if file is not None:
+                opened.append(file)
+            return file
+
+        self.files.open = counted
+        install(self.files, "b")
+        self.files.data["/slots/b/bundle"] = BUNDLE[:-1]
+        complete(self.files)
+        self.app().umount()
+        self.assertEqual(len(opened), 3)
+        for file in opened:
+            self.assertRaises(ValueError, file.read)
+
+
 class TestStart(unittest.TestCase):
     def test_factory_runs_on_a_new_device(self):
         files = MemoryFiles()
@@ -139,6 +244,18 @@ class TestStart(unittest.TestCase):
         info = stub.start(files)
         self.assertEqual((info["slot"], info["trial"], info["release"]["counter"], info["failed"]), ("factory", False, 1, None))
         self.assertTrue(stub.PATH not in files.data)
+
+    def test_ordinary_boot_looks_at_no_other_slot(self):
+        files = MemoryFiles()
+        for slot in ALL:
+            install(files, slot)
+        stub.save(files, record(slot="a"))
+        looked = []
+        read, files_open = files.read, files.open
+        files.read = lambda path: looked.append(path) or read(path)
+        files.open = lambda path: looked.append(path) or files_open(path)
+        stub.start(files)
+        self.assertEqual(set(looked), {stub.PATH, "/slots/a/release.json", "/slots/a/bundle"})
 
     def test_trial_that_cannot_be_counted_is_not_run(self):
         files = MemoryFiles()

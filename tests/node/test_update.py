@@ -1,7 +1,6 @@
 """The update: what follows what, what is told to the server, and that nothing but a verdict fails a release."""
 
 import asyncio
-import json
 import unittest
 
 from node.agent import update, verify
@@ -16,6 +15,7 @@ from tests.sim.updates import (
     OtaServer,
     Release,
     Restart,
+    complete,
     root_envelope,
     stub,
 )
@@ -31,9 +31,7 @@ class Bench:
     def __init__(self):
         self.files = MemoryFiles()
         self.files.write_atomic(verify.PINNED, root_envelope())
-        for path, data in OLD.files.items():
-            self.files.write_atomic("/factory/" + path, data)
-        self.files.write_atomic("/factory/release.json", json.dumps(OLD.marker()).encode())
+        OLD.install(self.files, "factory")
         self.http = OtaServer(OLD, NEW, NEXT)
         self.boot()
 
@@ -107,7 +105,7 @@ class TestUpdate(unittest.TestCase):
         bench.confirm()
         bench.cycle()
         bench.install(NEXT)
-        self.assertEqual((bench.info["slot"], stub.complete(bench.files)), ("b", {"a", "b", "factory"}))
+        self.assertEqual((bench.info["slot"], complete(bench.files)), ("b", {"a", "b", "factory"}))
 
     def test_idle_checkin_verifies_and_writes_nothing(self):
         self.bench.cycle()   # the first of a device's life writes its floor
@@ -146,7 +144,7 @@ class TestUpdate(unittest.TestCase):
         self.assertEqual(bench.http.requests[-1]["failed"], {"counter": 2, "manifest": NEW.sha, "reason": "no server"})
         bench.cycle()
         self.assertEqual(bench.http.requests[-1]["failed"], None)
-        self.assertEqual((stub.complete(bench.files), self.floor()), ({"factory"}, 1))
+        self.assertEqual((complete(bench.files), self.floor()), ({"factory"}, 1))
 
     def test_failure_is_told_until_the_server_has_heard(self):
         bench = self.bench
@@ -168,12 +166,12 @@ class TestUpdate(unittest.TestCase):
         bench.boot()
         bench.boot()
         self.assertEqual(bench.info["slot"], "factory")
-        seq = bench.device.trust.seq
+        seq = bench.device.trust().seq
         bench.http.spoil = {"seq": seq}
         self.assertEqual(bench.cycle(), None)
         bench.http.spoil = {}
         self.assertEqual(bench.cycle(), "update")
-        self.assertEqual(bench.device.trust.seq, seq + 1)
+        self.assertEqual(bench.device.trust().seq, seq + 1)
 
     def test_crashing_app_gives_a_trial_up(self):
         bench = self.bench
@@ -188,7 +186,7 @@ class TestUpdate(unittest.TestCase):
         bench.confirm()
         bench.cycle()
         device = bench.install(NEXT)
-        request = dict(bench.http.requests[-1], seq=device.trust.seq)
+        request = dict(bench.http.requests[-1], seq=device.trust().seq)
         asyncio.run(device.update.offered(bench.http.direct(request, NEXT), request["nonce"]))
         self.assertEqual((device.update.state, stub.release(bench.files, "a")), (update.TRIAL, NEW.marker()))
 
@@ -248,7 +246,7 @@ class TestUpdate(unittest.TestCase):
         bench.http.corrupt_at = 1000
         self.assertEqual(bench.cycle(), None)
         self.assertEqual(bench.device.update.failed["reason"], "download.hash")
-        self.assertEqual(stub.complete(bench.files), {"factory"})
+        self.assertEqual(complete(bench.files), {"factory"})
 
     def test_direction_of_a_stranger_is_no_news_of_a_release(self):
         bench = self.bench
@@ -261,7 +259,7 @@ class TestUpdate(unittest.TestCase):
         self.assertEqual(bench.device.update.state, update.IDLE)
 
     def test_worn_out_flash_fails_the_update_and_is_told(self):
-        for path, reason in (("/slots/a/node/b.mpy", "slot.io"), ("/slots/a/release.json", "files.io")):
+        for path, reason in (("/slots/a/part", "files.io"), ("/slots/a/bundle", "slot.io"), ("/slots/a/release.json", "files.io")):
             bench = Bench()
             bench.http.offer = NEW
             bench.files.refuse = path
@@ -275,7 +273,7 @@ class TestUpdate(unittest.TestCase):
                             4: root_envelope(4, own=OTHER, online=OTHER)}
         bench.http.online = OTHER
         bench.install(NEW)
-        self.assertEqual(bench.device.trust.root()["version"], 4)
+        self.assertEqual(bench.device.trust().root()["version"], 4)
         self.assertEqual([path for _, path, _ in bench.http.asked if "roots" in path], [f"/v1/roots/{n}" for n in (2, 3, 4, 5)])
 
     def test_forged_root_ends_the_update_and_changes_nothing(self):
@@ -284,7 +282,7 @@ class TestUpdate(unittest.TestCase):
         bench.http.online = OTHER
         bench.http.offer = NEW
         self.assertEqual(bench.cycle(), None)
-        self.assertEqual((bench.device.trust.root()["version"], stub.complete(bench.files)), (1, {"factory"}))
+        self.assertEqual((bench.device.trust().root()["version"], complete(bench.files)), (1, {"factory"}))
 
     def test_crashes_of_earlier_boots_are_forgotten_after_healthy_uptime_only(self):
         bench = self.bench

@@ -6,6 +6,7 @@ import unittest
 
 from node.agent.cursor import MAX_STALLS, Cursor
 from node.agent.metrics import Metrics
+from node.agent.turns import Turns
 from node.agent.uplink import AHEAD_WINDOWS, Uplink
 from node.ring import Ring
 from node.wire import topics
@@ -92,6 +93,7 @@ class TestUplink(unittest.TestCase):
         self.acks = 0
         self.schemas = 0
         self.alive = 0
+        self.turns = Turns(room=False)
 
     def records(self, count):
         for _ in range(count):
@@ -123,9 +125,15 @@ class TestUplink(unittest.TestCase):
             clock = RealClock()
             uplink = Uplink(DEVICE, BOOT, self.config, net=self.net, mqtt=MQTT, ring=self.ring, clock=clock, chance=Zeros(),
                             metrics=self.metrics, state=state, on_ack=lambda: count("acks"),
-                            schema_again=lambda: count("schemas"), log=lambda *_: None)
+                            schema_again=lambda: count("schemas"), turns=self.turns, reason="boot", log=lambda *_: None)
             self.uplink = uplink
-            task = asyncio.create_task(uplink.run(lambda: count("alive")))
+            async def keep_running():   # as main.py does when it stepped aside
+                while True:
+                    await uplink.run(lambda: count("alive"), 1 if not self.metrics.get("connects") else 0)
+                    while self.turns.wanted():
+                        await asyncio.sleep(0.002)
+
+            task = asyncio.create_task(keep_running())
             while not done() and clock.ticks_ms() < LIMIT_S * 1000:
                 await asyncio.sleep(0.002)
             while not task.done():
@@ -143,6 +151,28 @@ class TestUplink(unittest.TestCase):
         self.assertEqual(self.states()[0]["oldest"], [BOOT, 0])
         self.assertEqual(self.net.asked[0], (DEVICE + ".zone", 8883, True))
         self.assertIn(topics.OFFLINE, self.broker.will)
+
+    def test_steps_aside_for_a_check_in_without_counting_a_drop(self):
+        self.broker.on_publish = self.ack_each
+        self.records(2)
+        taken = []
+
+        async def check_in():
+            await self.turns.take(lambda: None)
+            taken.append(self.turns.uplink_open)
+            self.records(1)
+            await asyncio.sleep(0.05)
+            taken.append(len(self.sent()))
+            self.turns.give()
+
+        def done():
+            if self.ring.first_unacked() == 2 and not taken and not self.turns.wanted():
+                self.task = asyncio.create_task(check_in())
+            return self.ring.first_unacked() == 3
+
+        self.run_until(done)
+        self.assertEqual(taken, [False, 2])   # the uplink was closed, and stayed so until the turn was given back
+        self.assertEqual((self.metrics.get("connects"), self.metrics.get("drops")), (2, 0))
 
     def test_puback_alone_frees_no_record(self):
         self.records(3)

@@ -3,7 +3,7 @@
 import json
 import unittest
 
-from node.agent import verify
+from node.agent import floors, verify
 from node.agent.verify import Trust
 from node.compat import hexstr, sha256
 from node.errors import NodeError
@@ -108,11 +108,6 @@ class TestTrust(unittest.TestCase):
     def test_bytecode_that_this_interpreter_cannot_run_is_refused(self):
         self.refused("manifest.mpy", self.install, Release(2, FILES, mpy=MPY + 1))
 
-    def test_file_too_large_to_read_back_is_refused(self):
-        rows = [("main.mpy", verify.MAX_FILE_BYTES + 1, "00" * 32)]
-        self.refused("manifest.file", self.install, Release(2, FILES, listed=rows))
-        self.refused("manifest.file", self.install, Release(2, FILES, listed=[("a.mpy", 0, "00" * 32), ("b.mpy", 1, "00" * 32)]))
-
     def test_release_below_the_roots_minimum_is_refused(self):
         self.trust.follow(root_envelope(2, min_counter=5))
         self.refused("manifest.counter", self.install, Release(4, FILES), 1)
@@ -169,15 +164,15 @@ class TestRoots(unittest.TestCase):
 
     def test_unreadable_floors_do_not_stop_a_device(self):
         for raw in (b"", b"{", b"[]", b"null", b"{}", b'{"seq":-1,"floor":0,"root":1}', b'{"seq":"1","floor":0,"root":1}', b"\xff"):
-            self.files.data[verify.STATE] = raw
+            self.files.data[floors.STATE] = raw
             self.assertEqual((self.trust().seq, self.trust().floor), (0, 0))
 
     def test_floors_fit_an_inline_file_of_littlefs(self):
         trust = self.trust()
         trust.consume({"seq": 0x7FFFFFFF})
         trust.raise_floor(0x7FFFFFFF)
-        self.assertTrue(len(self.files.data[verify.STATE]) <= 128)
-        self.assertEqual(json.loads(self.files.data[verify.STATE].decode()), {"seq": 0x7FFFFFFF, "floor": 0x7FFFFFFF, "root": 1})
+        self.assertTrue(len(self.files.data[floors.STATE]) <= 128)
+        self.assertEqual(json.loads(self.files.data[floors.STATE].decode()), {"seq": 0x7FFFFFFF, "floor": 0x7FFFFFFF, "root": 1})
 
     def test_root_role_is_needed_to_change_roles(self):
         payload = root.build(2, {"root": ([ROOT.pub], 1), "release": ([OTHER.pub], 1), "direction": ([OTHER.pub], 1)})

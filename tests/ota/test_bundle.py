@@ -2,24 +2,29 @@
 
 import shutil
 import subprocess
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
-from node.wire import manifest
+from node.wire import bundle, manifest, signed
 from ota.release.bundle import BundleError, compile_sources, compile_tree, manifest_for
-from ota.release.verify import ReleaseError, split_artifact
+from ota.release.sign import envelope
+from ota.release.verify import ReleaseError, verify_release
+from tests.ota.support import Keys
 
+IMAGE = bytes(manifest.MIN_IMAGE_BYTES)
 MICROPYTHON = shutil.which("micropython", path=str(Path(__file__).parents[2] / ".venv/bin")) or shutil.which("micropython")
 
 
 @pytest.fixture
 def firmware(tmp_path: Path) -> Path:
     for name in ("main.py", "boot.py", "stub.py", "lib/node/__init__.py", "lib/node/wire/x.py", "board/unix/led.py",
-                 "board/unix/rom.py", "image/manifest.py", "umqtt/simple.py"):
+                 "board/unix/rom.py", "lib/node/wire/bundle.py", "image/manifest.py", "umqtt/simple.py"):
         path = tmp_path / "firmware" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"WHERE = '{name}'\n")
+    (tmp_path / "firmware" / "main.py").write_text("from board.unix import led\nfrom node.wire import x\nrun(led, x)\n")
     return tmp_path / "firmware"
 
 
@@ -38,10 +43,16 @@ def test_the_same_sources_give_the_same_bytes_wherever_they_lie(firmware: Path, 
 
 def test_an_overlay_replaces_and_adds(firmware: Path) -> None:
     before = compile_tree(firmware, firmware / "umqtt/simple.py")
-    after = compile_tree(firmware, firmware / "umqtt/simple.py", {"node/wire/x.py": b"raise ValueError\n", "node/y.py": b""})
+    after = compile_tree(firmware, firmware / "umqtt/simple.py", {"node/wire/x.py": b"from node import y\nraise ValueError(y)\n",
+                                                                                "node/y.py": b""})
     assert set(after) - set(before) == {"node/y.mpy"}
     assert after["node/wire/x.mpy"] != before["node/wire/x.mpy"]
     assert after["main.mpy"] == before["main.mpy"]
+
+
+def test_what_no_device_reaches_is_left_out(firmware: Path) -> None:
+    files = compile_tree(firmware, firmware / "umqtt/simple.py", {"node/wire/server_half.py": b"WHERE = 'nowhere'\n"})
+    assert "node/wire/server_half.mpy" not in files
 
 
 def test_all_faults_are_told_at_once_with_their_files() -> None:
@@ -73,21 +84,47 @@ def test_a_bundle_runs_on_micropython(tmp_path: Path) -> None:
     assert done.stdout == "42\n"
 
 
-def test_the_manifest_names_every_file_and_the_artifact_is_their_concatenation() -> None:
+def test_the_manifest_names_the_bundle_and_the_image() -> None:
     files = {"node/b.mpy": b"bb", "main.mpy": b"aaa"}
-    payload, artifact = manifest_for(files, "1.2.0", 2, ["hall"], (0, 1), stone=True)
+    payload, artifact = manifest_for(files, "1.2.0", 2, ["hall"], (0, 1), stone=True, image=IMAGE)
     found = manifest.parse(payload)
-    assert artifact == b"aaabb"
+    assert bundle.parse(artifact) == files
     assert (found["counter"], found["from"], found["stone"], found["mpy"]) == (2, [0, 1], True, 6)
-    assert split_artifact(artifact, found["artifact"]["files"]) == files
-    with pytest.raises(ReleaseError, match=r"main\.mpy"):
-        split_artifact(b"xaabb", found["artifact"]["files"])
+    assert found["artifact"] == {"sha256": sha256(artifact).hexdigest(), "size": len(artifact)}
+    assert found["image"] == {"sha256": sha256(IMAGE).hexdigest(), "size": len(IMAGE)}
 
 
-@pytest.mark.parametrize(("files", "words"), [
-    ({"../etc/x.mpy": b"1"}, "manifest.path"), ({"release.json": b"{}"}, "manifest.path"), ({}, "manifest.files"),
-    ({"main.mpy": bytes(5 << 20)}, "manifest.size"),
+@pytest.mark.parametrize(("files", "image", "words"), [
+    ({"../etc/x.mpy": b"1"}, None, "bundle.path"), ({}, None, "bundle.files"), ({"main.mpy": bytes(40_000)}, None, "bundle.size"),
+    ({"main.mpy": b"1"}, IMAGE[1:], "manifest.size"),
 ])
-def test_what_a_device_would_refuse_is_not_built(files: dict[str, bytes], words: str) -> None:
+def test_what_a_device_would_refuse_is_not_built(files: dict[str, bytes], image: bytes | None, words: str) -> None:
     with pytest.raises(BundleError, match=words):
-        manifest_for(files, "1.2.0", 2, ["hall"], (0, 1))
+        manifest_for(files, "1.2.0", 2, ["hall"], (0, 1), image=image)
+
+
+def test_a_release_is_published_with_just_the_parts_that_its_manifest_names(tmp_path: Path) -> None:
+    signing = Keys(tmp_path / "keys")
+
+    def refusal(artifact: bytes, image: bytes | None, named_image: bytes | None = None, named: bytes | None = None) -> str | None:
+        payload = manifest.build("1.2.0", 2, ["hall"], (0, 1), False, 6, naming(artifact if named is None else named),
+                                 None if named_image is None else naming(named_image))
+        try:
+            verify_release(envelope(signed.MANIFEST, payload, [signing.release_key]), artifact, signing.root, image)
+        except ReleaseError as error:
+            return error.code
+        return None
+
+    whole = bundle.build({"main.mpy": b"aaa"})
+    assert refusal(whole, None) is None
+    assert refusal(whole, IMAGE, IMAGE) is None
+    assert refusal(whole, None, IMAGE) == "release.image"
+    assert refusal(whole, IMAGE) == "release.image"
+    assert refusal(whole, IMAGE[:-1] + b"x", IMAGE) == "release.image"
+    assert refusal(whole + b"x", None, named=whole) == "release.artifact"
+    assert refusal(whole[:-1] + b"x", None, named=whole) == "release.artifact"
+    assert refusal(whole[:-1], None) == "bundle.short"
+
+
+def naming(content: bytes) -> tuple[str, int]:
+    return sha256(content).hexdigest(), len(content)

@@ -18,11 +18,12 @@ import sys
 sys.path.append(__file__[:-len("tests/power/update_cuts.py")] + "firmware")
 
 from board.files import VfsFiles
-from node.agent import update, verify
+from node.agent import download, update, verify
 from tests.sim.bootable import Chip, boot
 from tests.sim.flash import TEARS, NorFlash
-from tests.sim.updates import DEVICE, TRIAL_MS, Chance, Device, OtaServer, Release, root_envelope, stub
+from tests.sim.updates import DEVICE, TRIAL_MS, Chance, Device, OtaServer, Release, complete, root_envelope, stub
 
+LOADED = download   # the update imports it when it is needed; while a board boots, the host's files are out of reach
 SECTORS = 64
 MAX_BOOTS = 12   # two trials of a release, their rollbacks and reports, and a few to spare
 MAX_CYCLES = 8   # check-ins of one boot
@@ -71,22 +72,32 @@ class World:
             self.wrong.append(f"mount: {error}")
 
     def check_flash(self):
-        """What holds at every start: complete slots hold one whole release each and nothing else, factory is as it was, and the
-        floor never stands above the slot to boot, or a trial that fails could not be repeated.
+        """What holds at every start: complete slots hold one whole release each and nothing else, what is in others is named or on
+        its way out, factory is as it was, and the floor never stands above the slot to boot, or a trial that fails could not be
+        repeated.
         """
         files = VfsFiles()
         confirmed = stub.release(files, stub.load(files)["slot"])
         floor = verify.Trust(files, DEVICE).floor
         if confirmed is None or floor > confirmed["counter"]:
             self.wrong.append(f"floor {floor} above what is confirmed, {confirmed}")
-        for slot in stub.complete(files):
-            release = self.releases[stub.release(files, slot)["counter"]]
-            found = dict(walk(stub.DIRS[slot], ""))
-            del found["release.json"]
-            if found != release.files:
-                self.wrong.append(f"{slot} is not release {release.counter}: {sorted(found)}")
+        whole = complete(files)
+        for slot in stub.DIRS:
+            marked = stub.release(files, slot)
+            if (marked is not None) != (slot in whole):
+                self.wrong.append(f"{slot} is marked as {marked} and has no bundle that can be mounted")
+            if marked is not None:
+                self.check_slot(slot, self.releases[marked["counter"]])
         if stub.release(files, "factory") != self.releases[1].marker():
             self.wrong.append("factory was touched")
+
+    def check_slot(self, slot, release):
+        """A slot that says it is complete."""
+        found = dict(walk(stub.DIRS[slot], ""))
+        found.pop("release.json")
+        part = found.pop("part", release.artifact_sha.encode())   # the factory slot has none
+        if found != {"bundle": release.artifact} or part != release.artifact_sha.encode():
+            self.wrong.append(f"{slot} is not release {release.counter}: {sorted(found)}")
 
     def run(self, info, counters):
         """Called by main.mpy: the firmware of one boot. Ends in SystemExit, as simchip.reset() does."""
@@ -160,10 +171,9 @@ def factory_image(releases, sources):
     files = VfsFiles()
     for path, data in sources.items():
         files.write_atomic(path, data)
-    for path, data in releases[1].files.items():
-        files.write_atomic("/factory/" + path, data)
-    files.write_atomic("/factory/release.json", json.dumps(releases[1].marker()).encode())
+    releases[1].install(files, "factory")
     files.write_atomic(verify.PINNED, root_envelope())
+    files.write_atomic("/state/site.json", b"{}")
     os.umount("/")
     return flash.image
 

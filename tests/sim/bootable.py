@@ -86,4 +86,8 @@ def boot(chip, before=None):
     except Reset:
         return True
     finally:
+        try:   # noqa: SIM105   (no contextlib here)
+            os.umount("/app")   # the slot's bundle
+        except OSError:
+            pass
         os.umount("/")

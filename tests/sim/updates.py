@@ -4,16 +4,21 @@ The server signs with real keys and answers through the interface of node.agent.
 a test sets. The device is composed of the real parts. Only the network, the clock and the files are simulated.
 """
 
+import io
+import json
 import sys
 
 from node.agent.checkin import CheckIn, Server
+from node.agent.floors import Floors
 from node.agent.http import Response
+from node.agent.rounds import Rounds
 from node.agent.slots import Slots
+from node.agent.turns import Turns
 from node.agent.update import Update
 from node.agent.verify import Trust
 from node.compat import hexstr, sha256
 from node.errors import FlashError, NetworkError, PeerError
-from node.wire import checkin, direction, manifest, p256, root, signed
+from node.wire import bundle, checkin, direction, manifest, p256, root, signed
 
 # The boot stub lies outside every package, as on the device.
 sys.path.insert(0, __file__[:-len("tests/sim/updates.py")] + "firmware")
@@ -54,24 +59,33 @@ def root_envelope(version=1, online=ONLINE, release=RELEASE, own=ROOT, before=No
     return _ROOTS[name]
 
 
+def complete(files):
+    """Names of the complete slots."""
+    have = stub.Complete(files)
+    return {slot for slot in stub.DIRS if slot in have}
+
+
 class Release:
     """A signed release of these files, {path: bytes}."""
 
-    def __init__(self, counter, files, key=RELEASE, span=None, model=MODEL, mpy=MPY, listed=None):
+    def __init__(self, counter, files, key=RELEASE, span=None, model=MODEL, mpy=MPY):
         self.counter = counter
         self.files = files
-        self.paths = sorted(files)
-        self.artifact = b"".join([files[path] for path in self.paths])
-        rows = listed or [(path, len(files[path]), hexstr(sha256(files[path]))) for path in self.paths]
+        self.artifact = bundle.build(files)
+        self.artifact_sha = hexstr(sha256(self.artifact))
         payload = manifest.build(f"1.{counter}.0", counter, [model], span or (0, counter - 1), False, mpy,
-                                 hexstr(sha256(self.artifact)), rows)
+                                 (self.artifact_sha, len(self.artifact)))
         self.envelope = sign(signed.MANIFEST, payload, key)
         self.sha = hexstr(sha256(self.envelope))
-        self.artifact_sha = hexstr(sha256(self.artifact))
 
     def marker(self):
         """What the device writes as release.json."""
         return {"release": f"1.{self.counter}.0", "counter": self.counter, "manifest": self.sha, "model": MODEL, "mpy": MPY}
+
+    def install(self, files, slot):
+        """Write it into a slot, as the line does for the factory's."""
+        files.write_atomic(stub.DIRS[slot] + "/bundle", self.artifact)
+        files.write_atomic(stub.DIRS[slot] + "/release.json", json.dumps(self.marker()).encode())
 
 
 class OtaServer:
@@ -198,19 +212,24 @@ class MemoryFiles:
         for n in range(1, len(parts) + 1):
             self.folders.add("/" + "/".join(parts[:n]))
 
-    def create(self, path):
+    def open(self, path):
+        return io.BytesIO(self.data[path]) if path in self.data else None
+
+    def append(self, path):
         if path == self.refuse:
             raise OSError(28)   # ENOSPC
         self.mkdirs(path.rsplit("/", 1)[0])
-        self.data[path] = b""
-        return _MemoryFile(self, path)
+        self.data.setdefault(path, b"")
+        return MemoryFile(self, path)
 
 
-class _MemoryFile:
+class MemoryFile:
+    """A file being written: what is not closed is lost."""
+
     def __init__(self, files, path):
         self._files = files
         self._path = path
-        self._parts = []
+        self._parts = [files.data[path]]
 
     def write(self, data):
         self._parts.append(bytes(data))
@@ -270,14 +289,19 @@ class Device:
         self.logged = []
         self.clock = clock or StepClock()
         server = Server(http, lambda: None)
+        self.files = files
         self.slots = Slots(files, stub, boot["slot"])
-        self.trust = Trust(files, DEVICE)
-        self.update = Update(boot, DEVICE, MODEL, MPY, server=server, slots=self.slots, trust=self.trust, clock=self.clock,
-                             trial_ms=TRIAL_MS, acked=lambda: self.acked, app_crashes=lambda: self.app_crashes,
+        self.update = Update(boot, DEVICE, MODEL, MPY, server=server, slots=self.slots, files=files, floors=Floors(files),
+                             clock=self.clock, trial_ms=TRIAL_MS, acked=lambda: self.acked, app_crashes=lambda: self.app_crashes,
                              restart=restart, log=self.log)
         self.checkin = CheckIn(server, self.update, self.clock, chance or Chance(), device=DEVICE, boot=1, period_s=60,
                                trial_ms=TRIAL_MS, metrics=lambda: {"uptime_s": self.clock.ticks_ms() // 1000},
-                               alive=lambda: None, heard=lambda: None, log=self.log)
+                               heard=lambda: None, log=self.log)
+        self.rounds = Rounds(Turns(room=True), self.clock, lambda *kept: (self.update, self.checkin), look_ms=1000,
+                             alive=lambda: None)
+
+    def trust(self):
+        return Trust(self.files, DEVICE)
 
     def log(self, event, detail):
         self.logged.append((event, detail))

@@ -1,5 +1,6 @@
 """The audit finds what the demo must never hide: readings lost, bytes altered, samples stored twice."""
 
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,14 @@ from host.sim import audit
 from host.sim.plant import PARTITIONS
 from host.store.telemetry import Telemetry
 from node.ring import Ring
-from node.wire import batch, schema, topics
+from node.wire import batch, bundle, schema, topics
 from provisioning.line.image import build_flash, ring_partition
 
 DEVICE = "hall-0242ac110001"
 SCHEMA = schema.build([("temp", "Cel", "0.01")])
 BOOT = 7
+BUNDLE = bundle.build({"main.mpy": b"good", "node/a.mpy": b"same"})
+OTHER = bundle.build({"main.mpy": b"bad", "node/a.mpy": b"cut"})
 
 
 def a_batch(seq: int, uptime_ms: int, values: list[int | None]) -> bytes:
@@ -30,7 +33,8 @@ RECORDS = [(batch.schema_record(BOOT, 0, SCHEMA), 0), (a_batch(1, 0, [1, 2, None
 @pytest.fixture
 def flash(tmp_path: Path) -> Path:
     image = bytearray(build_flash(PARTITIONS, {"/boot.json": b'{"slot":"a","trial":null,"tries":0,"bad":null,"exit":""}',
-                                               "/slots/a/release.json": b'{"release":"1.1.0"}', "/slots/b/main.mpy": b"half"}))
+                                               "/slots/a/bundle": BUNDLE, "/slots/a/release.json": b'{"release":"1.1.0"}',
+                                               "/slots/b/part": b"ab" * 32, "/slots/b/bundle": OTHER[:-1]}))
     ring = Ring(ring_partition(image))
     ring.mount()
     for seq, (data, readings) in enumerate(RECORDS):
@@ -60,6 +64,18 @@ def test_flash_tells_release_trial_and_half_written_slots(flash: Path) -> None:
     truth = audit.read_device(DEVICE, flash)
     assert (truth.committed, truth.release, truth.trial) == (5, "1.1.0", False)
     assert truth.half_slots == {"b"}
+
+
+def test_code_is_known_by_its_hash_also_in_a_bundle_that_is_still_coming(flash: Path) -> None:
+    assert audit.read_device(DEVICE, flash).hashes == {sha256(data).hexdigest() for data in (b"good", b"same", b"bad")}
+
+
+@pytest.mark.parametrize("held", [{"part": b"ab" * 32}, {"bundle": b""}, {"bundle": b"no bundle", "release.json": b"{"}])
+def test_slot_that_has_only_begun_is_half_written(tmp_path: Path, held: dict[str, bytes]) -> None:
+    path = tmp_path / "flash.bin"
+    path.write_bytes(build_flash(PARTITIONS, {f"/slots/a/{name}": data for name, data in held.items()}))
+    truth = audit.read_device(DEVICE, path)
+    assert (truth.half_slots, truth.hashes) == ({"a"}, frozenset())
 
 
 def test_all_stored_is_nothing_lost(flash: Path, telemetry: Engine) -> None:

@@ -13,7 +13,7 @@ sys.path[:0] = [str(ROOT / "firmware/lib"), str(ROOT)]
 
 from node.compat import sha256  # noqa: E402
 from node.ring import Ring  # noqa: E402
-from node.wire import batch, checkin, der, direction, identity, manifest, p256, root, schema, signed, topics  # noqa: E402
+from node.wire import batch, bundle, checkin, der, direction, identity, manifest, p256, root, schema, signed, topics  # noqa: E402
 from tests.sim.flash import NorFlash  # noqa: E402
 
 DEVICE = "hall-0242ac110001"
@@ -56,8 +56,7 @@ def golden() -> dict[str, object]:
     ring.close()
     digest = "00112233445566778899aabbccddeeff" * 2
     proof = p256.sign(key("device")[0], sha256(identity.proof_input(DEVICE)))
-    files = [("main.mpy", 120, digest), ("node/ring.mpy", 80, digest)]
-    release = manifest.build("1.1.0", 2, ["hall"], (1, 1), False, 6, digest, files)
+    release = manifest.build("1.1.0", 2, ["hall"], (1, 1), False, 6, (digest, 200))
     envelope = seal(signed.MANIFEST, release, "release-1", "release-2")
     told = direction.build(DEVICE, "0f" * 16, 7, sha256(envelope).hex(), 1795000000, 1795003600)
     request = {"device": DEVICE, "model": "hall", "release": "1.0.0", "counter": 1, "manifest": "", "boot": 3, "nonce": "0f" * 16,
@@ -75,6 +74,7 @@ def golden() -> dict[str, object]:
         "ack": topics.encode_ack(3, 41, topics.SEND_SCHEMA).hex(),
         "root_1": seal(signed.ROOT, root.build(1, roles("root-1"), 0), "root-1").hex(),
         "root_2": seal(signed.ROOT, root.build(2, roles("root-2"), 1), "root-1", "root-2").hex(),
+        "bundle": bundle.build({"main.mpy": b"M\x06 main", "node/ring.mpy": b"M\x06 ring"}).hex(),
         "manifest": envelope.hex(),
         "direction": answer["direction"].hex(),
         "birth": seal(signed.BIRTH, identity.birth_payload(DEVICE, key("device")[1].hex(), "hall", "lot-1", "bench-1", 1795000000,

@@ -1,4 +1,4 @@
-"""The ports of an ESP32 board under stock MicroPython (1.23 or later). Compiled here, never yet run on hardware."""
+"""The ports of an ESP32 board under stock MicroPython, 1.23 or later."""
 
 import gc
 import json
@@ -6,16 +6,20 @@ import os
 import sys
 import time
 
+import esp32
 import machine
-from esp32 import Partition
 
 from board.esp32.adc import AdcSensors
+from board.esp32.reset import Causes
+from board.esp32.rtc import Rtc
 from board.esp32.wifi import Wifi, WifiNet
 from board.files import VfsFiles
 from board.net import Net, SystemResolver
+from board.ntp import Ntp
 from node.errors import CallerError
 
 TICKS_WRAP_MS = 1 << 30   # time.ticks_ms on this port
+PSRAM_BYTES = 500_000   # no chip has such a block inside; a TLS session takes 40 KB of about 100 KB that are left there
 WIFI_PATH = "/state/wifi.json"   # {"ssid", "password"}; flash is not encrypted: give the fleet a network of its own
 
 raw_ticks_ms = time.ticks_ms
@@ -33,27 +37,30 @@ class System:
     Args:
         watchdog: armed by boot.py.
         ended: told (reason) when the firmware failed, before the reset.
+        exits: (why the last run that ended by itself did so, how many have in a row), from boot.py.
     """
 
-    # machine.reset() cannot be told from a panic by the chip (both HARD_RESET); the stub's record tells the rest
-    _CAUSES = {machine.PWRON_RESET: "power", machine.HARD_RESET: "soft", machine.WDT_RESET: "watchdog",
-               machine.DEEPSLEEP_RESET: "sleep", machine.SOFT_RESET: "soft"}
-
-    def __init__(self, watchdog, ended):
+    def __init__(self, watchdog, ended, exits):
         self.feed_watchdog = watchdog.feed
         self._ended = ended
+        self._causes = Causes(exits)
 
     def reset(self, reason, fault):
+        self.log("reset", reason)
         if fault:
             self._ended(reason)
+        self._causes.intend()
         machine.reset()
 
     def reset_cause(self):
-        return self._CAUSES.get(machine.reset_cause(), "power")
+        return self._causes.cause
 
     def mem_free(self):
         gc.collect()
         return gc.mem_free()
+
+    def idf_block(self):
+        return max(region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA))
 
     def log(self, event, detail):
         self.tell("LOG", {"event": event, "detail": detail})
@@ -65,24 +72,41 @@ class System:
 class Board:
     """What main.py composes the firmware from."""
 
-    def __init__(self, watchdog, ended):
+    def __init__(self, watchdog, ended, exits):
         self.mac = machine.unique_id()
         self.files = VfsFiles()
         self.chance = Chance()
-        self.system = System(watchdog, ended)
+        self.system = System(watchdog, ended, exits)
         self.raw_ticks_ms = raw_ticks_ms
-        found = Partition.find(Partition.TYPE_DATA, label="ring")
+        found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="ring")
         if not found:
             raise CallerError("board.ring", "the flash has no partition `ring`: see image/partitions.csv")
         self.ring_device = found[0]
+        self.tls_sessions = 2 if self.system.idf_block() > PSRAM_BYTES else 1
 
-    def net(self, ca_path, cert_path, key_path, learn):
-        """Switch the radio on; connections wait for the network by themselves."""
-        credentials = json.loads(self.files.read(WIFI_PATH) or b"{}")
-        wifi = Wifi(credentials.get("ssid", ""), credentials.get("password", ""), learn)
-        inner = Net(self.files, SystemResolver(), ca_path=ca_path, cert_path=cert_path, key_path=key_path)
-        return WifiNet(wifi, inner)
+    def rtc(self, floor_s):
+        """The chip's clock, set so that TLS can judge dates."""
+        return Rtc(self.files, floor_s)
+
+    def net(self, paths, config, clock, device):
+        """Switch the radio on; connections wait for the network by themselves.
+
+        Args:
+            paths: of our CA, certificate and key.
+        """
+        ssid, password = self._credentials()
+        inner = Net(self.files, SystemResolver(config.address), ca_path=paths[0], cert_path=paths[1], key_path=paths[2])
+        return WifiNet(Wifi(ssid, password, device), Ntp(config.ntp, clock, self.chance.urandom), inner)
 
     def sensors(self, device, config):
         del device
         return AdcSensors([(channel.name, channel.resolution) for channel in config.channels])
+
+    def _credentials(self):
+        """Name and password of the network; empty when the line wrote none: the device samples all the same."""
+        try:
+            said = json.loads(self.files.read(WIFI_PATH) or b"{}")
+            return str(said["ssid"]), str(said.get("password", ""))
+        except (ValueError, TypeError, KeyError, AttributeError):
+            self.system.log("wifi", "no ssid in " + WIFI_PATH)
+            return "", ""

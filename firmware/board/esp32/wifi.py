@@ -1,79 +1,96 @@
-"""The station interface, and the time of day which must come before TLS: a board wakes up in the year 2000.
+"""The station interface: a network that is joined when somebody needs it.
 
 One connection attempt at a time, decided by isconnected() and a deadline alone: status() passes through idle and error values
-in a good connection (micropython-mqtt issues 129 and 132), and connect() during a connection raises (micropython 17661).
+in a good connection (micropython-mqtt issues 129 and 132), and connect() during a connection raises (micropython 17661). Decides
+nothing about when to try again: callers back off.
 """
 
 import asyncio
 import errno
-import time
 
 import network
-import ntptime
 
-from node.wire.batch import QUALITY_NTP
-
-CONNECT_MS = 20_000   # DHCP on a busy access point; 1.6 s is usual
+CONNECT_MS = 15_000   # DHCP on a busy access point; 1.6 s is usual. Below the deadlines of those who open connections
 POLL_MS = 100
-EPOCH_2000_S = 946_684_800   # Unix seconds of the port's time.time() == 0
+NO_ADDRESS = "0.0.0.0"   # noqa: S104 (associated, but DHCP has not answered)
+MAX_HOSTNAME = 32     # characters (network.hostname)
 
 
 class Wifi:
-    """A network that is joined when somebody needs it.
+    """One network.
 
     Args:
-        learn: told (Unix ms, quality) once NTP has answered.
+        password: empty if the network is open.
+        hostname: what the device calls itself to DHCP.
     """
 
-    def __init__(self, ssid, password, learn):
+    def __init__(self, ssid, password, hostname):
         self._ssid = ssid
         self._password = password
-        self._learn = learn
         self._lock = asyncio.Lock()
-        self._told_time = False
+        self._failures = 0
+        network.hostname(hostname[:MAX_HOSTNAME])
         self._wlan = network.WLAN(network.STA_IF)
         self._wlan.active(True)   # from here os.urandom is true randomness
+        self._wlan.config(reconnects=0)   # the port would try by itself for ever, also with a wrong password
 
     async def up(self):
-        """Return when the network is there.
+        """Return when the network is there; joins it when it is not, or not any more.
 
         Raises:
-            OSError: EHOSTUNREACH after CONNECT_MS; the caller backs off.
+            OSError: EHOSTUNREACH after CONNECT_MS.
         """
+        failures = self._failures
         async with self._lock:
-            if not self._wlan.isconnected():
-                await self._join()
-            if not self._told_time:
-                self._ask_time()
+            if self._linked():
+                return
+            if not self._ssid or self._failures != failures:   # the attempt that we waited for was ours too
+                raise OSError(errno.EHOSTUNREACH)
+            await self._join()
+
+    def _linked(self):
+        return self._wlan.isconnected() and self._wlan.ifconfig()[0] != NO_ADDRESS
 
     async def _join(self):
-        self._wlan.disconnect()
-        self._wlan.config(reconnects=0)   # the port would try by itself for ever, also with a wrong password
-        self._wlan.connect(self._ssid, self._password)
+        begun = False
         for _ in range(CONNECT_MS // POLL_MS):
-            if self._wlan.isconnected():
+            if not begun:
+                begun = self._begin()
+            elif self._linked():
                 return
             await asyncio.sleep(POLL_MS / 1000)
+        self._failures += 1
+        self._leave()
         raise OSError(errno.EHOSTUNREACH)
 
-    def _ask_time(self):
-        """Set the RTC by NTP: one blocking second at most. Its failure shows in TLS, which checks dates."""
+    def _begin(self):
+        """Start an attempt; False while the driver is still busy with ending the last one ("Wifi Internal Error")."""
+        self._leave()
         try:
-            ntptime.settime()
-        except (OSError, IndexError, OverflowError):
-            return
-        self._told_time = True
-        offset_s = EPOCH_2000_S if time.gmtime(0)[0] == 2000 else 0
-        self._learn((time.time() + offset_s) * 1000, QUALITY_NTP)
+            if self._password:
+                self._wlan.connect(self._ssid, self._password)
+            else:
+                self._wlan.connect(self._ssid)
+            return True
+        except OSError:
+            return False
+
+    def _leave(self):
+        try:
+            self._wlan.disconnect()
+        except OSError:   # there was nothing to leave
+            pass
 
 
 class WifiNet:
-    """The Net port: the network first, then the connection."""
+    """The Net port: the network first, then the time of day, then the connection."""
 
-    def __init__(self, wifi, inner):
+    def __init__(self, wifi, ntp, inner):
         self._wifi = wifi
+        self._ntp = ntp
         self._inner = inner
 
     async def open(self, host, port, mutual):
         await self._wifi.up()
+        await self._ntp.refresh()
         return await self._inner.open(host, port, mutual)

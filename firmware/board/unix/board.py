@@ -50,6 +50,9 @@ class System:
         gc.collect()
         return gc.mem_free()
 
+    def idf_block(self):
+        return 0   # there is no second heap
+
     def log(self, event, detail):
         self.tell("LOG", {"event": event, "detail": detail})
 
@@ -57,20 +60,35 @@ class System:
         sys.stdout.write(word + " " + json.dumps(body) + "\n")
 
 
+class NoRtc:
+    """TLS on this board judges dates by the host's clock, which is none of the board's business."""
+
+    seen_s = 0
+
+    def told(self, unix_ms, vouched):
+        pass
+
+
 class Board:
     """What main.py composes the firmware from."""
 
-    def __init__(self, watchdog, ended):
+    def __init__(self, watchdog, ended, exits):
+        del exits   # the bench tells why the board starts
         self.mac = simchip.unique_id()
         self.files = VfsFiles()
+        self.tls_sessions = 2   # a PC has room; at least two, so that nobody waits
         self.chance = Chance()
         self.system = System(watchdog, ended)
         self.raw_ticks_ms = raw_ticks_ms
         self.ring_device = simchip.partition("ring")
 
-    def net(self, ca_path, cert_path, key_path, learn):
-        del learn   # the host has no radio to switch on, and its time is not the board's
-        return Net(self.files, SystemResolver(), ca_path=ca_path, cert_path=cert_path, key_path=key_path)
+    def rtc(self, floor_s):
+        del floor_s
+        return NoRtc()
+
+    def net(self, paths, config, clock, device):
+        del clock, device   # the host has no radio to switch on, and a simulated fleet must not ask the world's time servers
+        return Net(self.files, SystemResolver(config.address), ca_path=paths[0], cert_path=paths[1], key_path=paths[2])
 
     def sensors(self, device, config):
         return SignalTable(device, [channel.name for channel in config.channels], simchip.world_ms)

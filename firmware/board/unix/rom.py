@@ -7,8 +7,8 @@ the process at any instant is a power cut. The file's first sector holds the par
 writes it). The module `simchip` stands for the chip; the firmware sees nothing else of this file. DIR, mounted at /bench, is
 the world outside the board: sensor signals, the watchdog's pulse, and the few bytes of RTC memory that survive a reset.
 
-Exit codes: 75 the board reset itself, the power supply restarts it; 3 no usable partition table or file system; any other is a
-crash of the simulation.
+Exit codes: 75 the board reset itself, the power supply restarts it; 3 nothing to run: no usable partition table or file system, or
+boot.py came back to what would be the prompt, since the line has not written site.json yet; any other is a crash of the simulation.
 """
 
 import json
@@ -189,3 +189,4 @@ sys.modules["simchip"] = Chip
 sys.path[:] = ["", ".frozen"]
 del sys.argv[1:]
 __import__("boot")
+sys.exit(EXIT_UNBOOTABLE)

@@ -12,6 +12,7 @@ from node.errors import CallerError
 MAX_BYTES = 4096      # of the JSON; 16 channels need about 2 KB
 MAX_CHANNELS = 16     # a row of 16 at 60 samples is 960 values held in RAM; the wire format would take 64
 MAX_MEDIAN = 9        # samples kept per channel
+MAX_ADDRESS = 45      # characters of an IPv6 address that ends in dotted quads
 MAX_STEPS = (1 << 31) - 1   # readings are signed 32-bit counts of a channel's resolution
 
 
@@ -50,6 +51,8 @@ class Config:
 
     Attributes:
         host: the servers' name when `zone` is empty; else they are `<device id>.<zone>`.
+        address: where to connect instead of asking DNS; the servers' certificates must bear the name all the same. "": ask DNS.
+        ntp: a time server's name or address, with ":port" if it is not 123; "": none.
         period_ms: between samples. batch_samples: a batch is committed at this many samples, or when the uplink is due.
         uplink_s: the scattered period of the uplink. checkin_s: until the server says another.
         ack_timeout_s: without progress of the server's ack for so long, sending starts again from the first unacked record.
@@ -60,6 +63,11 @@ class Config:
     def __init__(self, raw: dict[str, object]) -> None:
         self.host = _text(raw, "host", 1, 253)
         self.zone = _text(raw, "zone", 0, 220, "")
+        self.address = _word(raw, "address", MAX_ADDRESS, "")
+        self.ntp = _word(raw, "ntp", 259, "pool.ntp.org")
+        host, _, port = self.ntp.partition(":")
+        if port and ":" not in port and not (host and port.isdigit() and 1 <= int(port) <= 65535):   # more colons: an IPv6 address
+            raise _error("ntp", self.ntp, "a name or address, or one with a port of 1 to 65535")
         self.mqtt_port = _int(raw, "mqtt_port", 1, 65535, 8883)
         self.ota_port = _int(raw, "ota_port", 1, 65535, 8443)
         self.est_port = _int(raw, "est_port", 1, 65535, 8444)
@@ -125,6 +133,14 @@ def _text(raw: dict[str, object], key: str, shortest: int, longest: int, default
     value = raw.get(key, default)
     if not isinstance(value, str) or not shortest <= len(value) <= longest:
         raise _error(_key(where, key), value, "a text of %d to %d characters" % (shortest, longest))
+    return value
+
+
+def _word(raw: dict[str, object], key: str, longest: int, default: str) -> str:
+    """A text without spaces or control characters."""
+    value = _text(raw, key, 0, longest, default)
+    if any(not "!" <= char <= "~" for char in value):
+        raise _error(key, value, "a name or address without spaces")
     return value
 
 

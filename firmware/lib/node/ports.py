@@ -33,8 +33,18 @@ class Clock(Protocol):
 class OpenFile(Protocol):
     """A file being written. Nothing is durable before close()."""
 
-    def write(self, data: bytes) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         ...
+
+    def close(self) -> None:
+        ...
+
+
+class ReadFile(Protocol):
+    """A file being read piece by piece."""
+
+    def readinto(self, buf: bytearray) -> int | None:
+        """Bytes read, 0 at the end."""
 
     def close(self) -> None:
         ...
@@ -62,8 +72,11 @@ class Files(Protocol):
     def mkdirs(self, path: str) -> None:
         """Make a folder and its parents; present is fine."""
 
-    def create(self, path: str) -> OpenFile:
-        """Open a file for writing from its start, parents made."""
+    def open(self, path: str) -> ReadFile | None:
+        """Open a file for reading; None when it is absent."""
+
+    def append(self, path: str) -> OpenFile:
+        """Open a file for writing at its end; made, with its parents, when it is absent."""
 
 
 class Random(Protocol):
@@ -121,6 +134,9 @@ class System(Protocol):
 
     def mem_free(self) -> int:
         """Free bytes of the Python heap, after a collection."""
+
+    def idf_block(self) -> int:
+        """The largest piece, bytes, that the chip's own heap can still give: TLS needs 17 KB. 0 where there is none."""
 
     def log(self, event: str, detail: str) -> None:
         """Tell the console, rarely. Never the only record of anything."""

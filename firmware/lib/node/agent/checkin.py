@@ -4,14 +4,12 @@ One exchange a cycle, over mutual TLS, also while the broker is down. Decides wh
 direction is update.py's. An idle check-in verifies nothing and writes nothing.
 """
 
-import asyncio
-
 from node.agent.scatter import backoff_ms, next_due_ms, phase_ms, uniform
 from node.compat import const, hexstr
 from node.errors import FormatError, NetworkError, PeerError
-from node.wire import checkin, signed
+from node.wire import checkin
 from node.wire.batch import QUALITY_SERVER
-from node.wire.direction import NONCE_BYTES
+from node.wire.limits import MANIFEST, MAX_BYTES, NONCE_BYTES, ROOT
 
 TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
 if TYPE_CHECKING:
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
     from node.hints import Any, Callable
     from node.ports import Random
 
-SLICE_MS = const(1000)   # between looks at the trial while waiting
 RETRY_BASE_MS = const(2000)   # first wait after a failure is 0..2 s, doubling up to the period
 MAX_RETRY_AFTER_S = const(86400)   # a server may send us away for a day, not for ever
 
@@ -50,11 +47,11 @@ class Server:
 
     async def root(self, version: int) -> bytes | None:
         """The envelope of one root version; None when the server has none."""
-        answer = await self._ask("GET", "/v1/roots/%d" % version, b"", signed.MAX_BYTES[signed.ROOT])
+        answer = await self._ask("GET", "/v1/roots/%d" % version, b"", MAX_BYTES[ROOT])
         return None if answer.status == 404 else _content(answer)
 
     async def manifest(self, sha: str) -> bytes:
-        return _content(await self._ask("GET", "/v1/manifests/" + sha, b"", signed.MAX_BYTES[signed.MANIFEST]))
+        return _content(await self._ask("GET", "/v1/manifests/" + sha, b"", MAX_BYTES[MANIFEST]))
 
     async def artifact(self, sha: str, offset: int, sink: "Callable[[bytes], None]", cap: int) -> None:
         """Give the artifact's bytes from `offset` on to `sink`, `cap` at most. What `sink` raises goes through."""
@@ -90,7 +87,7 @@ class Server:
 
 
 class CheckIn:
-    """The task that checks in.
+    """One device's check-ins. When the next is due is its answer; waiting for it is the caller's.
 
     Args:
         metrics: gives the metrics by name.
@@ -98,29 +95,19 @@ class CheckIn:
         period_s: until the server says another.
         trial_ms: a release on trial must be heard well within it.
         heard: called when the server has answered. log: (event, detail), rarely.
+        kept: what keep() of the CheckIn before in this boot said.
     """
 
     def __init__(self, server: Server, update: "Update", clock: "DeviceClock", chance: "Random", *, device: str, boot: int,
-                 period_s: int, trial_ms: int, metrics: "Callable[[], dict[str, int]]", alive: "Callable[[], None]",
-                 heard: "Callable[[], None]", log: "Callable[[str, str], None]") -> None:
+                 period_s: int, trial_ms: int, metrics: "Callable[[], dict[str, int]]", heard: "Callable[[], None]",
+                 log: "Callable[[str, str], None]", kept: tuple[int, int] | None = None) -> None:
         self._server, self._update, self._clock, self._chance = server, update, clock, chance
         self._device, self._boot, self._trial_ms = device, boot, trial_ms
         self._period_ms = period_s * 1000
-        self._metrics, self._alive, self._heard, self._log = metrics, alive, heard, log
+        self._metrics, self._heard, self._log = metrics, heard, log
         self._attempts = 0   # in a row that failed, or that brought a direction
-
-    async def run(self, ready: "Callable[[], bool] | None" = None) -> None:
-        """Check in for ever; raises only what the supervisor should count.
-
-        Args:
-            ready: says whether there is a certificate to check in with; a trial is judged, and ends, without one too.
-        """
-        while ready is not None and not ready():
-            await self._wait(SLICE_MS)
-        wait_ms = self.first_wait_ms()
-        while True:
-            await self._wait(wait_ms)
-            wait_ms = await self.cycle()
+        if kept is not None:
+            self._period_ms, self._attempts = kept
 
     def first_wait_ms(self) -> int:
         """Spread over the whole period, since a whole plant may have come back at once; over an eighth of a trial."""
@@ -152,15 +139,9 @@ class CheckIn:
         await self._update.offered(answer["direction"], nonce)
         return self._retry_in_ms()   # still here: it failed, which is to be told, or it was interrupted
 
-    async def _wait(self, wait_ms: int) -> None:
-        """Wait, judging the trial meanwhile; news for the server ends the wait."""
-        due_ms = self._clock.ticks_ms() + wait_ms
-        while not self._update.tick():
-            self._alive()
-            left_ms = due_ms - self._clock.ticks_ms()
-            if left_ms <= 0:
-                return
-            await asyncio.sleep(min(left_ms, SLICE_MS) / 1000)
+    def keep(self) -> tuple[int, int]:
+        """What the next CheckIn of this boot must know, as its `kept`: this one may leave memory."""
+        return self._period_ms, self._attempts
 
     def _due_in_ms(self) -> int:
         """To this device's own place in the period, a little moved each time."""

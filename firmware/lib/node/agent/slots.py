@@ -1,22 +1,23 @@
 """The slots on the file system and the boot record: the only module that writes either.
 
 Decides in which order files come and go, so that a power cut at any instant leaves complete slots complete and everything
-else visibly incomplete: release.json leaves first and comes last. Refuses the running slot and factory. Fetches nothing,
-verifies no signatures, and does not decide when to update or confirm.
+else visibly incomplete: release.json leaves first and comes last; `part` names the artifact before any byte of it is there, and
+stays. Refuses the running slot and factory. Fetches nothing, verifies no hashes or signatures, and does not decide when to update
+or confirm.
 """
 
-import gc
 import json
 
-from node.compat import hexstr, sha256
 from node.errors import CallerError, FlashError
 
 TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
 if TYPE_CHECKING:
     from node.hints import Any
-    from node.ports import Files, OpenFile
+    from node.ports import Files, OpenFile, ReadFile
 
 MARKER = "release.json"   # its presence says that the slot is complete
+BUNDLE = "bundle"
+PART = "part"   # SHA-256 in hex of the artifact whose beginning, or all, the bundle is; below 128 bytes: inline on littlefs
 
 
 class Slots:
@@ -42,45 +43,44 @@ class Slots:
         confirmed = self._stub.load(self._files)["slot"]
         return "b" if confirmed == "a" else "a"
 
-    def clear(self, slot: str, wanted: list[str]) -> None:
-        """Make a slot incomplete, then remove everything from it but the wanted paths.
+    def prepare(self, slot: str, sha256: str) -> None:
+        """Make a slot incomplete, and empty it unless what it has is of this artifact.
 
         Raises:
-            CallerError: `slot.protected`. FlashError: `slot.io`.
+            CallerError: `slot.protected`. FlashError: `slot.io`, or as the file system's.
         """
         root = self._dir(slot)
         try:
             self._files.remove(root + "/" + MARKER)
-            self._prune(root, "", set(wanted))
+            same = self._files.read(root + "/" + PART) == sha256.encode()
+            self._prune(root, (BUNDLE, PART) if same else ())
         except OSError as error:
-            raise FlashError("slot.io", "clear %s: %s" % (slot, error))
+            raise FlashError("slot.io", "prepare %s: %s" % (slot, error))
+        if not same:
+            self._files.write_atomic(root + "/" + PART, sha256.encode())
 
-    def holds(self, slot: str, path: str, size: int, digest: str) -> bool:
-        """Whether the slot has this file, read back from flash; a wrong or partial one is removed.
-
-        The file is read whole: importing it takes as much memory.
-        """
-        gc.collect()
-        name = self._dir(slot) + "/" + path
+    def drop(self, slot: str) -> None:
+        """Remove the bundle: the next download starts over."""
+        name = self._dir(slot) + "/" + BUNDLE
         try:
-            data = self._files.read(name)
-            if data is not None and len(data) == size and hexstr(sha256(data)) == digest:
-                return True
             self._files.remove(name)
         except OSError as error:
             raise FlashError("slot.io", "%s: %s" % (name, error))
-        return False
 
-    def create(self, slot: str, path: str) -> "OpenFile":
-        """Open one file of a slot for writing."""
-        name = self._dir(slot) + "/" + path
+    def open(self, slot: str) -> "ReadFile | None":
+        """The bundle of a slot for reading, or None."""
+        return self._files.open(self._dir(slot) + "/" + BUNDLE)
+
+    def append(self, slot: str) -> "OpenFile":
+        """The bundle of a prepared slot for writing at its end."""
+        name = self._dir(slot) + "/" + BUNDLE
         try:
-            return self._files.create(name)
+            return self._files.append(name)
         except OSError as error:
             raise FlashError("slot.io", "%s: %s" % (name, error))
 
     def finish(self, slot: str, release: dict[str, "Any"]) -> None:
-        """Declare a slot complete. The caller has checked every file with holds().
+        """Declare a slot complete. The caller has read its bundle back.
 
         Args:
             release: {"release", "counter", "manifest", "model", "mpy"}.
@@ -89,16 +89,20 @@ class Slots:
         if self._stub.release(self._files, slot) != release:
             raise FlashError("slot.marker", "%s does not read back as complete" % slot)
 
-    def begin_trial(self, slot: str) -> None:
-        """The next boot runs this complete slot, on trial."""
+    def begin_trial(self, slot: str, app: str | None = None) -> None:
+        """The next boot runs this complete slot, on trial.
+
+        Args:
+            app: label of the partition whose interpreter the release needs; None if it runs on the present one.
+        """
         self._dir(slot)
         if self._stub.release(self._files, slot) is None:
             raise CallerError("slot.incomplete", "%s cannot be tried" % slot)
-        self._change({"trial": slot, "tries": 0, "bad": None, "exit": ""})
+        self._change({"trial": slot, "tries": 0, "bad": None, "exit": "", "app": app})
 
     def confirm(self) -> None:
         """The running slot has proved itself: boot it from now on, and forget its crashes."""
-        self._change({"slot": self.running, "trial": None, "tries": 0, "exit": ""})
+        self._change({"slot": self.running, "trial": None, "tries": 0, "exit": "", "app": None})
 
     def failed_slot(self) -> str | None:
         """The slot whose trial failed and of which the server has not heard."""
@@ -128,10 +132,9 @@ class Slots:
             raise CallerError("slot.protected", "%s is never written while %s runs" % (slot, self.running))
         return self._stub.DIRS[slot]   # type: ignore[no-any-return]
 
-    def _prune(self, root: str, folder: str, wanted: set[str]) -> None:
-        """Depth first: what is neither wanted nor a parent of something wanted goes, and so do empty folders."""
-        for name in self._files.list(root + ("/" + folder if folder else "")):
-            path = folder + "/" + name if folder else name
-            self._prune(root, path, wanted)
-            if path not in wanted and not self._files.list(root + "/" + path):
-                self._files.remove(root + "/" + path)
+    def _prune(self, folder: str, wanted: "tuple[str, ...]") -> None:
+        """Remove everything in a folder but these names, depth first."""
+        for name in self._files.list(folder):
+            if name not in wanted:
+                self._prune(folder + "/" + name, ())
+                self._files.remove(folder + "/" + name)

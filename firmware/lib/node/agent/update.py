@@ -8,17 +8,17 @@ release, or a flash that refuses, fails it, and that is reported until the serve
 import gc
 
 from node.agent import trial
-from node.agent.download import fetch
 from node.compat import const
 from node.errors import CallerError, FlashError, FormatError, NetworkError, PeerError
+from node.loading import Loaded
 
 TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
 if TYPE_CHECKING:
     from node.agent.checkin import Server
+    from node.agent.floors import Floors
     from node.agent.slots import Slots
-    from node.agent.verify import Trust
     from node.hints import Any, Callable
-    from node.ports import Clock
+    from node.ports import Clock, Files
 
 IDLE = "idle"
 DIRECTED = "directed"      # a direction came; nothing is believed yet
@@ -67,10 +67,12 @@ class Update:
     Args:
         boot: what boot.py says of this boot: {"slot", "trial", "release": {...}, "failed": None or {...}, ...}.
         device, model: who this is. mpy: version of the .mpy format that the interpreter reads.
+        files: where the roots lie. floors: what must not sink.
         trial_ms: time that a release on trial has to prove itself.
         acked: says whether the server's ack covers a batch of this boot.
         app_crashes: how often the app crashed since boot.
         restart: resets the board for a reason; does not return on a board.
+        kept: what keep() of the Update before in this boot said.
 
     Attributes:
         state: one of the states above.
@@ -78,25 +80,32 @@ class Update:
     """
 
     def __init__(self, boot: "dict[str, Any]", device: str, model: str, mpy: int, *, server: "Server", slots: "Slots",
-                 trust: "Trust", clock: "Clock", trial_ms: int, acked: "Callable[[], bool]", app_crashes: "Callable[[], int]",
-                 restart: "Callable[[str], object]", log: "Callable[[str, str], None]") -> None:
+                 files: "Files", floors: "Floors", clock: "Clock", trial_ms: int, acked: "Callable[[], bool]",
+                 app_crashes: "Callable[[], int]", restart: "Callable[[str], object]", log: "Callable[[str, str], None]",
+                 kept: "tuple[Any, ...] | None" = None) -> None:
         self._slot: str = boot["slot"]
         self._release: dict[str, Any] = boot["release"]
         self._device, self._model, self._mpy = device, model, mpy
-        self._server, self._slots, self._trust, self._clock = server, slots, trust, clock
+        self._server, self._slots, self._files, self._floors, self._clock = server, slots, files, floors, clock
         self._trial_ms, self._acked, self._app_crashes = trial_ms, acked, app_crashes
         self._restart, self._log = restart, log
         self._checked_in = False   # this boot
         self._settled = False   # the boot record agrees with what was found healthy
         self.failed: dict[str, Any] | None = boot["failed"]
         self.state = TRIAL if boot["trial"] else FAILED if slots.failed_slot() is not None else IDLE
+        if kept is not None:
+            self.state, self.failed, self._checked_in, self._settled = kept
+
+    def keep(self) -> "tuple[Any, ...]":
+        """What the next Update of this boot must know, as its `kept`: this one may leave memory."""
+        return self.state, self.failed, self._checked_in, self._settled
 
     def facts(self) -> "dict[str, Any]":
         """What the check-in tells of this device's software."""
         return {
             "device": self._device, "model": self._model, "release": self._release.get("release", "0.0.0"),
             "counter": self._counter(), "manifest": self._release.get("manifest", ""), "slot": self._slot,
-            "trial": self.state == TRIAL, "failed": self.failed, "root": self._trust.root_version, "seq": self._trust.seq,
+            "trial": self.state == TRIAL, "failed": self.failed, "root": self._floors.root_version, "seq": self._floors.seq,
         }
 
     def checked_in(self) -> None:
@@ -104,7 +113,7 @@ class Update:
         self._checked_in = True
         if self.state == TRIAL:
             return
-        self._trust.raise_floor(self._counter())   # again, should power have gone between confirming and this
+        self._floors.raise_floor(self._counter())   # again, should power have gone between confirming and this
         if self.state in (FAILED, CONFIRMED):
             self._slots.forget_failed()
             self.failed = None
@@ -124,7 +133,7 @@ class Update:
             verdict, reason = trial.judge(self._acked(), self._checked_in, self._app_crashes(), uptime_ms, self._trial_ms)
             if verdict == trial.CONFIRM:
                 self._slots.confirm()
-                self._trust.raise_floor(self._counter())   # only now: a floor raised earlier would forbid the way back
+                self._floors.raise_floor(self._counter())   # only now: a floor raised earlier would forbid the way back
                 self._settled = True
                 self._to("proved")
                 return True
@@ -153,11 +162,13 @@ class Update:
         named: dict[str, Any] = {"counter": 0, "manifest": ""}
         event = "interrupted"
         try:
-            manifest = await self._believe(raw, nonce, named)
+            with Loaded():
+                manifest = await self._believe(raw, nonce, named)
             self._to("accepted")
             self._log("fetching", manifest["release"])
             slot = self._slots.target()
-            received = await fetch(self._server, self._slots, slot, manifest, self._clock)
+            with Loaded():
+                received = await self._fetch(slot, manifest)
             self._slots.finish(slot, {"release": manifest["release"], "counter": manifest["counter"], "model": self._model,
                                       "manifest": named["manifest"], "mpy": manifest["mpy"]})
             self._to("fetched")
@@ -178,19 +189,28 @@ class Update:
 
     async def _believe(self, raw: bytes, nonce: str, named: "dict[str, Any]") -> "dict[str, Any]":
         """The manifest to install, every signature checked; `named` learns what the direction asks for on the way."""
-        for _ in range(MAX_ROOT_STEPS):
-            following = await self._server.root(self._trust.root()["version"] + 1)
-            if following is None:
-                break
-            self._trust.follow(following)
-        now_ms = self._clock.unix_ms()
-        direction = self._trust.direction(raw, nonce, now_ms // 1000 if now_ms else None)
-        named["manifest"] = direction["manifest"]
-        envelope = await self._server.manifest(direction["manifest"])
-        manifest = self._trust.manifest(envelope, direction["manifest"], self._model, self._counter(), self._mpy)
-        named["counter"] = manifest["counter"]
-        self._trust.consume(direction)
-        return manifest
+        from node.agent.verify import Trust
+        trust = Trust(self._files, self._device)
+        try:
+            for _ in range(MAX_ROOT_STEPS):
+                following = await self._server.root(trust.root()["version"] + 1)
+                if following is None:
+                    break
+                trust.follow(following)
+            now_ms = self._clock.unix_ms()
+            direction = trust.direction(raw, nonce, now_ms // 1000 if now_ms else None)
+            named["manifest"] = direction["manifest"]
+            envelope = await self._server.manifest(direction["manifest"])
+            manifest = trust.manifest(envelope, direction["manifest"], self._model, self._counter(), self._mpy)
+            named["counter"] = manifest["counter"]
+            trust.consume(direction)
+            return manifest
+        finally:
+            self._floors.load()
+
+    async def _fetch(self, slot: str, manifest: "dict[str, Any]") -> int:
+        from node.agent.download import fetch
+        return await fetch(self._server, self._slots, slot, manifest, self._clock)
 
     def _counter(self) -> int:
         return self._release.get("counter", 0)   # type: ignore[no-any-return]

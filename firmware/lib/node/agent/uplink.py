@@ -16,6 +16,7 @@ from node.wire import topics
 TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
 if TYPE_CHECKING:
     from node.agent.metrics import Metrics
+    from node.agent.turns import Turns
     from node.config import Config
     from node.hints import Callable, ModuleType
     from node.ports import Clock, Net, Random, Stream
@@ -37,12 +38,16 @@ class Uplink:
         mqtt: the module umqtt.simple. ring: mounted.
         state: gives the retained state's bytes for (oldest record kept, why the last session ended).
         on_ack: called when an ack has moved. schema_again: commits the schema once more.
+        turns: whose turn it is to hold a connection. reason: why the session before ended, or "boot".
         log: (event, detail), once when the kind of fault changes.
+
+    Attributes:
+        reason: why the last session ended by a fault.
     """
 
     def __init__(self, device: str, boot: int, config: "Config", *, net: "Net", mqtt: "ModuleType", ring: "Ring", clock: "Clock",
                  chance: "Random", metrics: "Metrics", state: "Callable[[tuple[int, int], str], bytes]",
-                 on_ack: "Callable[[], None]", schema_again: "Callable[[], None]",
+                 on_ack: "Callable[[], None]", schema_again: "Callable[[], None]", turns: "Turns", reason: str,
                  log: "Callable[[str, str], None]") -> None:
         self._device = device
         self._boot = boot
@@ -56,12 +61,13 @@ class Uplink:
         self._state = state
         self._on_ack = on_ack
         self._schema_again = schema_again
+        self._turns = turns
         self._log = log
         self._schema_ms = -SCHEMA_AGAIN_MS
         self._wake = asyncio.Event()
         self._faults = (OSError, ValueError, IndexError, AssertionError, TypeError, EOFError, NodeError,
                         asyncio.TimeoutError, mqtt.MQTTException)
-        self._reason = "boot"
+        self.reason = reason
         self._announced: tuple[int, int] | None = None   # the oldest record that the server was told of
         self._open_ms: int | None = None                 # when this session was accepted
         self._broken: BaseException | None = None        # what ended the reading half
@@ -71,15 +77,19 @@ class Uplink:
         """There may be something to send: called after each commit."""
         self._wake.set()
 
-    async def run(self, alive: "Callable[[], None]") -> None:
-        """Sessions for ever; calls `alive` at least every IDLE_MS + WRITE_S while well."""
-        failures = 1
+    async def run(self, alive: "Callable[[], None]", failures: int = 1) -> None:
+        """Sessions until somebody else wants the turn; calls `alive` at least every IDLE_MS + WRITE_S while well.
+
+        Args:
+            failures: so many were before: the wait before the first session grows with them.
+        """
         while True:
             await self._pause(failures, alive)
             started_ms = self._clock.ticks_ms()
             self._open_ms = None
             try:
                 await self._session(alive)
+                return   # stepped aside
             except self._faults as error:
                 self._note(error)
             if self._open_ms is not None:
@@ -88,27 +98,32 @@ class Uplink:
 
     def _note(self, error: Exception) -> None:
         reason = self._metrics.fault("uplink", error)
-        if reason != self._reason:
+        if reason != self.reason:
             self._log(reason, str(error))
-        self._reason = reason
+        self.reason = reason
 
     async def _pause(self, failures: int, alive: "Callable[[], None]") -> None:
         """Wait before connecting, also the first time: a fleet whose power came back must not arrive at once."""
         cap_ms = self._config.backoff_max_s * 1000
-        left_ms = backoff_ms(failures, min(self._config.uplink_s * 1000, cap_ms), cap_ms, self._chance.urandom(4))
+        left_ms = 0
+        if failures:
+            left_ms = backoff_ms(failures, min(self._config.uplink_s * 1000, cap_ms), cap_ms, self._chance.urandom(4))
         while True:
             alive()
             await asyncio.sleep(min(left_ms, IDLE_MS) / 1000)   # also for 0: no fault may make this a loop without end
             left_ms -= IDLE_MS
-            if left_ms <= 0:
+            if left_ms <= 0 or self._turns.wanted():
                 return
 
     async def _session(self, alive: "Callable[[], None]") -> None:
-        """One connection, from open to close; ends by an exception."""
+        """One connection, from open to close; ends by an exception, or by stepping aside."""
         will = (topics.state(self._device), topics.OFFLINE)
         link = Link(self._mqtt, self._device, self._config.keepalive_s, will)
         stream = reader = None
         self._broken = None
+        if self._turns.wanted():
+            return
+        self._turns.uplink_open = True
         try:
             stream = await asyncio.wait_for(self._net.open(self._config.server(self._device), self._config.mqtt_port, True),
                                             CONNECT_S)
@@ -126,6 +141,7 @@ class Uplink:
                 await _ended(reader)
             if stream is not None:
                 stream.close()
+            self._turns.uplink_open = False
 
     async def _greet(self, link: Link, stream: "Stream") -> None:
         await self._put(stream, link.connect())
@@ -162,6 +178,9 @@ class Uplink:
         ping_due_ms = self._clock.ticks_ms() + ping_ms
         while self._broken is None:
             alive()
+            if self._turns.wanted():
+                await self._put(stream, link.disconnect())   # with a word of farewell: no last will, no drop
+                return
             self._wake.clear()
             now_ms = self._clock.ticks_ms()
             packet = self._packet(link, now_ms)
@@ -192,7 +211,7 @@ class Uplink:
 
     def _tell_state(self, link: Link) -> bytes:
         self._announced = self._ring.oldest(self._boot)
-        return link.publish(topics.state(self._device), self._state(self._announced, self._reason), True)
+        return link.publish(topics.state(self._device), self._state(self._announced, self.reason), True)
 
     def _acked(self, message: bytes) -> None:
         """Trim the ring by the server's word. One that is not about this ring's records is not heard."""

@@ -1,12 +1,12 @@
-"""What this device may install: root, direction and manifest, checked in that order, and the floors that never sink.
+"""What this device may install: root, direction and manifest, checked in that order.
 
 Takes bytes and refuses them by raising; others fetch them. Everything is verified before it is parsed, and written only after
-all checks (CVE-2025-2888 shows what the other order costs). Opens no connection and touches no slot.
+all checks (CVE-2025-2888 shows what the other order costs). Opens no connection and
+touches no slot. Loaded only while an update is considered; the floors, which are always needed, are floors.py's.
 """
 
-import json
-
-from node.compat import const, hexstr, sha256
+from node.agent.floors import Floors
+from node.compat import hexstr, sha256
 from node.errors import FormatError, PeerError
 from node.wire import direction as directions
 from node.wire import manifest as manifests
@@ -19,36 +19,18 @@ if TYPE_CHECKING:
 
 PINNED = "/trust/root.bin"   # version 1, put there on the line; never written again
 NEWEST = "/state/root.bin"   # the newest root, its chain followed from the pinned one
-STATE = "/state/trust.json"   # {"seq", "floor", "root"}: below 128 bytes, so littlefs replaces it cheaply
-MAX_FILE_BYTES = const(32768)   # of one file in a release: it is read back whole, as importing it does; ours are below 10 KB
 
 
-class Trust:
-    """The roots and floors of one device.
-
-    Attributes:
-        seq: of the last direction acted upon; only a higher one is heard.
-        floor: the highest release counter confirmed here; nothing lower is installed.
-        root_version: of the newest root followed.
-    """
+class Trust(Floors):
+    """The roots of one device, and its floors."""
 
     def __init__(self, files: "Files", device: str) -> None:
-        self._files = files
+        super().__init__(files)
         self._device = device
         self._root: dict[str, Any] | None = None
-        self.seq = 0
-        self.floor = 0
-        self.root_version = 1
-        try:
-            state = json.loads((files.read(STATE) or b"{}").decode())
-            values = [state[key] for key in ("seq", "floor", "root")]
-            if all(type(value) is int and value >= 0 for value in values):
-                self.seq, self.floor, self.root_version = values
-        except (ValueError, TypeError, KeyError, RuntimeError):
-            pass   # lost floors: the nonce still binds a direction, and the running counter still bounds a release
 
     def root(self) -> "dict[str, Any]":
-        """The newest trusted root; read and verified once a boot, when an update first needs it.
+        """The newest trusted root; read and verified when an update first needs it.
 
         Raises:
             SignatureError, FormatError: the pinned root itself is damaged; nothing can be installed.
@@ -77,7 +59,7 @@ class Trust:
         self._root = new
         # New direction keys end what thieves of the old ones did to the sequence; what they signed is void anyway.
         seq = self.seq if new["roles"]["direction"] == old["roles"]["direction"] else 0
-        self._save(seq, self.floor, new["version"])
+        self.save(seq, self.floor, new["version"])
 
     def direction(self, raw: bytes, nonce: str, now_s: int | None) -> "dict[str, Any]":
         """A direction that answers this check-in, verified.
@@ -100,27 +82,14 @@ class Trust:
 
         Raises:
             FormatError, SignatureError: as node.wire.manifest.load.
-            PeerError: `manifest.hash`, `manifest.file`, or as node.wire.manifest.check_install.
+            PeerError: `manifest.hash`, or as node.wire.manifest.check_install.
         """
         if hexstr(sha256(raw)) != sha:
             raise PeerError("manifest.hash", "not the one directed, %s" % sha[:16])
         manifest = manifests.load(raw, self.root())
         manifests.check_install(manifest, model, counter, self.floor, mpy)
-        for path, size, _ in manifest["artifact"]["files"]:
-            if not 0 < size <= MAX_FILE_BYTES:
-                raise PeerError("manifest.file", "%s: got %d bytes, expected 1..%d" % (path, size, MAX_FILE_BYTES))
         return manifest
 
     def consume(self, direction: "dict[str, Any]") -> None:
         """A direction is acted upon: neither it nor an older one is heard again, whatever comes of it."""
-        self._save(direction["seq"], self.floor, self.root_version)
-
-    def raise_floor(self, counter: int) -> None:
-        """The release with this counter is confirmed: nothing lower is installed any more."""
-        if counter > self.floor:
-            self._save(self.seq, counter, self.root_version)
-
-    def _save(self, seq: int, floor: int, root_version: int) -> None:
-        state = {"seq": seq, "floor": floor, "root": root_version}
-        self._files.write_atomic(STATE, json.dumps(state).encode())
-        self.seq, self.floor, self.root_version = seq, floor, root_version
+        self.save(direction["seq"], self.floor, self.root_version)

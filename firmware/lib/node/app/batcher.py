@@ -6,7 +6,6 @@ the application's decision; when it is sent is the agent's.
 
 from node.errors import CallerError
 from node.wire import batch
-from node.wire.schema import schema_hash
 
 TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
 if TYPE_CHECKING:
@@ -19,7 +18,7 @@ class Journal:
     """The one way into the ring for this boot: it survives restarts of the app.
 
     Args:
-        ring: mounted. boot: this boot's number. schema: canonical bytes of the channels.
+        ring: mounted. boot: this boot's number. schema: canonical bytes of the channels; named: their schema_hash.
         clock: for the epoch and its quality at the time of each commit.
         on_commit: called after each durable record.
 
@@ -27,11 +26,12 @@ class Journal:
         first_seq: of this boot's first record, its schema; None before it is committed.
     """
 
-    def __init__(self, ring: "Ring", boot: int, schema: bytes, clock: "Clock", on_commit: "Callable[[], None]") -> None:
+    def __init__(self, ring: "Ring", boot: int, schema: bytes, named: bytes, clock: "Clock",
+                 on_commit: "Callable[[], None]") -> None:
         self._ring = ring
         self._boot = boot
         self._schema = schema
-        self._hash = schema_hash(schema)
+        self._hash = named
         self._clock = clock
         self._on_commit = on_commit
         self.first_seq: int | None = None

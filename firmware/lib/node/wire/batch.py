@@ -15,6 +15,7 @@ from node.wire.fields import MAX_U32, MAX_U53
 
 BATCH = const(1)   # first byte of a batch: kind and version of the format
 SCHEMA = const(2)   # first byte of a schema record
+_HASH_BYTES = const(4)   # of a schema; as schema.HASH_BYTES
 MAX_RECORD_BYTES = const(2048)   # a batch of 360 readings is about 250; larger ones are split by the batcher
 MAX_SAMPLES = const(4096)
 MAX_CHANNELS = const(64)   # as schema.MAX_CHANNELS
@@ -49,7 +50,7 @@ def encode(boot: int, seq: int, schema_hash: bytes, uptime_ms: int, epoch_ms: in
     n = len(columns[0]) if columns else 0
     if not 0 < n <= MAX_SAMPLES or len(columns) > MAX_CHANNELS or any(len(column) != n for column in columns):
         raise CallerError("batch.shape", f"{len(columns)} columns of {n} samples")
-    if not (0 <= boot <= MAX_U32 and 0 <= seq <= MAX_U32 and len(schema_hash) == schema.HASH_BYTES
+    if not (0 <= boot <= MAX_U32 and 0 <= seq <= MAX_U32 and len(schema_hash) == _HASH_BYTES
             and 0 <= uptime_ms <= MAX_U53 and 0 <= epoch_ms <= MAX_U53
             and 0 <= quality <= _QUALITY_MASK and 0 < period_ms <= MAX_PERIOD_MS):
         raise CallerError("batch.header", f"boot {boot} seq {seq} period {period_ms} quality {quality}")
@@ -117,8 +118,8 @@ def read_header(raw: bytes) -> tuple[int, int, bytes, int, int, int, int, tuple[
     if flags > (_QUALITY_MASK | _HAS_EXCEPTIONS):
         raise FormatError("batch.flags", f"flags {flags}")
     boot, seq, at = _get_name(raw, 2, end)
-    schema_hash = bytes(raw[at:at + schema.HASH_BYTES])
-    at += schema.HASH_BYTES
+    schema_hash = bytes(raw[at:at + _HASH_BYTES])
+    at += _HASH_BYTES
     uptime_ms, at = get_varint(raw, at, end)
     epoch_ms, at = get_varint(raw, at, end)
     period_ms, at = get_varint(raw, at, end)

@@ -9,8 +9,6 @@ import json
 
 from node.compat import Any, const
 from node.errors import FormatError
-from node.wire import signed
-from node.wire.direction import NONCE_BYTES
 from node.wire.fields import (
     MAX_I31,
     MAX_U32,
@@ -25,6 +23,8 @@ from node.wire.fields import (
     want_text,
 )
 from node.wire.identity import want_device
+from node.wire.limits import DIRECTION, NONCE_BYTES
+from node.wire.limits import MAX_BYTES as MAX_SIGNED_BYTES
 
 VERSION = const(1)
 MAX_REQUEST_BYTES = const(4096)
@@ -46,6 +46,7 @@ METRICS = (   # non-negative integers, cumulative since boot unless said
     "task_restarts",
     "late_max_ms",   # largest lateness of a sample
     "heap_free",   # bytes, lowest seen
+    "idf_block",   # bytes, largest free block of the chip's own heap, lowest seen; TLS lives there
     "resets",   # boots not asked for by the firmware, ever
 )
 
@@ -124,7 +125,7 @@ def parse_response(raw: bytes) -> dict[str, Any]:
     want_int(obj, "v", "checkin", VERSION, VERSION)
     direction = None
     if obj.get("direction") is not None:
-        text = want_text(obj, "direction", "checkin", signed.MAX_BYTES[signed.DIRECTION] * 4 // 3 + 4)
+        text = want_text(obj, "direction", "checkin", MAX_SIGNED_BYTES[DIRECTION] * 4 // 3 + 4)
         try:
             direction = binascii.a2b_base64(text)
         except ValueError:

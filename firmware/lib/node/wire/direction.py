@@ -12,8 +12,8 @@ from node.wire import root as roots
 from node.wire import signed
 from node.wire.fields import MAX_I31, MAX_U32, parse_object, want_hex, want_int, want_type
 from node.wire.identity import want_device
+from node.wire.limits import NONCE_BYTES
 
-NONCE_BYTES = const(16)
 MAX_STEP = const(1 << 20)   # a longer jump of the sequence would lock out the servers that come after
 
 

@@ -7,13 +7,11 @@ envelope says who signed; who may sign is the caller's to know (root.py).
 from node.compat import const, sha256
 from node.errors import CallerError, FormatError, SignatureError
 from node.wire import p256
+from node.wire.limits import BIRTH, DIRECTION, MANIFEST, MAX_BYTES, ROOT
+
+__all__ = ["BIRTH", "DIRECTION", "MANIFEST", "MAX_BYTES", "ROOT"]   # of limits.py, named here as well
 
 MAGIC = b"TFS1"
-ROOT = const(1)
-MANIFEST = const(2)
-DIRECTION = const(3)
-BIRTH = const(4)
-MAX_BYTES = {ROOT: 8192, MANIFEST: 16384, DIRECTION: 2048, BIRTH: 2048}   # of the whole envelope: it is held in RAM
 MAX_SIGNATURES = const(8)   # each may cost a device a second to verify
 KEY_ID_BYTES = const(8)
 _HEAD_BYTES = const(6)

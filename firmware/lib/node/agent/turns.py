@@ -1,0 +1,62 @@
+"""Who may have a connection: a chip without PSRAM has room for one TLS session, and several parts of the agent want one.
+
+The uplink's session is long, check-ins and enrolment are short. So the uplink steps aside when somebody else asks, and comes back
+when nobody does. Decides only whose turn it is; on boards with room for several sessions nobody waits for anybody (`room=True`).
+"""
+
+import asyncio
+
+TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
+if TYPE_CHECKING:
+    from node.hints import Callable
+
+POLL_MS = 50   # between looks whether the turn is free
+
+
+class Turns:
+    """The turns of one board's connections.
+
+    Args:
+        room: there is memory for several sessions at once.
+
+    Attributes:
+        uplink_open: set by the uplink from before it connects until it has closed.
+        asked: called when somebody wants the uplink to step aside.
+    """
+
+    def __init__(self, room: bool) -> None:
+        self._room = room
+        self._others = 0   # that wait or hold
+        self._held = False
+        self.uplink_open = False
+        self.asked: Callable[[], None] | None = None
+
+    def wanted(self) -> bool:
+        """Whether the uplink should close, or not open, a session now."""
+        return self._others > 0
+
+    async def take(self, alive: "Callable[[], None]") -> None:
+        """Wait until there is room for a short session.
+
+        Args:
+            alive: called while waiting: an update may hold the turn for half an hour.
+        """
+        if self._room:
+            return
+        self._others += 1
+        try:
+            if self.asked is not None:
+                self.asked()
+            while self._held or self.uplink_open:
+                alive()
+                await asyncio.sleep(POLL_MS / 1000)
+            self._held = True
+        except BaseException:
+            self._others -= 1
+            raise
+
+    def give(self) -> None:
+        """The short session is closed."""
+        if not self._room:
+            self._held = False
+            self._others -= 1

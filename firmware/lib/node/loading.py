@@ -1,0 +1,37 @@
+"""Modules that are in memory only while they are needed: a chip has room for the uplink, a check-in or an update, not for all.
+
+    with Loaded():
+        from node.agent.verify import Trust
+        ...
+
+What is imported inside the block leaves with it, and so do the modules which that imported. Keep no object of theirs: a function
+keeps its module. Blocks that overlap in time must lie within one another. Where there is room (`keep`, the default: a PC) nothing
+leaves: a class that came back would be another class.
+"""
+
+import gc
+import sys
+
+keep = True   # main.py says otherwise on a board without room
+
+
+class Loaded:
+    """A context in which imports are temporary."""
+
+    def __enter__(self) -> "Loaded":
+        self._before = set(sys.modules)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if keep:
+            return
+        for name in [name for name in sys.modules if name not in self._before]:
+            _forget(name)
+        gc.collect()
+
+
+def _forget(name: str) -> None:
+    del sys.modules[name]
+    parent, dot, last = name.rpartition(".")
+    if dot and parent in sys.modules and hasattr(sys.modules[parent], last):
+        delattr(sys.modules[parent], last)

@@ -1,0 +1,61 @@
+"""One TLS session at a time: nobody waits for ever, and a turn is given back whatever happens."""
+
+import asyncio
+import unittest
+
+from node.agent.turns import Turns
+
+
+class TestTurns(unittest.TestCase):
+    def test_two_exchanges_never_overlap_on_a_chip_with_room_for_one(self):
+        turns, seen = Turns(room=False), []
+
+        async def exchange(name):
+            await turns.take(lambda: None)
+            seen.append("+" + name)
+            await asyncio.sleep(0.01)
+            seen.append("-" + name)
+            turns.give()
+
+        async def main():
+            await asyncio.gather(exchange("a"), exchange("b"))
+
+        asyncio.run(main())
+        self.assertEqual(seen, ["+a", "-a", "+b", "-b"])
+        self.assertFalse(turns.wanted())
+
+    def test_exchange_waits_until_the_uplink_has_closed(self):
+        turns, asked = Turns(room=False), []
+        turns.uplink_open = True
+        turns.asked = lambda: asked.append(turns.wanted())
+
+        async def main():
+            task = asyncio.create_task(turns.take(lambda: None))
+            await asyncio.sleep(0.01)
+            self.assertFalse(task.done())
+            turns.uplink_open = False
+            await task
+
+        asyncio.run(main())
+        self.assertEqual(asked, [True])
+
+    def test_exchange_that_gave_up_waiting_leaves_no_turn_behind(self):
+        turns = Turns(room=False)
+        turns.uplink_open = True
+
+        async def main():
+            try:
+                await asyncio.wait_for(turns.take(lambda: None), 0.01)
+            except asyncio.TimeoutError:   # noqa: UP041  MicroPython's is another class than the built-in one
+                turns.uplink_open = False
+            self.assertFalse(turns.uplink_open or turns.wanted())
+            await asyncio.wait_for(turns.take(lambda: None), 1)
+
+        asyncio.run(main())
+
+    def test_nobody_waits_on_a_board_with_room(self):
+        turns = Turns(room=True)
+        turns.uplink_open = True
+        asyncio.run(turns.take(lambda: None))
+        self.assertFalse(turns.wanted())
+        turns.give()
