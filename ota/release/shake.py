@@ -2,8 +2,7 @@
 
 Sources in, sources out; compiles nothing. Starts at the roots and keeps, of each module that is reached, the top-level
 functions, classes and plain constants that something kept refers to; what is left out becomes blank lines, so that tracebacks
-keep their line numbers. Also leaves out `if TYPE_CHECKING:` blocks, and gives constants that no other module uses a leading
-underscore, which tells mpy-cross that they need no place in memory.
+keep their line numbers. Also leaves out `if TYPE_CHECKING:` blocks.
 
 Relies on how the firmware is written: names are reached through imports, never by text (`getattr`, `globals`), and modules have
 no effect when they are imported. A module that is passed around as a value is kept whole. Methods are never left out.
@@ -12,15 +11,13 @@ modules into the image (a stock MicroPython could not run them).
 """
 
 import ast
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+
+from ota.release.source import SourceError, parse, path_of
 
 CHECKING = "TYPE_CHECKING"
 CONST = "const"
-
-
-class ShakeError(Exception):
-    """A source does not parse; the message names the file and the line."""
 
 
 @dataclass
@@ -39,29 +36,28 @@ class _Module:
     used: set[str] = field(default_factory=set)                           # aliases that something kept refers to
 
 
-def shake(sources: Mapping[str, bytes], roots: Iterable[str]) -> dict[str, bytes]:
+def shake(sources: Mapping[str, bytes], roots: Mapping[str, str]) -> dict[str, bytes]:
     """Reduce sources to what the roots reach.
 
     Args:
         sources: {path in the bundle ending in .py: source}.
-        roots: paths whose every line is kept, e.g. "main.py".
+        roots: {path: the name in it that is called from outside, or "*" for all of them}, e.g. {"main.py": "run"}.
 
     Returns:
         The modules that are reached and the packages that they lie in, smaller; line numbers unchanged.
 
     Raises:
-        ShakeError: a source does not parse, or a root is missing.
+        SourceError: a source does not parse, or a root is missing.
     """
     modules = {path: _read(path, source) for path, source in sources.items()}
     for module in modules.values():
         _find_aliases(module, modules)
     reached: set[str] = set()
-    exported: set[tuple[str, str]] = set()   # (path, name) that another module refers to
     queue: list[tuple[str, str]] = []
-    for root in roots:
+    for root, name in roots.items():
         if root not in modules:
-            raise ShakeError(f"{root}: no such source")
-        queue.append((root, "*"))
+            raise SourceError(f"{root}: no such source")
+        queue.append((root, name))
     while queue:
         path, name = queue.pop()
         module = modules[path]
@@ -78,24 +74,13 @@ def shake(sources: Mapping[str, bytes], roots: Iterable[str]) -> dict[str, bytes
             module.used.add(name)
             queue.append(module.aliases[name])
         for node in found:
-            for target, attribute in _references(module, node):
-                queue.append((target, attribute))
-                if target != path:
-                    exported.add((target, attribute))
-    whole = {path for path, name in exported if name == "*"} | set(roots)
-    return {
-        path: _write(modules[path], {name for target, name in exported if target == path}, path in whole)
-        for path in sorted(reached)
-    }
+            queue.extend(_references(module, node))
+    return {path: _write(modules[path]) for path in sorted(reached)}
 
 
 def _read(path: str, source: bytes) -> _Module:
-    text = source.decode()
-    try:
-        tree = ast.parse(text)
-    except SyntaxError as error:
-        raise ShakeError(f"{path}:{error.lineno}: {error.msg}") from None
-    module = _Module(path, text.split("\n"), tree)
+    tree = parse(path, source)
+    module = _Module(path, source.decode().split("\n"), tree)
     for node in tree.body:
         if isinstance(node, ast.Import | ast.ImportFrom):
             module.imports.append(node)
@@ -139,11 +124,11 @@ def _find_aliases(module: _Module, modules: Mapping[str, _Module]) -> None:
     """What each imported name stands for, also inside functions; names of modules that are not ours stand for nothing."""
     for node in ast.walk(module.tree):
         if isinstance(node, ast.ImportFrom) and node.module:
-            outer = _path_of(node.module, modules)
+            outer = path_of(node.module, modules)
             if outer is not None:
                 module.ours[node.module] = outer
             for each in node.names:
-                inner = _path_of(f"{node.module}.{each.name}", modules)
+                inner = path_of(f"{node.module}.{each.name}", modules)
                 if inner is not None:
                     module.ours[f"{node.module}.{each.name}"] = inner
                     module.aliases[each.asname or each.name] = (inner, "")
@@ -151,15 +136,10 @@ def _find_aliases(module: _Module, modules: Mapping[str, _Module]) -> None:
                     module.aliases[each.asname or each.name] = (outer, each.name)
         elif isinstance(node, ast.Import):
             for each in node.names:
-                target = _path_of(each.name, modules)
+                target = path_of(each.name, modules)
                 if target is not None:
                     module.ours[each.name] = target
                     module.aliases[each.asname or each.name] = (target, "")
-
-
-def _path_of(dotted: str, modules: Mapping[str, _Module]) -> str | None:
-    stem = dotted.replace(".", "/")
-    return next((path for path in (f"{stem}.py", f"{stem}/__init__.py") if path in modules), None)
 
 
 def _packages(path: str) -> Iterator[str]:
@@ -208,16 +188,9 @@ def _imported(module: _Module, node: ast.Import | ast.ImportFrom) -> Iterator[tu
             yield module.ours[node.module], each.name
 
 
-def _write(module: _Module, exported: set[str], whole: bool) -> bytes:
+def _write(module: _Module) -> bytes:
     """The source with everything left out that is not kept."""
     lines = list(module.lines)
-    private = set() if whole else {name for name in module.kept - exported if _is_const(module.items[name]) and name[0] != "_"}
-    private -= {part.id for node in ast.walk(module.tree) if isinstance(node, ast.JoinedStr)   # their positions are not known
-                for part in ast.walk(node) if isinstance(part, ast.Name)}
-    edits = [(node.lineno, node.col_offset) for node in ast.walk(module.tree) if isinstance(node, ast.Name) and node.id in private]
-    for number, column in sorted(edits, reverse=True):
-        raw = lines[number - 1].encode()
-        lines[number - 1] = (raw[:column] + b"_" + raw[column:]).decode()
     for name, node in module.items.items():
         if name not in module.kept:
             _blank(lines, node)
@@ -244,12 +217,6 @@ def _with_names(statement: ast.Import | ast.ImportFrom, names: list[ast.alias]) 
     if isinstance(statement, ast.ImportFrom):
         return ast.ImportFrom(statement.module, names, statement.level)
     return ast.Import(names)
-
-
-def _is_const(node: ast.AST) -> bool:
-    """A line `NAME = const(…)`."""
-    value = node.value if isinstance(node, ast.Assign | ast.AnnAssign) else None
-    return isinstance(value, ast.Call) and isinstance(value.func, ast.Name) and value.func.id == CONST
 
 
 def _blank(lines: list[str], node: ast.stmt) -> None:
