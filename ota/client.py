@@ -4,6 +4,7 @@ Decides nothing and keeps nothing; the command line, the console and the demo st
 """
 
 import base64
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -13,7 +14,7 @@ import httpx
 
 from host.tls import client_context
 
-TIMEOUT_S = 30.0   # publishing verifies and writes 4 MiB durably; everything else takes milliseconds
+TIMEOUT_S = 30.0   # an upload writes up to 4 MiB durably, publishing verifies as much; everything else takes milliseconds
 UNREACHABLE = "ota.unreachable"
 Json = dict[str, Any]
 
@@ -71,9 +72,27 @@ class OtaClient:
         except OtaError:
             return False
 
-    def publish(self, manifest: bytes, artifact: bytes, *, allow_stranded: bool = False) -> Json:
-        """Publish a signed release; publishing it again changes nothing."""
-        body = {"manifest": _text(manifest), "artifact": _text(artifact), "allow_stranded": allow_stranded}
+    def upload(self, content: bytes) -> str:
+        """Bring a bundle or an image to the server; no device can fetch it before a release that names it is published.
+
+        Returns:
+            Its SHA-256 in hex.
+        """
+        name = hashlib.sha256(content).hexdigest()
+        self._call("PUT", f"/admin/artifacts/{name}", content=content)
+        return name
+
+    def publish(self, manifest: bytes, artifact: bytes, image: bytes | None = None, *, allow_stranded: bool = False) -> Json:
+        """Upload the parts of a signed release, then publish it; doing so again changes nothing.
+
+        Args:
+            manifest: the signed envelope.
+            artifact: the bundle.
+            image: the chip's image, if the manifest names one.
+        """
+        body: Json = {"manifest": _text(manifest), "artifact": self.upload(artifact), "allow_stranded": allow_stranded}
+        if image is not None:
+            body["image"] = self.upload(image)
         return self._call("POST", "/admin/releases", body)
 
     def releases(self) -> list[Json]:
@@ -126,9 +145,11 @@ class OtaClient:
         """List the metrics by firmware version."""
         return list(self._call("GET", "/admin/versions")["versions"])
 
-    def _call(self, method: str, path: str, body: Json | None = None, params: dict[str, str] | None = None) -> Json:
+    def _call(
+        self, method: str, path: str, body: Json | None = None, params: dict[str, str] | None = None, content: bytes | None = None,
+    ) -> Json:
         try:
-            answer = self._http.request(method, path, json=body, params=params)
+            answer = self._http.request(method, path, json=body, params=params, content=content)
         except httpx.HTTPError as error:
             raise OtaError(0, UNREACHABLE, f"{self._http.base_url}: {error}") from None
         try:

@@ -7,16 +7,19 @@ from typing import Annotated
 
 import typer
 
+from host.cli.application import least_flash, read_application
 from host.cli.server import Ca, Cert, Key, Url, connect
 from host.sim.plant import FIRMWARE
+from node.wire import manifest as manifest_format
 from node.wire import signed
 from ota.release import bundle, keys
 from ota.release.sign import envelope
-from ota.release.verify import follow, verify_release
+from ota.release.verify import check_parts, follow, verify_release
 from provisioning.line.fetch import fetch_umqtt
 
 app = typer.Typer(no_args_is_help=True, help="Build, sign, verify and publish releases.")
-PAYLOAD, MANIFEST, ARTIFACT = "manifest.json", "manifest.bin", "artifact.bin"   # files of a release's folder
+# Files of a release's folder; the image only where the release brings one.
+PAYLOAD, MANIFEST, ARTIFACT, IMAGE = "manifest.json", "manifest.bin", "artifact.bin", "image.bin"
 Folder = Annotated[Path, typer.Argument(help="The release's folder.")]
 
 
@@ -28,30 +31,52 @@ def build(
     model: Annotated[list[str], typer.Option(help="Device model; repeat for several.")],
     from_lowest: Annotated[int, typer.Option(min=0, help="Lowest counter that may install it directly.")] = 1,
     stone: Annotated[bool, typer.Option("--stone", help="Older devices must pass through it.")] = False,
+    image: Annotated[Path | None, typer.Option(
+        help="ESP32 application that devices install too: a file of its own, or a board's full image to take it from.")] = None,
     firmware: Annotated[Path, typer.Option(help="The firmware's folder.")] = FIRMWARE,
 ) -> None:
     """Compile the firmware into a bundle; needs no key.
 
+    With --image the release also brings a new interpreter for the chip. All its models must have that chip.
+
     Example: tenfold release build out/1.1.0 --release 1.1.0 --counter 2 --model hall
+
+    Example: tenfold release build out/1.2.0 --release 1.2.0 --counter 3 --model hall --image ESP32_GENERIC.bin
     """
+    chosen = None if image is None else read_application(image)
+    flash_bytes = 0 if chosen is None else least_flash(chosen, firmware / "image")
     files = bundle.compile_tree(firmware, fetch_umqtt())
-    payload, artifact = bundle.manifest_for(files, release, counter, model, (from_lowest, max(1, counter - 1)), stone=stone)
+    content = None if chosen is None else chosen.content
+    payload, artifact = bundle.manifest_for(
+        files, release, counter, model, (from_lowest, max(1, counter - 1)), stone=stone, image=content)
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / MANIFEST).unlink(missing_ok=True)   # an earlier build's: it names other bytes
+    (folder / IMAGE).unlink(missing_ok=True)
     (folder / PAYLOAD).write_bytes(payload)
     (folder / ARTIFACT).write_bytes(artifact)
     print(f"{folder}: {len(files)} files, {len(artifact):,} bytes, sha256 {hashlib.sha256(artifact).hexdigest()}")
+    if chosen is not None:
+        (folder / IMAGE).write_bytes(chosen.content)
+        words = (chosen.chip, chosen.project, chosen.version, f"ESP-IDF {chosen.idf}" if chosen.idf else "")
+        print(f"{folder / IMAGE}: {', '.join(word for word in words if word)}; for {flash_bytes >> 20} MiB of flash or more; "
+              f"{len(chosen.content):,} bytes, sha256 {hashlib.sha256(chosen.content).hexdigest()}")
 
 
 @app.command()
 def sign(folder: Folder, key: Annotated[list[Path], typer.Option(help="PEM release key; repeat for a threshold.")]) -> None:
-    """Sign the manifest; works on a machine without a network.
+    """Sign the manifest; works on a machine without a network. The folder must hold just the parts that it names.
 
     Example: tenfold release sign out/1.1.0 --key keys/release.pem
     """
+    payload = (folder / PAYLOAD).read_bytes()
+    body = manifest_format.parse(payload)
+    artifact, image = _parts(folder)
+    check_parts(body, artifact, image)
     secret = keys.passphrase()
-    raw = envelope(signed.MANIFEST, (folder / PAYLOAD).read_bytes(), [keys.load(path, secret) for path in key])
+    raw = envelope(signed.MANIFEST, payload, [keys.load(path, secret) for path in key])
     (folder / MANIFEST).write_bytes(raw)
-    print(f"{folder / MANIFEST}: manifest {hashlib.sha256(raw).hexdigest()}")
+    print(f"{folder / MANIFEST}: {body['release']}, counter {body['counter']}, {_listed(image)}; "
+          f"manifest {hashlib.sha256(raw).hexdigest()}")
 
 
 @app.command()
@@ -61,16 +86,29 @@ def verify(folder: Folder, root: Annotated[Path, typer.Option(help="root.bin, as
     Example: tenfold release verify out/1.1.0 --root keys/root.bin
     """
     trusted = follow([root.read_bytes()])
-    found = verify_release((folder / MANIFEST).read_bytes(), (folder / ARTIFACT).read_bytes(), trusted)
-    print(f"good: {found.release.release}, counter {found.release.counter}, models {', '.join(found.release.models)}")
+    artifact, image = _parts(folder)
+    found = verify_release((folder / MANIFEST).read_bytes(), artifact, trusted, image).release
+    print(f"good: {found.release}, counter {found.counter}, models {', '.join(found.models)}, {_listed(image)}")
 
 
 @app.command()
 def publish(folder: Folder, server: Url, ca: Ca, cert: Cert, key: Key) -> None:
-    """Put a signed release into the server's archive; nobody gets it before a rollout.
+    """Put a signed release into the server's archive, with its image if it has one; nobody gets it before a rollout.
 
     Example: tenfold release publish out/1.1.0 --server https://localhost:8443 --ca pki/ca.pem --cert op.pem --key op.key
     """
+    raw = (folder / MANIFEST).read_bytes()
+    artifact, image = _parts(folder)
     with connect(server, ca, cert, key) as client:
-        published = client.publish((folder / MANIFEST).read_bytes(), (folder / ARTIFACT).read_bytes())
+        published = client.publish(raw, artifact, image)
     print(json.dumps(published))
+
+
+def _parts(folder: Path) -> tuple[bytes, bytes | None]:
+    """The bundle and, where there is one, the image of a release's folder."""
+    image = folder / IMAGE
+    return (folder / ARTIFACT).read_bytes(), image.read_bytes() if image.exists() else None
+
+
+def _listed(image: bytes | None) -> str:
+    return "bundle alone" if image is None else "bundle and image"

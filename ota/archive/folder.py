@@ -1,15 +1,18 @@
 """A content-addressed folder: objects are named by their SHA-256, written once and never changed or removed.
 
-Decides how an object becomes durable (temporary file, fsync, rename, fsync of the folder) and that no byte leaves it unchecked:
-every read is hashed. Old releases stay for good: a device back from years of sleep may need one as a stepping stone, and what
-may be installed is decided by manifests, not by what happens to be kept. Knows no manifests and no roots.
+Decides how an object becomes durable (temporary file, hash, fsync, rename, fsync of the folder) and that no byte leaves it
+unchecked: every read is hashed. Old releases stay for good: a device back from years of sleep may need one as a stepping stone,
+and what may be installed is decided by manifests, not by what happens to be kept. Knows no manifests and no roots.
 """
 
 import hashlib
 import os
 import re
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Self
 
 SHA256_HEX = re.compile(r"[0-9a-f]{64}")
 
@@ -20,6 +23,10 @@ class ArchiveError(Exception):
 
 class MissingError(ArchiveError):
     """There is no object of this name."""
+
+
+class MismatchError(ArchiveError):
+    """What arrived is not the object that was announced: its bytes have another hash. Nothing of it is kept."""
 
 
 class Archive:
@@ -50,14 +57,25 @@ class Archive:
         """
         name = hashlib.sha256(data).hexdigest()
         target = self._path(name)
-        try:
+        with _told(name):
             if target.exists() and target.read_bytes() == data:
                 return name
-            target.parent.mkdir(exist_ok=True)
-            self._write(target, data)
-        except OSError as error:
-            raise ArchiveError(f"object {name}: {error.strerror}") from None
+        with self.receive(name) as incoming:
+            incoming.write(data)
+            incoming.keep()
         return name
+
+    def receive(self, name: str) -> "Incoming":
+        """Begin to take an object that arrives in pieces; a context manager.
+
+        Args:
+            name: the SHA-256 in hex that its bytes will have.
+
+        Raises:
+            MissingError: `name` is no SHA-256 in lower-case hex.
+            ArchiveError: it cannot be written.
+        """
+        return Incoming(self._path(name), name)
 
     def get(self, name: str) -> bytes:
         """Read an object.
@@ -66,10 +84,9 @@ class Archive:
             MissingError: there is none, or `name` is not a SHA-256 in lower-case hex.
             ArchiveError: its bytes do not match its name.
         """
-        if not SHA256_HEX.fullmatch(name):
-            raise MissingError(f"object {name[:80]!r}: not a SHA-256 in hex")
+        path = self._path(name)
         try:
-            data = self._path(name).read_bytes()
+            data = path.read_bytes()
         except FileNotFoundError:
             raise MissingError(f"object {name}: not in the archive") from None
         except OSError as error:
@@ -80,24 +97,73 @@ class Archive:
         return data
 
     def _path(self, name: str) -> Path:
+        if not SHA256_HEX.fullmatch(name):
+            raise MissingError(f"object {name[:80]!r}: not a SHA-256 in hex")
         return self._folder / name[:2] / name[2:]
 
-    @staticmethod
-    def _write(target: Path, data: bytes) -> None:
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".new-")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fchmod(file.fileno(), 0o444)
-                os.fsync(file.fileno())
-            Path(temporary).replace(target)
-        except OSError:
-            Path(temporary).unlink(missing_ok=True)
-            raise
-        for folder in (target.parent, target.parent.parent):   # a new sub-folder's own entry must last too
-            handle = os.open(folder, os.O_RDONLY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+
+class Incoming:
+    """An object on its way into the archive; `Archive.receive` makes it. Leaving its `with` block drops what was not kept.
+
+    Attributes:
+        size_bytes: how much has arrived.
+    """
+
+    def __init__(self, target: Path, name: str) -> None:
+        self._target, self._name = target, name
+        self._hash = hashlib.sha256()
+        self.size_bytes = 0
+        with _told(name):
+            target.parent.mkdir(exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(dir=target.parent, prefix=".new-")
+        self._file, self._temporary = os.fdopen(descriptor, "wb"), Path(temporary)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        with _told(self._name):
+            self._temporary.unlink(missing_ok=True)
+            self._file.close()
+
+    def write(self, piece: bytes) -> None:
+        """Take the next piece.
+
+        Raises:
+            ArchiveError: it cannot be written.
+        """
+        with _told(self._name):
+            self._file.write(piece)
+        self._hash.update(piece)
+        self.size_bytes += len(piece)
+
+    def keep(self) -> None:
+        """Put the object in its place, also over one that is there; durable when this returns.
+
+        Raises:
+            MismatchError: its bytes have another hash than its name says.
+            ArchiveError: it cannot be written.
+        """
+        found = self._hash.hexdigest()
+        if found != self._name:
+            raise MismatchError(f"got {self.size_bytes} bytes with SHA-256 {found}, expected {self._name}")
+        with _told(self._name):
+            self._file.flush()
+            os.fchmod(self._file.fileno(), 0o444)
+            os.fsync(self._file.fileno())
+            self._temporary.replace(self._target)
+            for folder in (self._target.parent, self._target.parent.parent):   # a new sub-folder's own entry must last too
+                handle = os.open(folder, os.O_RDONLY)
+                try:
+                    os.fsync(handle)
+                finally:
+                    os.close(handle)
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """Tell the file system's faults as the archive's."""
+    try:
+        yield
+    except OSError as error:
+        raise ArchiveError(f"object {name}: {error.strerror}") from None

@@ -1,7 +1,9 @@
 """Verification of roots and releases on a host: what a device will accept later, checked before it is offered.
 
 Uses the device's own code (`node.wire`) for envelopes and payloads, so that host and device cannot disagree. Adds the check
-of a whole artifact against its manifest. Keeps nothing and decides no rollout.
+of a release's parts, bundle and image, against its manifest. What an image is made of is not looked at here: the desk reads it
+with esptool before it is signed (`tenfold release build`), the chip's bootloader before it runs. Keeps nothing and decides no
+rollout.
 """
 
 import hashlib
@@ -31,14 +33,21 @@ class ReleaseError(Exception):
 
 
 @dataclass(frozen=True)
+class Part:
+    """What a manifest names: bundle or image. SHA-256 in hex, size in bytes."""
+
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
 class Verified:
-    """A release whose signatures and artifact have been checked."""
+    """A release whose signatures and parts have been checked."""
 
     release: Release
-    raw: bytes
-    artifact: bytes
-    artifact_sha256: str
     mpy: int
+    artifact: Part
+    image: Part | None
 
 
 def follow(chain: Iterable[bytes], trusted: Root | None = None) -> Root:
@@ -73,7 +82,10 @@ def release_of(raw: bytes, body: dict[str, Any]) -> Release:
 
 
 def verify_release(raw: bytes, artifact: bytes, root: Root, image: bytes | None = None) -> Verified:
-    """Verify a manifest under a root, the artifact against the manifest, and that the artifact is a bundle.
+    """Verify a manifest under a root, the parts against the manifest, and that the artifact is a bundle.
+
+    Args:
+        image: None when the release brings none.
 
     Raises:
         ReleaseError: with the code of the first check that failed.
@@ -82,21 +94,31 @@ def verify_release(raw: bytes, artifact: bytes, root: Root, image: bytes | None 
         body = manifest_format.load(raw, root)
     except NodeError as error:
         raise ReleaseError(error.code, error.message) from None
+    check_parts(body, artifact, image)
+    return Verified(release_of(raw, body), body["mpy"], Part(**body["artifact"]), Part(**body["image"]) if body["image"] else None)
+
+
+def check_parts(body: dict[str, Any], artifact: bytes, image: bytes | None) -> None:
+    """Refuse parts that are not just those which a parsed manifest names, and an artifact that is no bundle.
+
+    Raises:
+        ReleaseError: "release.artifact", "release.image" or "bundle.*".
+    """
     _check("artifact", artifact, body["artifact"])
     _check("image", image, body["image"])
     try:
         bundle_format.parse(artifact)
     except NodeError as error:
         raise ReleaseError(error.code, error.message) from None
-    return Verified(release_of(raw, body), raw, artifact, body["artifact"]["sha256"], body["mpy"])
 
 
 def _check(part: str, content: bytes | None, wanted: dict[str, Any] | None) -> None:
-    """Refuse a part of a release that the manifest does not name so, or that is missing."""
-    if content is None or wanted is None:
-        if content is not None or wanted is not None:
-            raise ReleaseError(f"release.{part}", f"{part}: {'missing' if content is None else 'not named in the manifest'}")
+    if content is None and wanted is None:
         return
+    if content is None or wanted is None:
+        words = (f"got none, expected the one that the manifest names: {wanted['size']} bytes, SHA-256 {wanted['sha256']}"
+                 if wanted else f"got {len(content or b'')} bytes, expected none: the manifest names no {part}")
+        raise ReleaseError(f"release.{part}", f"{part}: {words}")
     if len(content) != wanted["size"]:
         raise ReleaseError(f"release.{part}", f"{part}: got {len(content)} bytes, expected {wanted['size']}")
     found = hashlib.sha256(content).hexdigest()

@@ -1,6 +1,7 @@
-"""The operators' API: releases, roots, rollouts, devices and versions. SPEC.md has the contract.
+"""The operators' API: artifacts, releases, roots, rollouts, devices and versions. SPEC.md has the contract.
 
-Thin: each handler names its command or its view. Handlers are plain functions, run on threads.
+Thin: each handler names its command or its view. Handlers are plain functions, run on threads; only an upload is not, whose body is
+taken as it arrives.
 """
 
 from collections.abc import Mapping
@@ -18,6 +19,7 @@ from ota.server.control import UnknownError
 from ota.store import attempts, devices, releases, rollouts
 from ota.store.session import reading, writing
 
+ARTIFACTS_PATH = "/admin/artifacts/"
 MAX_PAGE = 500   # devices in one answer
 COMMANDS = {"start": Event.START, "pause": Event.PAUSE, "resume": Event.RESUME, "abort": Event.ABORT}
 POLICY = TypeAdapter(Policy)
@@ -28,11 +30,12 @@ Json = dict[str, Any]
 
 
 class ReleaseBody(BaseModel):
-    """A release to publish; both parts in base64."""
+    """A release to publish: its manifest in base64, its uploaded parts by their SHA-256 in hex."""
 
     model_config = ConfigDict(extra="forbid")
     manifest: Base64Bytes
-    artifact: Base64Bytes
+    artifact: str
+    image: str | None = None
     allow_stranded: bool = False
 
 
@@ -50,11 +53,22 @@ class CommandBody(BaseModel):
     reason: str = Field(default="", max_length=200)
 
 
+@router.put("/artifacts/{name}", status_code=201)
+async def add_artifact(request: Request, _by: Operator, name: str) -> Json:
+    context = context_of(request)
+    with await context.run(context.archive.receive, name) as incoming:
+        async for piece in request.stream():
+            await context.run(incoming.write, piece)
+        await context.run(incoming.keep)
+    return {"artifact": name, "size_bytes": incoming.size_bytes}
+
+
 @router.post("/releases", status_code=201)
 def add_release(request: Request, by: Operator, body: ReleaseBody) -> Json:
     context = context_of(request)
     verified = publish.publish(
-        context.engine, context.archive, body.manifest, body.artifact, context.clock(), by=by, allow_stranded=body.allow_stranded)
+        context.engine, context.archive, body.manifest, body.artifact, body.image, context.clock(), by=by,
+        allow_stranded=body.allow_stranded)
     with reading(context.engine) as connection:
         published = releases.get(connection, verified.release.manifest)
     if published is None:

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from host.db import migrate, open_engine
 from host.settings import SettingsError
+from node.wire.manifest import MAX_ARTIFACT_BYTES
 from ota.archive.folder import Archive
 from ota.release import keys
 from ota.release.verify import ReleaseError
@@ -26,9 +27,7 @@ from ota.server.errors import ApiError
 from ota.server.settings import OtaSettings
 
 THREADS = 8                      # for check-ins that need the database; SQLite lets one of them write at a time
-MAX_RELEASE_BYTES = 6 << 20      # an artifact of 4 MiB and a manifest of 16 KiB, in base64
-MAX_BODY_BYTES = 64 << 10
-RELEASES_PATH = "/admin/releases"
+MAX_BODY_BYTES = 64 << 10        # of JSON: far more than a manifest of 2 KiB or a root of 8 KiB takes in base64
 Message = MutableMapping[str, Any]
 log = logging.getLogger(__name__)
 
@@ -120,7 +119,7 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        limit = MAX_RELEASE_BYTES if scope["path"] == RELEASES_PATH else MAX_BODY_BYTES
+        limit = MAX_ARTIFACT_BYTES if scope["path"].startswith(admin_api.ARTIFACTS_PATH) else MAX_BODY_BYTES
         arrived = 0
 
         async def counted() -> Message:

@@ -10,16 +10,18 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from node.errors import NodeError
-from ota.archive.folder import ArchiveError, MissingError
+from ota.archive.folder import ArchiveError, MismatchError, MissingError
 from ota.release.verify import ReleaseError
 from ota.rules.rollout import PolicyError, RolloutError
 from ota.server.control import OverlapError, UnknownError
 from ota.store.session import BusyError
 
 RETRY_BUSY_S = 5
-CONFLICTS = ("release.counter", "release.stranded", "root.direction", "root.pinned")   # 409: right, but not here and now
+# 409: right, but not here and now.
+CONFLICTS = ("release.counter", "release.missing", "release.stranded", "root.direction", "root.pinned")
 log = logging.getLogger(__name__)
 
 
@@ -37,6 +39,8 @@ MAPPED: dict[type[Exception], tuple[int, str]] = {   # domain error -> status an
     OverlapError: (409, "rollout.overlap"),
     UnknownError: (404, "http.404"),
     MissingError: (404, "http.404"),
+    MismatchError: (422, "artifact.sha256"),
+    ClientDisconnect: (400, "request.cut"),   # only the log of a proxy sees it; without, it would be told as our fault
     BusyError: (503, "server.busy"),
 }
 

@@ -1,12 +1,13 @@
 """Publishing of releases and roots: verified as a device would, kept in the archive, then made known in the database.
 
-Objects go to the archive first; a row is only written for what is there. Refuses what would strand a version that was seen in
-the last two years, and a root that would not accept this server's own directions.
+Objects go to the archive first, a release's parts by uploads of their own; a row is only written for what is there, and only what
+a row names is handed to devices. Refuses what would strand a version that was seen in the last two years, and a root that would
+not accept this server's own directions.
 """
 
 from sqlalchemy import Engine
 
-from ota.archive.folder import Archive
+from ota.archive.folder import Archive, MissingError
 from ota.release.verify import ReleaseError, Root, Verified, follow, verify_release
 from ota.rules import paths
 from ota.server import control
@@ -65,22 +66,24 @@ def add_root(engine: Engine, archive: Archive, raw: bytes, direction_key_hex: st
 
 
 def publish(
-    engine: Engine, archive: Archive, raw: bytes, artifact: bytes, now_s: float, *, by: str, allow_stranded: bool = False,
+    engine: Engine, archive: Archive, raw: bytes, artifact: str, image: str | None, now_s: float, *, by: str,
+    allow_stranded: bool = False,
 ) -> Verified:
-    """Publish a release; publishing it again changes nothing.
+    """Publish a release whose parts are in the archive; publishing it again changes nothing.
 
     Args:
         raw: the manifest's envelope, signed offline.
+        artifact, image: names of the parts that the operator brings; they must be just those of the manifest.
         allow_stranded: publish although devices on some old version could not reach it.
 
     Raises:
-        ReleaseError: the signatures, the artifact, the counter or the paths are not in order.
-        ArchiveError: it cannot be kept.
+        ReleaseError: the signatures, a part, the counter or the paths are not in order.
+        ArchiveError: it cannot be kept, or a part is damaged.
     """
-    verified = verify_release(raw, artifact, trusted_root(engine, archive))
+    parts = _uploaded(archive, "artifact", artifact), None if image is None else _uploaded(archive, "image", image)
+    verified = verify_release(raw, parts[0], trusted_root(engine, archive), parts[1])
     release = verified.release
     archive.put(raw)
-    archive.put(artifact)
     with writing(engine) as connection:
         known = [each.release for each in releases.all_published(connection)]
         for other in known:
@@ -92,5 +95,14 @@ def publish(
             listed = ", ".join(f"{model} at counter {counter}" for model, counter in left)
             raise ReleaseError("release.stranded", f"no path leads here from versions seen in the last two years: {listed}; "
                                                    f"widen `from` or publish a stepping stone first")
-        releases.add(connection, Published(release, verified.mpy, verified.artifact_sha256, len(artifact), now_s, by))
+        releases.add(connection, Published(
+            release, verified.mpy, verified.artifact.sha256, verified.artifact.size, now_s, by,
+            *((verified.image.sha256, verified.image.size) if verified.image else ())))
     return verified
+
+
+def _uploaded(archive: Archive, part: str, name: str) -> bytes:
+    try:
+        return archive.get(name)
+    except MissingError:
+        raise ReleaseError("release.missing", f"{part}: {name} was not uploaded; PUT it to /admin/artifacts/{name} first") from None

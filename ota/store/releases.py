@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import Connection, Row, func, or_, select
 
 from ota.rules.values import Release
 from ota.store import tables
@@ -12,7 +12,7 @@ from ota.store.session import insert_new
 
 @dataclass(frozen=True)
 class Published:
-    """A release as it stands in the archive; `manifest` and `artifact` are names of objects there."""
+    """A release as it stands in the archive; `manifest`, `artifact` and `image` are names of objects there."""
 
     release: Release
     mpy: int
@@ -20,6 +20,8 @@ class Published:
     size_bytes: int
     added_s: float
     added_by: str
+    image: str | None = None
+    image_bytes: int | None = None
 
 
 def add(connection: Connection, published: Published) -> None:
@@ -29,7 +31,7 @@ def add(connection: Connection, published: Published) -> None:
         "manifest": release.manifest, "release": release.release, "counter": release.counter, "models": list(release.models),
         "from_lo": release.from_lo, "from_hi": release.from_hi, "stone": release.stone, "mpy": published.mpy,
         "artifact": published.artifact, "size_bytes": published.size_bytes, "added_s": published.added_s,
-        "added_by": published.added_by,
+        "added_by": published.added_by, "image": published.image, "image_bytes": published.image_bytes,
     }])
 
 
@@ -46,8 +48,10 @@ def get(connection: Connection, manifest: str) -> Published | None:
 
 
 def has_artifact(connection: Connection, name: str) -> bool:
-    """Tell whether a published release has this artifact: the archive also holds objects that are not for devices."""
-    return connection.execute(select(tables.release.c.manifest).where(tables.release.c.artifact == name)).first() is not None
+    """Tell whether this is a published release's bundle or image: the archive also holds objects that are not for devices."""
+    columns = tables.release.c
+    found = select(columns.manifest).where(or_(columns.artifact == name, columns.image == name))
+    return connection.execute(found).first() is not None
 
 
 def usable(connection: Connection) -> tuple[Release, ...]:
@@ -73,4 +77,4 @@ def min_counter(connection: Connection) -> int:
 
 def _published(row: Row[Any]) -> Published:
     release = Release(row.manifest, row.release, row.counter, tuple(row.models), row.from_lo, row.from_hi, row.stone)
-    return Published(release, row.mpy, row.artifact, row.size_bytes, row.added_s, row.added_by)
+    return Published(release, row.mpy, row.artifact, row.size_bytes, row.added_s, row.added_by, row.image, row.image_bytes)

@@ -45,6 +45,8 @@ release = Table(
     Column("size_bytes", Integer, nullable=False),
     Column("added_s", Float, nullable=False),
     Column("added_by", String(64), nullable=False),
+    Column("image", String(64)),                        # its name in the archive; null: the release brings none
+    Column("image_bytes", Integer),
 )
 
 device = Table(

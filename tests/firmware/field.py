@@ -1,6 +1,5 @@
 """What a board meets in the field: real EST and update servers, a real broker, an ingest whose acks the test holds in its hand."""
 
-import base64
 import signal
 import subprocess
 import threading
@@ -13,6 +12,7 @@ from host import broker, tls
 from host.db import open_engine
 from host.ecdsa import point
 from node.wire import batch, signed, topics
+from ota.client import OtaClient
 from ota.release import keys, sign
 from ota.release.bundle import manifest_for
 from ota.release.verify import manifest_name
@@ -85,9 +85,9 @@ class Field:
             base_url=f"https://localhost:{self.ota_port}", verify=tls.client_context(
                 self.pki.cert("root"), self.pki.cert("op.release"), self.pki.key("op.release")))
 
-    def sign_release(self, bundle, release, counter):
-        """Give (envelope, artifact, name) of a release."""
-        payload, artifact = manifest_for(bundle, release, counter, ["hall"], (0, 100))
+    def sign_release(self, bundle, release, counter, image=None):
+        """Give (envelope, artifact, name) of a release; `image` is an ESP32 application that it brings too."""
+        payload, artifact = manifest_for(bundle, release, counter, ["hall"], (0, 100), image=image)
         raw = sign.envelope(signed.MANIFEST, payload, [self.keys["release"]])
         return raw, artifact, manifest_name(raw)
 
@@ -96,9 +96,8 @@ class Field:
         assert answer.status_code < 300, answer.text
         return answer.json()
 
-    def publish(self, raw, artifact):
-        self.operate("/admin/releases", {
-            "manifest": base64.b64encode(raw).decode(), "artifact": base64.b64encode(artifact).decode()})
+    def publish(self, raw, artifact, image=None):
+        OtaClient(self._operator).publish(raw, artifact, image)
 
     def devices(self):
         return self._operator.get("/admin/devices").json()["devices"]

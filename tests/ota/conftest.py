@@ -1,11 +1,17 @@
-"""A server with its keys for each test; keys that nothing changes are made once."""
+"""A server for each test, called in the test's own thread or real and behind TLS; keys that nothing changes are made once."""
 
+import datetime as dt
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.ota.support import Keys, Plant, plant
+from host import tls
+from ota.server.app import create_app
+from ota.server.settings import OtaSettings
+from provisioning import ca, pki
+from tests.ota.support import PEER, Keys, Plant, plant
 
 
 @pytest.fixture(scope="session")
@@ -17,3 +23,47 @@ def signing(tmp_path_factory: pytest.TempPathFactory) -> Keys:
 def server(tmp_path: Path) -> Iterator[Plant]:
     with plant(tmp_path) as made:
         yield made
+
+
+@pytest.fixture
+def released(server: Plant) -> str:
+    """The manifest's name of a release, counter 2, that the server has published."""
+    answer = server.publish(*server.keys.release(2))
+    assert answer.status_code == 201, answer.text
+    return answer.json()["manifest"]
+
+
+@pytest.fixture(scope="session")
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> pki.FleetPki:
+    """Of servers and operators, and of one device that is in the field."""
+    made = pki.make_fleet_pki(tmp_path_factory.mktemp("pki") / "ours")
+    issuing = pki.load_authority(made.cert("issuing"), made.key("issuing"))
+    key = ca.make_key()
+    pki.write_key(made.key(PEER), key)
+    pki.write_pem(made.cert(PEER), ca.issue_device(issuing, key.public_key(), PEER, dt.datetime.now(dt.UTC)))
+    return made
+
+
+@pytest.fixture
+def config(tmp_path: Path, certificates: pki.FleetPki, signing: Keys) -> dict[str, object]:
+    """The real server's settings, of a rollout without patience."""
+    return {
+        "cert_file": str(certificates.cert("svc.ota")), "key_file": str(certificates.key("svc.ota")),
+        "ca_file": str(certificates.ca_file), "database": f"sqlite:///{tmp_path}/ota.db", "archive": str(tmp_path / "archive"),
+        "root_file": str(signing.folder / "root.bin"), "direction_key": str(signing.folder / "direction.key"),
+        "period_s": 1, "tick_s": 0.05, "flush_s": 0.05,
+        "policy": {"stages": [100], "soak_s": [0], "lease_s": 60, "min_reports": 1, "active_s": 60},
+    }
+
+
+@pytest.fixture
+def port(config: dict[str, object]) -> Iterator[int]:
+    """Where the real server listens, with TLS and its background work."""
+    settings = OtaSettings.model_validate(config)
+    server, listener = tls.make_server(create_app(settings), settings.tls()), tls.listen("127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    yield listener.getsockname()[1]
+    server.should_exit = True
+    thread.join()
+    listener.close()

@@ -2,7 +2,9 @@
 
 import asyncio
 import base64
+import hashlib
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,15 +16,21 @@ import httpx
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from host import tls
 from host.db import migrate, open_engine
-from node.wire import checkin, direction, signed
+from node.wire import checkin, direction, manifest, signed
+from ota.client import OtaClient
 from ota.release import keys, sign, verify
 from ota.release.bundle import manifest_for
 from ota.rules.values import Policy
 from ota.server import app as server
 from ota.server.settings import OtaSettings
+from provisioning import pki
 
 MODEL = "hall"
+DEVICE = "hall-000000000000"
+PEER = "hall-0242ac110001"   # a device with a certificate of the fleet's own
+IMAGE = bytes(manifest.MIN_IMAGE_BYTES - 4) + b"end\n"   # the smallest that a manifest may name
 FAST = Policy(stages=(1, 5, 10, 100), soak_s=(6, 6, 6, 6), lease_s=60, min_reports=3, retry_s=20, active_s=60)
 
 
@@ -55,11 +63,12 @@ class Keys:
         (self.folder / "root.bin").write_bytes(self.root_raw)
 
     def release(self, counter: int, *, low: int = 0, high: int | None = None, stone: bool = False,
-                models: tuple[str, ...] = (MODEL,), key: keys.PrivateKey | None = None) -> tuple[bytes, bytes]:
-        """Sign a small release; gives (manifest envelope, artifact)."""
+                models: tuple[str, ...] = (MODEL,), key: keys.PrivateKey | None = None,
+                image: bytes | None = None) -> tuple[bytes, bytes]:
+        """Sign a small release; gives (manifest envelope, artifact). `image` is named in the manifest if it is given."""
         files = {"main.mpy": b"M\x06" + bytes([counter]) * 50, "node/x.mpy": b"x" * 3000}
         payload, artifact = manifest_for(
-            files, f"1.{counter}.0", counter, models, (low, counter - 1 if high is None else high), stone=stone)
+            files, f"1.{counter}.0", counter, models, (low, counter - 1 if high is None else high), stone=stone, image=image)
         return sign.envelope(signed.MANIFEST, payload, [key or self.release_key]), artifact
 
 
@@ -136,9 +145,20 @@ class Plant:
     def post(self, path: str, body: Any = None, peer: str = "op.release") -> httpx.Response:
         return self.client.post(path, json=body, headers={"x-test-peer": peer})
 
-    def publish(self, raw: bytes, artifact: bytes, **more: Any) -> httpx.Response:
-        body = {"manifest": base64.b64encode(raw).decode(), "artifact": base64.b64encode(artifact).decode()}
-        return self.post("/admin/releases", body | more)
+    def upload(self, content: bytes, name: str | None = None, peer: str = "op.release") -> httpx.Response:
+        """Upload a bundle or an image, under its own name unless another is given."""
+        name = hashlib.sha256(content).hexdigest() if name is None else name
+        return self.client.request("PUT", f"/admin/artifacts/{name}", content=content, headers={"x-test-peer": peer})
+
+    def publish(self, raw: bytes, artifact: bytes, image: bytes | None = None, **more: Any) -> httpx.Response:
+        """Upload the parts and publish the release; gives the answer to the latter."""
+        parts = {"artifact": artifact} | ({} if image is None else {"image": image})
+        names = {}
+        for part, content in parts.items():
+            answer = self.upload(content)
+            assert answer.status_code == 201, answer.text
+            names[part] = answer.json()["artifact"]
+        return self.post("/admin/releases", {"manifest": base64.b64encode(raw).decode()} | names | more)
 
     def rollout(self, manifest: str, **more: Any) -> dict[str, Any]:
         answer = self.post("/admin/rollouts", {"manifest": manifest} | more)
@@ -215,7 +235,6 @@ class PretendDevice:
 
 
 def manifest_of(raw: bytes, root: dict[str, Any]) -> dict[str, Any]:
-    from node.wire import manifest  # noqa: PLC0415
     return manifest.load(raw, root)
 
 
@@ -253,3 +272,63 @@ def settings_for(folder: Path, made: Keys, **more: Any) -> OtaSettings:
 
 def fleet(plant: Plant, number: int) -> list[PretendDevice]:
     return [PretendDevice(plant, f"hall-{index:012x}") for index in range(number)]
+
+
+def install_and_confirm(server: Plant, devices: list[PretendDevice], seconds: float = 3) -> None:
+    """One period of a healthy fleet."""
+    for device in devices:
+        device.live(int(seconds))
+        device.check_in()
+        if device.directed:
+            device.install()
+        elif device.trial:
+            device.trial = False
+    server.pass_time(seconds)
+
+
+def request_of(device: str, **changes: object) -> bytes:
+    body = {"device": device, "model": "hall", "release": "1.1.0", "counter": 1, "manifest": "", "boot": 1, "nonce": "0" * 32,
+            "slot": "a", "trial": False, "failed": None, "root": 1, "seq": 0, "metrics": {}}
+    return checkin.encode_request(body | changes)
+
+
+def post_raw(server: Plant, raw: bytes, peer: str | None = DEVICE):
+    return server.client.post("/v1/checkin", content=raw, headers={"x-test-peer": peer} if peer else {})
+
+
+def code(answer) -> tuple[int, str]:
+    body = answer.json()
+    assert set(body) == {"code", "message"}
+    assert "Traceback" not in answer.text
+    return answer.status_code, body["code"]
+
+
+# The real server.
+
+def as_device(port: int, certificates: pki.FleetPki) -> httpx.Client:
+    context = tls.client_context(certificates.cert("root"), certificates.cert(PEER), certificates.key(PEER))
+    return httpx.Client(base_url=f"https://localhost:{port}", verify=context, trust_env=False)
+
+
+def operator(port: int, certificates: pki.FleetPki, name: str = "op.release") -> OtaClient:
+    return OtaClient.connect(
+        f"https://localhost:{port}", certificates.ca_file, certificates.cert(name), certificates.key(name))
+
+
+def check_in(device: httpx.Client, nonce: str, **changes: object) -> dict:
+    body = {"device": PEER, "model": MODEL, "release": "1.1.0", "counter": 1, "manifest": "", "boot": 1, "nonce": nonce,
+            "slot": "a", "trial": False, "failed": None, "root": 1, "seq": 0, "metrics": {"uptime_s": 1}}
+    answer = device.post("/v1/checkin", content=checkin.encode_request(body | changes))
+    assert answer.status_code == 200, answer.text
+    return checkin.parse_response(answer.content)
+
+
+def until(ask, wanted, limit: int = 200):
+    """Ask until the answer is the wanted one; the background work of the server runs every 0.05 s."""
+    pause = threading.Event()
+    for _ in range(limit):
+        found = ask()
+        if found == wanted:
+            return
+        pause.wait(0.05)
+    raise AssertionError(f"got {found!r}, expected {wanted!r}")

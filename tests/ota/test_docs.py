@@ -13,7 +13,7 @@ from ota.rules.rollout import TRANSITIONS, Reason
 from ota.rules.values import Policy
 from ota.server import admin_api, device_api, errors
 from ota.server.settings import OtaSettings
-from tests.ota.support import Plant
+from tests.ota.support import IMAGE, Plant
 
 PART = Path(__file__).parents[2] / "ota"
 SPEC = (PART / "SPEC.md").read_text(encoding="utf-8")
@@ -29,7 +29,7 @@ def test_every_path_is_there_and_exists() -> None:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     device_api.add_routes(app)
     built = {route.path for route in [*app.routes, *admin_api.router.routes]} | {"/healthz"}
-    written = {re.sub(r"\?.*", "", path) for path in re.findall(r"`(?:GET|POST) (/[^`]*)`", SPEC)}
+    written = {re.sub(r"\?.*", "", path) for path in re.findall(r"`(?:GET|POST|PUT) (/[^`]*)`", SPEC)}
     names = re.compile(r"\{[a-z0-9]+\}")
     assert {names.sub("{}", path) for path in written} == {names.sub("{}", path) for path in built if path.startswith("/")}
 
@@ -62,3 +62,8 @@ def test_a_stage_shows_what_is_written(server: Plant) -> None:
     manifest = server.publish(*server.keys.release(2)).json()["manifest"]
     stage = server.rollout(manifest)["stages"][0]
     assert {key for key in stage if f"`{key}`" not in SPEC} == set()
+
+
+def test_a_release_shows_what_is_written(server: Plant) -> None:
+    shown = server.publish(*server.keys.release(2, image=IMAGE), IMAGE).json()
+    assert {key for key in shown if f"`{key}`" not in SPEC} == set()

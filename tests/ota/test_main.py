@@ -1,94 +1,27 @@
 """The real server over real TLS: a device updates, strangers stay outside, and what cannot start says so in one line."""
 
-import datetime as dt
 import json
 import logging
 import signal
 import socket
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from host import tls
-from node.wire import checkin, direction
-from ota.client import UNREACHABLE, OtaClient, OtaError
+from node.wire import direction
+from ota.client import UNREACHABLE, OtaError
 from ota.release import keys
 from ota.server.__main__ import main
 from ota.server.app import create_app
 from ota.server.settings import OtaSettings
-from provisioning import ca, pki
-from tests.ota.support import MODEL, Keys
+from provisioning import pki
+from tests.ota.support import PEER, Keys, as_device, check_in, operator, until
 
 ROOT = Path(__file__).parents[2]
-DEVICE = "hall-0242ac110001"
-NOW = dt.datetime.now(dt.UTC)
-
-
-@pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> pki.FleetPki:
-    made = pki.make_fleet_pki(tmp_path_factory.mktemp("pki") / "ours")
-    issuing = pki.load_authority(made.cert("issuing"), made.key("issuing"))
-    key = ca.make_key()
-    pki.write_key(made.key(DEVICE), key)
-    pki.write_pem(made.cert(DEVICE), ca.issue_device(issuing, key.public_key(), DEVICE, NOW))
-    return made
-
-
-@pytest.fixture
-def config(tmp_path: Path, certificates: pki.FleetPki, signing: Keys) -> dict[str, object]:
-    return {
-        "cert_file": str(certificates.cert("svc.ota")), "key_file": str(certificates.key("svc.ota")),
-        "ca_file": str(certificates.ca_file), "database": f"sqlite:///{tmp_path}/ota.db", "archive": str(tmp_path / "archive"),
-        "root_file": str(signing.folder / "root.bin"), "direction_key": str(signing.folder / "direction.key"),
-        "period_s": 1, "tick_s": 0.05, "flush_s": 0.05,
-        "policy": {"stages": [100], "soak_s": [0], "lease_s": 60, "min_reports": 1, "active_s": 60},
-    }
-
-
-@pytest.fixture
-def port(config: dict[str, object]) -> Iterator[int]:
-    settings = OtaSettings.model_validate(config)
-    server, listener = tls.make_server(create_app(settings), settings.tls()), tls.listen("127.0.0.1", 0)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield listener.getsockname()[1]
-    server.should_exit = True
-    thread.join()
-    listener.close()
-
-
-def as_device(port: int, certificates: pki.FleetPki) -> httpx.Client:
-    context = tls.client_context(certificates.cert("root"), certificates.cert(DEVICE), certificates.key(DEVICE))
-    return httpx.Client(base_url=f"https://localhost:{port}", verify=context, trust_env=False)
-
-
-def operator(port: int, certificates: pki.FleetPki, name: str = "op.release") -> OtaClient:
-    return OtaClient.connect(
-        f"https://localhost:{port}", certificates.ca_file, certificates.cert(name), certificates.key(name))
-
-
-def check_in(device: httpx.Client, nonce: str, **changes: object) -> dict:
-    body = {"device": DEVICE, "model": MODEL, "release": "1.1.0", "counter": 1, "manifest": "", "boot": 1, "nonce": nonce,
-            "slot": "a", "trial": False, "failed": None, "root": 1, "seq": 0, "metrics": {"uptime_s": 1}}
-    answer = device.post("/v1/checkin", content=checkin.encode_request(body | changes))
-    assert answer.status_code == 200, answer.text
-    return checkin.parse_response(answer.content)
-
-
-def until(ask, wanted, limit: int = 200):
-    """Ask until the answer is the wanted one; the background work of the server runs every 0.05 s."""
-    pause = threading.Event()
-    for _ in range(limit):
-        found = ask()
-        if found == wanted:
-            return
-        pause.wait(0.05)
-    raise AssertionError(f"got {found!r}, expected {wanted!r}")
 
 
 def test_a_device_updates_over_mutual_tls(port: int, certificates: pki.FleetPki, signing: Keys) -> None:
@@ -99,7 +32,7 @@ def test_a_device_updates_over_mutual_tls(port: int, certificates: pki.FleetPki,
         until(lambda: len(list(desk.devices())), 1)
         rollout = desk.start_rollout(manifest)["rollout"]
         told = check_in(device, "2" * 32)
-        found = direction.load(told["direction"], signing.root, DEVICE, "2" * 32, 0, told["now_s"])
+        found = direction.load(told["direction"], signing.root, PEER, "2" * 32, 0, told["now_s"])
         assert found["manifest"] == manifest
         assert device.get(f"/v1/manifests/{manifest}").content == raw
         running = {"release": "1.2.0", "counter": 2, "manifest": manifest, "boot": 2, "seq": found["seq"]}
@@ -114,7 +47,7 @@ def test_certificates_decide_who_is_who(port: int, certificates: pki.FleetPki) -
     with operator(port, certificates, "op.console") as console:
         assert console.healthy()
         with pytest.raises(OtaError, match=r"operator\.read_only"):
-            console.forgive(DEVICE)
+            console.forgive(PEER)
     with operator(port, certificates, "svc.ingest") as service, pytest.raises(OtaError, match=r"tls\.operator"):
         service.versions()
     context = tls.client_context(certificates.cert("root"))
