@@ -1,4 +1,4 @@
-"""Boot: arm the watchdog, run the slot that the stub chooses, and end in a reset whatever happens.
+"""Boot: arm the watchdog, run the slot that choose.py chooses, and end in a reset whatever happens.
 
 Runs once the file system is mounted. Decides nothing and never leaves the device at a prompt, except on the production line:
 without /state/site.json, which the line writes last. Never updated over the air.
@@ -66,8 +66,11 @@ else:
         if hasattr(micropython, "kbd_intr"):   # not on unix
             micropython.kbd_intr(-1)   # bytes on the console must not interrupt a device
         watchdog = (getattr(chip, "Watchdog", None) or chip.WDT)(timeout=WATCHDOG_MS)
+        micropython.opt_level(3)   # what is compiled here stays in memory: without line numbers
+        import choose
         import stub
-        info = stub.start(Disk(), running_app())
+        info = choose.start(Disk(), running_app())
+        del choose, sys.modules["choose"]
         info["watchdog"] = watchdog
         os.mount(stub.bundle(Disk(), info["slot"]), APP)
         sys.path[:] = [APP, ".frozen"]

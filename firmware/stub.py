@@ -1,8 +1,7 @@
-"""The boot stub: which slot this boot runs, the record that remembers it, and the slot's bundle as a file system for import.
+"""The boot stub: the record of which slot to run, and the slot's bundle as a file system for import.
 
-Decides from values only: the record, and which slots are complete. boot.py acts on the choice; the agent puts slots on trial
-and confirms them (node.agent.slots). Never updated over the air: the formats of record and bundle are the contract with every
-release.
+choose.py decides by the record which slot this boot runs; the agent puts slots on trial and confirms them (node.agent.slots).
+Never updated over the air: the formats of record and bundle are the contract with every release.
 
 /boot.json, at most 128 bytes, so that littlefs keeps it inside its directory and replaces it whole or not at all:
     slot    "a", "b" or "factory": the confirmed one
@@ -22,8 +21,6 @@ import json
 PATH = "/boot.json"
 DIRS = {"a": "/slots/a", "b": "/slots/b", "factory": "/factory"}
 MAX_BYTES = 128    # littlefs keeps a file up to 4 x its program size (32 on ESP32) inline
-MAX_TRIES = 2      # boots of a trial: the second allows for a power cut during the first
-MAX_CRASHES = 5    # in a row before another slot is tried: rides out a fault that passes, ends one that stays
 MAX_REASON = 20    # characters; two reasons and the longest values then fit MAX_BYTES
 MAX_LABEL = 16     # characters of a partition's label
 MAX_INDEX = 8192   # bytes, as node.wire.bundle
@@ -47,60 +44,6 @@ def parse(raw):
         return fresh
 
 
-def choose(state, have, app=None):
-    """Pick the slot to run.
-
-    Args:
-        state: the record, from parse().
-        have: the complete slots, asked with `in` for no more of them than the choice needs.
-        app: label of the partition that the interpreter runs from; None where there are none.
-
-    Returns:
-        (slot, record to write before the slot runs, reason): "trial", "confirmed", "crashes" (the confirmed slot keeps
-        crashing), "incomplete" (it is damaged) or "nothing" (no slot is complete; factory is run as the last hope).
-    """
-    state = dict(state)
-    trial = state["trial"]
-    if trial is not None:
-        lost = app and state["app"] and app != state["app"]   # the bootloader went back to the other image
-        if trial in have and state["tries"] < MAX_TRIES and not lost:
-            state["tries"] += 1
-            return trial, state, "trial"
-        why = "incomplete" if trial not in have else "image rolled back" if lost else state["exit"] or "unconfirmed"
-        state.update({"trial": None, "tries": 0, "bad": {"slot": trial, "reason": why}, "exit": "", "app": None})
-    bad = state["bad"]["slot"] if state["bad"] else None
-    order = [state["slot"]] + [slot for slot in ("a", "b", "factory") if slot != state["slot"]]
-    usable = _first(state["tries"] // MAX_CRASHES + 1, order, have, bad) or _first(1, order, have, None)
-    if not usable:
-        return "factory", state, "nothing"
-    slot = usable[-1]
-    reason = "confirmed" if slot == state["slot"] else "crashes" if state["slot"] in usable else "incomplete"
-    return slot, state, reason
-
-
-def start(files, app=None):
-    """Choose this boot's slot and count the attempt; `app` as for choose().
-
-    Returns:
-        What main.run() is told: slot, trial (whether this boot is one), tries, reason (of the choice), exit (of the last
-        run), release (the slot's release.json) and failed: None, or counter, manifest and reason of a failed trial.
-    """
-    state, have = load(files), Complete(files)
-    slot, after, reason = choose(state, have, app)
-    try:
-        if after != state:
-            save(files, after)
-    except OSError:   # an attempt that cannot be counted must not be made
-        slot, after, reason = choose(dict(after, trial=None), have)
-    bad = after["bad"]
-    held = release(files, bad["slot"]) if bad else None
-    return {
-        "slot": slot, "trial": slot == after["trial"], "tries": after["tries"], "reason": reason, "exit": state["exit"],
-        "release": release(files, slot) or {},
-        "failed": {"counter": held["counter"], "manifest": held["manifest"], "reason": bad["reason"]} if held else None,
-    }
-
-
 def load(files):
     return parse(files.read(PATH))
 
@@ -117,22 +60,6 @@ def release(files, slot):
         return got if all(type(got[key]) is kind for key, kind in RELEASE.items()) else None
     except (ValueError, TypeError, KeyError, OSError, RuntimeError):
         return None
-
-
-class Complete:
-    """The slots whose release.json is valid and whose bundle can be mounted; each is looked at when it is asked for, once."""
-
-    def __init__(self, files):
-        self._files = files
-        self._known = {}
-
-    def __contains__(self, slot):
-        if slot not in self._known:
-            opened = bundle(self._files, slot) if release(self._files, slot) is not None else None
-            if opened is not None:
-                opened.umount()
-            self._known[slot] = opened is not None
-        return self._known[slot]
 
 
 def bundle(files, slot):
@@ -159,7 +86,8 @@ class Bundle:
 
     Args:
         file: the bundle, open; it stays open, since opening a file costs more flash reads than importing it.
-        index: everything before its first file. It is searched as bytes: a dict of 60 entries would take 4 KB of RAM more.
+        index: everything before its first file. It is searched as bytes: a dict of 60 entries would take 4 KB of RAM more; read
+            anew for each search, it made a boot five times as long.
     """
 
     def __init__(self, file, index):
@@ -209,15 +137,6 @@ def ended(files, reason, crash):
         state["tries"] = min(state["tries"] + 1, 255)
     if state != before:   # a slot that crashes for ever must not wear the flash
         save(files, state)
-
-
-def _first(count, order, have, bad):
-    """So many usable slots of the order, or all there are."""
-    found = []
-    for slot in order:
-        if len(found) < count and slot != bad and slot in have:
-            found.append(slot)
-    return found
 
 
 def _short(text):

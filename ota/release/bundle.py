@@ -27,6 +27,7 @@ MPY_VERSION = 6          # format of the bytecode that this mpy-cross writes; de
 MAIN = "main.py"
 PACKAGES = {"node": "lib/node", "board": "board"}   # folder in the bundle -> folder under firmware/
 NOT_SHIPPED = (
+    "boot.py", "choose.py", "stub.py",   # never updated over the air
     "board/unix/rom.py",     # the simulated board's mask ROM: hardware, never updated
     "node/wire/bundle.py",   # a device imports from its bundle with the boot stub
 )
@@ -130,10 +131,11 @@ def _named(content: bytes) -> tuple[str, int]:
 
 
 def _sources(firmware_dir: Path) -> Iterator[tuple[str, bytes]]:
-    main = firmware_dir / MAIN
-    if not main.is_file():
-        raise BundleError(f"{main}: no such file; expected a firmware folder with {MAIN}")
-    yield MAIN, main.read_bytes()
+    if not (firmware_dir / MAIN).is_file():
+        raise BundleError(f"{firmware_dir / MAIN}: no such file; expected a firmware folder with {MAIN}")
+    for file in sorted(firmware_dir.glob("*.py")):
+        if file.name not in NOT_SHIPPED:
+            yield file.name, file.read_bytes()
     for package, folder in PACKAGES.items():
         for file in sorted((firmware_dir / folder).rglob("*.py")):
             path = (PurePosixPath(package) / file.relative_to(firmware_dir / folder).as_posix()).as_posix()

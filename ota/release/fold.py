@@ -2,8 +2,8 @@
 
 Sources in, sources out; compiles nothing, and leaves every line where it is. `inline` writes the values of constants where their
 names stood, as a C preprocessor does, also across modules (mpy-cross does it within one, and for names with an underscore only);
-shake.py then drops their definitions. `shorten` renames what is private to a module, `self._attempts` to `self._c`, so that
-modules share a few names.
+shake.py then drops their definitions. `shorten` renames what is private to a module, `self._attempts` to `self._c`, and parameters
+that nobody passes by name, so that modules share a few names.
 
 Relies on how the firmware is written: constants are upper-case, names are reached by no text (`getattr`, `globals`), and what
 begins with one underscore is used in its module only. What looks otherwise is left as it is.
@@ -51,13 +51,14 @@ def inline(sources: Mapping[str, bytes]) -> dict[str, bytes]:
 
 
 def shorten(sources: Mapping[str, bytes]) -> dict[str, bytes]:
-    """Rename the private names of every module; modules whose classes inherit from one another share their names.
+    """Rename the private names and the parameters of modules; those whose classes inherit from one another share their names.
 
     Raises:
         SourceError: a source does not parse.
     """
     trees = {path: parse(path, source) for path, source in sources.items()}
     foreign = {name for tree in trees.values() for name in _used_from_outside(tree)}
+    keywords = {node.arg for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg}
     found = dict(sources)
     for family in _families(trees):
         tokens = {token.string for path in family for token in _names(sources[path])}
@@ -65,7 +66,9 @@ def shorten(sources: Mapping[str, bytes]) -> dict[str, bytes]:
         fresh = (name for name in _short_names() if name not in tokens)
         new = {name: next(fresh) for name in sorted(private) if len(name) > len("_a")}
         for path in family:
-            found[path] = _renamed(sources[path], new)
+            parameters = _parameters(trees[path]) - keywords - set(new)
+            fresh = (name for name in _short_names() if name not in tokens and name not in new.values())
+            found[path] = _renamed(sources[path], {**new, **{name: next(fresh) for name in sorted(parameters)}})
     return found
 
 
@@ -165,7 +168,9 @@ def _used_from_outside(tree: ast.Module) -> Iterator[str]:
         if isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
             yield node.attr
         elif isinstance(node, ast.alias):
-            yield node.name
+            yield from node.name.split(".")
+        elif isinstance(node, ast.ImportFrom):
+            yield from (node.module or "").split(".")
         if id(node) in hidden and isinstance(node, ast.Name | ast.Attribute):
             yield node.id if isinstance(node, ast.Name) else node.attr
 
@@ -180,6 +185,30 @@ def _defined(tree: ast.Module) -> Iterator[str]:
             yield node.id
         elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
             yield node.attr
+
+
+def _parameters(tree: ast.Module) -> set[str]:
+    """Names that are parameters, and elsewhere in the module local variables at most."""
+    other: set[str] = set()
+    found: set[str] = set()
+    hidden = _in_f_strings(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.arg) and node.arg != "self" and len(node.arg) > len("_a"):
+            found.add(node.arg)
+        elif isinstance(node, ast.Attribute):
+            other.add(node.attr)
+        elif isinstance(node, ast.alias):
+            other.update((*node.name.split("."), node.asname or node.name))
+        elif isinstance(node, ast.ImportFrom):
+            other.update((node.module or "").split("."))
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            other.add(node.name)
+        elif isinstance(node, ast.Name) and id(node) in hidden:
+            other.add(node.id)
+    for node in tree.body:   # a module's own names
+        other.update(part.id for part in ast.walk(node) if isinstance(part, ast.Name) and isinstance(part.ctx, ast.Store)
+                     and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef))
+    return found - other
 
 
 def _families(trees: Mapping[str, ast.Module]) -> list[list[str]]:

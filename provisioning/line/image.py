@@ -152,7 +152,7 @@ def decode_table(raw: bytes) -> list[Partition]:
 
 def base_files(firmware: Path, bundle: Mapping[str, bytes], release: Mapping[str, Any], *, boots: int = 0) -> dict[str, bytes]:
     """The files that are the same in every plant: code, but neither trust nor site. Arguments as `device_files`."""
-    files = {f"/{name}": (firmware / name).read_bytes() for name in ("boot.py", "stub.py")}
+    files = {f"/{name}": (firmware / name).read_bytes() for name in ("boot.py", "choose.py", "stub.py")}
     files["/factory/bundle"] = bundle_format.build(dict(bundle))
     files["/factory/release.json"] = compact(release)
     files["/state/boot_count"] = str(boots).encode()
@@ -164,7 +164,7 @@ def device_files(firmware: Path, bundle: Mapping[str, bytes], release: Mapping[s
     """The files a device leaves the line with. They name no device: one image serves a whole lot.
 
     Args:
-        firmware: the folder with boot.py and stub.py.
+        firmware: the folder with boot.py, choose.py and stub.py.
         bundle: path -> .mpy of the factory release, from ota.release.bundle; laid out as the one file that a slot has.
         release: its release.json (release, counter, manifest, model, mpy).
         ca_der: the root CA's certificate. root: the signed root, version 1. site: the contents of site.json.

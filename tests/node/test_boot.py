@@ -8,7 +8,7 @@ import unittest
 from node.compat import IS_MICROPYTHON
 from node.wire import bundle
 from tests.sim.flash import NorFlash
-from tests.sim.updates import stub
+from tests.sim.updates import choose, stub
 
 if IS_MICROPYTHON:
     from board.files import VfsFiles
@@ -33,7 +33,7 @@ class TestBoot(unittest.TestCase):
             raise unittest.SkipTest("boots from VfsLfs2")
         self.path, self.folder = list(sys.path), os.getcwd()
         self.sources = {}
-        for name in ("boot.py", "stub.py"):
+        for name in ("boot.py", "choose.py", "stub.py"):
             with open(ROOT + "firmware/" + name) as file:
                 self.sources["/" + name] = file.read()
         os.umount("/")
@@ -108,7 +108,7 @@ class TestBoot(unittest.TestCase):
         self.install("a", "import lost")
         self.install("factory", OK)
         self.write({stub.PATH: b'{"slot":"a","trial":null,"tries":0,"bad":null,"exit":""}'})
-        for _ in range(stub.MAX_CRASHES + 1):
+        for _ in range(choose.MAX_CRASHES + 1):
             self.boot()
         self.assertEqual([(info["slot"], info["reason"]) for info in self.bench.ran], [("factory", "crashes")])
 

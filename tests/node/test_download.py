@@ -4,7 +4,7 @@ import asyncio
 import unittest
 
 from node.agent import download
-from node.agent.checkin import Server
+from node.agent.server import Server
 from node.agent.slots import Slots
 from node.errors import NetworkError, NodeError
 from tests.sim.updates import MemoryFile, MemoryFiles, OtaServer, Release, StepClock, stub
@@ -21,11 +21,11 @@ class TestDownload(unittest.TestCase):
         self.artifact = self.release.artifact
         self.size = len(self.artifact)
         self.http = OtaServer(self.release)
-        self.manifest = {"artifact": {"sha256": self.release.artifact_sha, "size": self.size}}
+        self.content = {"sha256": self.release.artifact_sha, "size": self.size}
 
     def fetch(self):
         server = Server(self.http, lambda: None)
-        return asyncio.run(download.fetch(server, Slots(self.files, stub, "a"), "b", self.manifest, self.clock))
+        return asyncio.run(download.fetch(server, Slots(self.files, stub, "a"), "b", self.content, self.clock))
 
     def fault(self):
         try:
@@ -160,7 +160,7 @@ class TestDownload(unittest.TestCase):
         self.assertEqual(self.held(), self.whole())
 
     def test_download_just_fast_enough_for_ever_ends_with_its_session(self):
-        self.manifest["artifact"]["size"] = 1000000
+        self.content["size"] = 1000000
         clock, files = self.clock, self.files
 
         class Crawl:
@@ -170,7 +170,7 @@ class TestDownload(unittest.TestCase):
                     sink(b"m" * 150)
 
         with self.assertRaises(NetworkError):
-            asyncio.run(download.fetch(Crawl(), Slots(files, stub, "a"), "b", self.manifest, clock))
+            asyncio.run(download.fetch(Crawl(), Slots(files, stub, "a"), "b", self.content, clock))
         self.assertEqual(clock.now_ms, download.SESSION_MS + 1000)
 
     def test_full_flash_is_told_and_leaves_the_slot_incomplete(self):
@@ -215,7 +215,7 @@ class TestDownload(unittest.TestCase):
 
         async def both():
             task = asyncio.create_task(sample())
-            await download.fetch(Server(self.http, lambda: None), Slots(self.files, stub, "a"), "b", self.manifest, self.clock)
+            await download.fetch(Server(self.http, lambda: None), Slots(self.files, stub, "a"), "b", self.content, self.clock)
             task.cancel()
 
         asyncio.run(both())

@@ -5,7 +5,7 @@ import unittest
 from node.agent.slots import Slots
 from node.errors import CallerError, FlashError
 from node.wire import bundle
-from tests.sim.updates import MemoryFiles, stub
+from tests.sim.updates import MemoryFiles, choose, stub
 
 MARKER = {"release": "1.2.0", "counter": 2, "manifest": "cd" * 32, "model": "hall", "mpy": 6}
 SHA = "ab" * 32
@@ -115,7 +115,7 @@ class TestSlots(unittest.TestCase):
         self.put("/slots/b/bundle", bundle.build({"main.mpy": b"main"}))
         self.slots("a").finish("b", MARKER)
         self.slots("a").begin_trial("b", "ota_1")
-        self.assertEqual(stub.start(self.files, "ota_1")["slot"], "b")
+        self.assertEqual(choose.start(self.files, "ota_1")["slot"], "b")
         self.assertEqual(stub.load(self.files)["app"], "ota_1")
         self.slots("b").confirm()
         state = stub.load(self.files)

@@ -4,7 +4,7 @@ import json
 import unittest
 
 from node.wire import bundle
-from tests.sim.updates import MemoryFiles, complete, stub
+from tests.sim.updates import MemoryFiles, choose, complete, stub
 
 ALL = {"a", "b", "factory"}
 MODULES = {"main.mpy": b"main", "node/agent/http.mpy": b"http" * 1000, "node/ring.mpy": b"\n\nring.mpy 1 2\n"}
@@ -18,7 +18,7 @@ def record(**values):
 
 
 def chosen(state, have):
-    slot, _, reason = stub.choose(state, have)
+    slot, _, reason = choose.choose(state, have)
     return slot, reason
 
 
@@ -56,7 +56,7 @@ class TestRecord(unittest.TestCase):
 
     def test_longest_record_of_a_trial_with_an_image_fits_too(self):
         files = MemoryFiles()
-        state = record(slot="factory", trial="b", tries=stub.MAX_TRIES, exit="e" * stub.MAX_REASON, app="x" * stub.MAX_LABEL)
+        state = record(slot="factory", trial="b", tries=choose.MAX_TRIES, exit="e" * stub.MAX_REASON, app="x" * stub.MAX_LABEL)
         stub.save(files, state)
         self.assertTrue(len(files.data[stub.PATH]) <= stub.MAX_BYTES)
         self.assertEqual(stub.load(files), state)
@@ -104,34 +104,34 @@ class TestRecord(unittest.TestCase):
 class TestChoice(unittest.TestCase):
     def test_confirmed_slot_runs_and_nothing_is_written(self):
         state = record(slot="b")
-        self.assertEqual(stub.choose(state, ALL), ("b", state, "confirmed"))
+        self.assertEqual(choose.choose(state, ALL), ("b", state, "confirmed"))
 
     def test_attempt_is_counted_before_the_trial_runs(self):
-        slot, after, reason = stub.choose(record(slot="a", trial="b"), ALL)
+        slot, after, reason = choose.choose(record(slot="a", trial="b"), ALL)
         self.assertEqual((slot, after["tries"], reason), ("b", 1, "trial"))
 
     def test_trial_runs_twice_then_the_confirmed_slot_returns(self):
         state, slots = record(slot="a", trial="b"), []
         for _ in range(4):
-            slot, state, _ = stub.choose(state, ALL)
+            slot, state, _ = choose.choose(state, ALL)
             slots.append(slot)
         self.assertEqual(slots, ["b", "b", "a", "a"])
         self.assertEqual(state["bad"], {"slot": "b", "reason": "unconfirmed"})
 
     def test_reason_of_the_last_trial_run_is_kept(self):
-        _, after, _ = stub.choose(record(slot="a", trial="b", tries=2, exit="no ack"), ALL)
+        _, after, _ = choose.choose(record(slot="a", trial="b", tries=2, exit="no ack"), ALL)
         self.assertEqual((after["bad"]["reason"], after["exit"]), ("no ack", ""))
 
     def test_trial_whose_image_the_bootloader_took_back_ends_at_once(self):
-        slot, after, _ = stub.choose(record(slot="a", trial="b", tries=1, app="ota_1", exit="no ack"), ALL, "ota_0")
+        slot, after, _ = choose.choose(record(slot="a", trial="b", tries=1, app="ota_1", exit=""), ALL, "ota_0")
         self.assertEqual((slot, after), ("a", record(slot="a", bad={"slot": "b", "reason": "image rolled back"})))
 
     def test_trial_runs_on_its_image_and_on_boards_without_images(self):
         for needed, running in (("ota_1", "ota_1"), ("ota_1", None), (None, "ota_0"), (None, None)):
-            self.assertEqual(stub.choose(record(slot="a", trial="b", app=needed), ALL, running)[0], "b")
+            self.assertEqual(choose.choose(record(slot="a", trial="b", app=needed), ALL, running)[0], "b")
 
     def test_half_written_trial_slot_never_runs(self):
-        slot, after, _ = stub.choose(record(slot="a", trial="b"), {"a", "factory"})
+        slot, after, _ = choose.choose(record(slot="a", trial="b"), {"a", "factory"})
         self.assertEqual((slot, after["trial"], after["bad"]), ("a", None, {"slot": "b", "reason": "incomplete"}))
 
     def test_damaged_confirmed_slot_falls_back_to_the_other_then_factory(self):
@@ -140,13 +140,13 @@ class TestChoice(unittest.TestCase):
 
     def test_rolled_back_slot_is_no_fallback(self):
         state = record(slot="a", bad={"slot": "b", "reason": "x"})
-        self.assertEqual(stub.choose(state, {"b", "factory"})[0], "factory")
+        self.assertEqual(choose.choose(state, {"b", "factory"})[0], "factory")
 
     def test_rolled_back_slot_runs_when_nothing_else_is_left(self):
-        self.assertEqual(stub.choose(record(slot="a", bad={"slot": "b", "reason": "x"}), {"b"})[0], "b")
+        self.assertEqual(choose.choose(record(slot="a", bad={"slot": "b", "reason": "x"}), {"b"})[0], "b")
 
     def test_slot_that_keeps_crashing_gives_way_step_by_step(self):
-        limit = stub.MAX_CRASHES
+        limit = choose.MAX_CRASHES
         slots = [chosen(record(slot="a", tries=tries), ALL)[0] for tries in (0, limit - 1, limit, 2 * limit, 255)]
         self.assertEqual(slots, ["a", "a", "b", "factory", "factory"])
 
@@ -161,7 +161,7 @@ class TestChoice(unittest.TestCase):
                         for bits in range(1, 8):
                             have = {name for n, name in enumerate(("a", "b", "factory")) if bits >> n & 1}
                             state = record(slot=slot, trial=trial, tries=tries, bad=bad and {"slot": bad, "reason": ""})
-                            picked, after, _ = stub.choose(state, have)
+                            picked, after, _ = choose.choose(state, have)
                             self.assertTrue(picked in have)
                             self.assertEqual(stub.parse(json.dumps(after).encode()), after)
 
@@ -214,7 +214,7 @@ class TestBundle(unittest.TestCase):
         install(self.files, "b", 2)
         self.files.data["/slots/b/bundle"] = BUNDLE[:-1]
         stub.save(self.files, record(slot="a", trial="b"))
-        info = stub.start(self.files)
+        info = choose.start(self.files)
         self.assertEqual((info["slot"], info["failed"]["reason"]), ("a", "incomplete"))
 
     def test_every_file_is_closed(self):
@@ -241,7 +241,7 @@ class TestStart(unittest.TestCase):
     def test_factory_runs_on_a_new_device(self):
         files = MemoryFiles()
         install(files, "factory")
-        info = stub.start(files)
+        info = choose.start(files)
         self.assertEqual((info["slot"], info["trial"], info["release"]["counter"], info["failed"]), ("factory", False, 1, None))
         self.assertTrue(stub.PATH not in files.data)
 
@@ -254,7 +254,7 @@ class TestStart(unittest.TestCase):
         read, files_open = files.read, files.open
         files.read = lambda path: looked.append(path) or read(path)
         files.open = lambda path: looked.append(path) or files_open(path)
-        stub.start(files)
+        choose.start(files)
         self.assertEqual(set(looked), {stub.PATH, "/slots/a/release.json", "/slots/a/bundle"})
 
     def test_trial_that_cannot_be_counted_is_not_run(self):
@@ -266,7 +266,7 @@ class TestStart(unittest.TestCase):
             raise OSError(28)   # ENOSPC
 
         files.write_atomic = full
-        info = stub.start(files)
+        info = choose.start(files)
         self.assertEqual((info["slot"], info["trial"]), ("a", False))
 
     def test_rollback_says_which_release_failed(self):
@@ -274,14 +274,14 @@ class TestStart(unittest.TestCase):
         install(files, "a")
         install(files, "b", 2)
         stub.save(files, record(slot="a", trial="b", tries=2))
-        info = stub.start(files)
+        info = choose.start(files)
         self.assertEqual((info["slot"], info["failed"]), ("a", {"counter": 2, "manifest": "ab" * 32, "reason": "unconfirmed"}))
 
     def test_unreadable_marker_of_a_failed_slot_does_not_stop_the_boot(self):
         files = MemoryFiles()
         install(files, "a")
         stub.save(files, record(slot="a", bad={"slot": "b", "reason": "x"}))
-        self.assertEqual(stub.start(files)["failed"], None)
+        self.assertEqual(choose.start(files)["failed"], None)
 
 
 if __name__ == "__main__":

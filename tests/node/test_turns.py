@@ -26,14 +26,14 @@ class TestTurns(unittest.TestCase):
 
     def test_exchange_waits_until_the_uplink_has_closed(self):
         turns, asked = Turns(room=False), []
-        turns.uplink_open = True
+        asyncio.run(turns.enter(lambda: None))
         turns.asked = lambda: asked.append(turns.wanted())
 
         async def main():
             task = asyncio.create_task(turns.take(lambda: None))
             await asyncio.sleep(0.01)
             self.assertFalse(task.done())
-            turns.uplink_open = False
+            turns.leave()
             await task
 
         asyncio.run(main())
@@ -41,21 +41,39 @@ class TestTurns(unittest.TestCase):
 
     def test_exchange_that_gave_up_waiting_leaves_no_turn_behind(self):
         turns = Turns(room=False)
-        turns.uplink_open = True
+        asyncio.run(turns.enter(lambda: None))
 
         async def main():
             try:
                 await asyncio.wait_for(turns.take(lambda: None), 0.01)
             except asyncio.TimeoutError:   # noqa: UP041  MicroPython's is another class than the built-in one
-                turns.uplink_open = False
-            self.assertFalse(turns.uplink_open or turns.wanted())
+                turns.leave()
+            self.assertFalse(turns.wanted())
             await asyncio.wait_for(turns.take(lambda: None), 1)
 
         asyncio.run(main())
 
+    def test_uplink_comes_back_before_the_others_have_had_their_turn(self):
+        turns, seen = Turns(room=False), []
+
+        async def uplink():
+            await turns.enter(lambda: None)
+            seen.append("uplink")
+
+        async def main():
+            await turns.take(lambda: None)
+            task = asyncio.create_task(uplink())
+            await asyncio.sleep(0.01)
+            seen.append("other")
+            turns.give()
+            await task
+
+        asyncio.run(main())
+        self.assertEqual(seen, ["other", "uplink"])
+
     def test_nobody_waits_on_a_board_with_room(self):
         turns = Turns(room=True)
-        turns.uplink_open = True
+        asyncio.run(turns.enter(lambda: None))
         asyncio.run(turns.take(lambda: None))
         self.assertFalse(turns.wanted())
         turns.give()

@@ -15,6 +15,7 @@ from tests.sim.updates import (
     OtaServer,
     Release,
     Restart,
+    choose,
     complete,
     root_envelope,
     stub,
@@ -36,7 +37,7 @@ class Bench:
         self.boot()
 
     def boot(self):
-        self.info = stub.start(self.files)
+        self.info = choose.start(self.files)
         self.device = Device(self.files, self.http, self.info)
         return self.device
 
@@ -187,7 +188,7 @@ class TestUpdate(unittest.TestCase):
         bench.cycle()
         device = bench.install(NEXT)
         request = dict(bench.http.requests[-1], seq=device.trust().seq)
-        asyncio.run(device.update.offered(bench.http.direct(request, NEXT), request["nonce"]))
+        asyncio.run(device.update.offered(bench.http.direct(request, NEXT), request["nonce"], device.server))
         self.assertEqual((device.update.state, stub.release(bench.files, "a")), (update.TRIAL, NEW.marker()))
 
     def test_network_failure_at_any_request_fails_no_release(self):
@@ -265,7 +266,7 @@ class TestUpdate(unittest.TestCase):
             bench.files.refuse = path
             self.assertEqual(bench.cycle(), None)
             self.assertEqual(bench.device.update.failed, {"counter": 2, "manifest": NEW.sha, "reason": reason})
-            self.assertEqual(stub.start(bench.files)["slot"], "factory")
+            self.assertEqual(choose.start(bench.files)["slot"], "factory")
 
     def test_device_asleep_for_years_follows_the_roots_one_by_one(self):
         bench = self.bench
@@ -300,7 +301,7 @@ class TestUpdate(unittest.TestCase):
         bench = self.bench
         bench.install(NEW)
         bench.confirm()
-        for _ in range(stub.MAX_CRASHES):
+        for _ in range(choose.MAX_CRASHES):
             stub.ended(bench.files, "ImportError", True)
         device = bench.boot()
         self.assertEqual(bench.info["slot"], "factory")

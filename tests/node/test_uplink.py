@@ -118,20 +118,17 @@ class TestUplink(unittest.TestCase):
         def count(name):
             setattr(self, name, getattr(self, name) + 1)
 
-        def state(oldest, reason):
-            return topics.encode_state(BOOT, "1.0.0", 1, oldest, reason)
-
         async def main():
             clock = RealClock()
             uplink = Uplink(DEVICE, BOOT, self.config, net=self.net, mqtt=MQTT, ring=self.ring, clock=clock, chance=Zeros(),
-                            metrics=self.metrics, state=state, on_ack=lambda: count("acks"),
+                            metrics=self.metrics, release=("1.0.0", 1), on_ack=lambda: count("acks"),
                             schema_again=lambda: count("schemas"), turns=self.turns, reason="boot", log=lambda *_: None)
             self.uplink = uplink
             async def keep_running():   # as main.py does when it stepped aside
                 while True:
+                    await self.turns.enter(lambda: None)
                     await uplink.run(lambda: count("alive"), 1 if not self.metrics.get("connects") else 0)
-                    while self.turns.wanted():
-                        await asyncio.sleep(0.002)
+                    self.turns.leave()
 
             task = asyncio.create_task(keep_running())
             while not done() and clock.ticks_ms() < LIMIT_S * 1000:
@@ -159,7 +156,7 @@ class TestUplink(unittest.TestCase):
 
         async def check_in():
             await self.turns.take(lambda: None)
-            taken.append(self.turns.uplink_open)
+            taken.append(self.net.pipes[0].closed)
             self.records(1)
             await asyncio.sleep(0.05)
             taken.append(len(self.sent()))
@@ -171,7 +168,7 @@ class TestUplink(unittest.TestCase):
             return self.ring.first_unacked() == 3
 
         self.run_until(done)
-        self.assertEqual(taken, [False, 2])   # the uplink was closed, and stayed so until the turn was given back
+        self.assertEqual(taken, [True, 2])   # the uplink was closed, and stayed so until the turn was given back
         self.assertEqual((self.metrics.get("connects"), self.metrics.get("drops")), (2, 0))
 
     def test_puback_alone_frees_no_record(self):

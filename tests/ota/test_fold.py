@@ -106,6 +106,22 @@ def test_inherited_attribute_gets_two_names_or_two_share_one() -> None:
     assert space["Heir"]().more() == 4   # type: ignore[operator]
 
 
+def test_parameter_passed_by_name_is_renamed_on_one_side_only() -> None:
+    main = b"def area(width, height, scale):\n    return width * height * scale\n"
+    user = b"from main import area\nprint(area(2, 3, scale=4))\n"
+    found = shorten({"main.py": main, "user.py": user})
+    assert found["user.py"] == user
+    assert found["main.py"].startswith(b"def area(_b, _a, scale):")
+
+
+@pytest.mark.parametrize("elsewhere", [
+    b"print(other.width)", b"import width", b"import a.width", b"from a.width.b import c", b"width = 1", b"def width(): pass",
+    b"print(f'{width}')", b"for width in (): pass"])
+def test_parameter_that_is_also_something_else_is_renamed(elsewhere: bytes) -> None:
+    main = b"def half(width):\n    return width // 2\n" + elsewhere + b"\n"
+    assert shorten({"main.py": main})["main.py"] == main
+
+
 def test_short_name_hides_one_that_is_there() -> None:
     found = shorten({"main.py": b"_a = 1\n_longer = 2\nprint(_a, _longer)\n"})["main.py"]
     assert found == b"_a = 1\n_b = 2\nprint(_a, _b)\n"

@@ -157,7 +157,7 @@ def read_releases(folder):
 def read_stub():
     """The files that updates never touch, by path on the device."""
     sources = {}
-    for name in ("boot.py", "stub.py"):
+    for name in ("boot.py", "choose.py", "stub.py"):
         with open("firmware/" + name, "rb") as file:
             sources["/" + name] = file.read()
     return sources

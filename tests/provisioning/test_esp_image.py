@@ -261,7 +261,7 @@ def test_command_builds_a_flash_and_tells_the_room(stock_file, tmp_path, monkeyp
     assert 50_000 < parts["vfs"]["used"] < parts["vfs"]["size"]
     files = read_vfs(flash)
     assert json.loads(files["/factory/release.json"])["release"] == "7.0.0"
-    assert {"/boot.py", "/stub.py", "/state/boot_count"} <= set(files)
+    assert {"/boot.py", "/choose.py", "/stub.py", "/state/boot_count"} <= set(files)
     assert not [path for path in files if path.startswith("/trust") or path in ("/state/site.json", "/state/wifi.json")]
     table = CliRunner().invoke(app, command, catch_exceptions=False).output
     assert "ota_0" in table

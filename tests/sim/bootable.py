@@ -72,7 +72,7 @@ def boot(chip, before=None):
         OSError: the file system cannot be mounted.
     """
     for name in list(sys.modules):
-        if name in ("boot", "stub", "main") or name.startswith("part"):
+        if name in ("boot", "choose", "stub", "main") or name.startswith("part"):
             del sys.modules[name]
     sys.modules["simchip"] = Simchip
     os.mount(os.VfsLfs2(chip), "/")

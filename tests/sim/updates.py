@@ -8,10 +8,13 @@ import io
 import json
 import sys
 
-from node.agent.checkin import CheckIn, Server
+from node.agent.checkin import CheckIn
 from node.agent.floors import Floors
 from node.agent.http import Response
+from node.agent.install import Install  # noqa: F401  loaded now: tests mount other file systems before an update needs it
 from node.agent.rounds import Rounds
+from node.agent.scatter import place_in_ms
+from node.agent.server import Server
 from node.agent.slots import Slots
 from node.agent.turns import Turns
 from node.agent.update import Update
@@ -22,6 +25,8 @@ from node.wire import bundle, checkin, direction, manifest, p256, root, signed
 
 # The boot stub lies outside every package, as on the device.
 sys.path.insert(0, __file__[:-len("tests/sim/updates.py")] + "firmware")
+import choose
+import parts  # noqa: F401  tests import all three from here
 import stub
 
 sys.path.pop(0)
@@ -61,20 +66,22 @@ def root_envelope(version=1, online=ONLINE, release=RELEASE, own=ROOT, before=No
 
 def complete(files):
     """Names of the complete slots."""
-    have = stub.Complete(files)
+    have = choose.Complete(files)
     return {slot for slot in stub.DIRS if slot in have}
 
 
 class Release:
-    """A signed release of these files, {path: bytes}."""
+    """A signed release of these files, {path: bytes}, and of an image for the chip."""
 
-    def __init__(self, counter, files, key=RELEASE, span=None, model=MODEL, mpy=MPY):
+    def __init__(self, counter, files, key=RELEASE, span=None, model=MODEL, mpy=MPY, image=None):
         self.counter = counter
         self.files = files
         self.artifact = bundle.build(files)
         self.artifact_sha = hexstr(sha256(self.artifact))
+        self.image = image
+        self.image_sha = hexstr(sha256(image)) if image else None
         payload = manifest.build(f"1.{counter}.0", counter, [model], span or (0, counter - 1), False, mpy,
-                                 (self.artifact_sha, len(self.artifact)))
+                                 (self.artifact_sha, len(self.artifact)), (self.image_sha, len(image)) if image else None)
         self.envelope = sign(signed.MANIFEST, payload, key)
         self.sha = hexstr(sha256(self.envelope))
 
@@ -139,7 +146,9 @@ class OtaServer:
             raise self.error
         if self.status is not None:
             return Response(self.status, self.headers, b"")
-        data = next(release.artifact for release in self.releases if path == "/v1/artifacts/" + release.artifact_sha)
+        contents = [(release.artifact_sha, release.artifact) for release in self.releases]
+        contents += [(release.image_sha, release.image) for release in self.releases if release.image]
+        data = next(data for sha, data in contents if path == "/v1/artifacts/" + sha)
         if self.corrupt_at is not None:
             data = data[:self.corrupt_at] + bytes([data[self.corrupt_at] ^ 1]) + data[self.corrupt_at + 1:]
         sent = 0
@@ -208,9 +217,9 @@ class MemoryFiles:
         return sorted({name[len(start):].split("/")[0] for name in names})
 
     def mkdirs(self, path):
-        parts = path.strip("/").split("/")
-        for n in range(1, len(parts) + 1):
-            self.folders.add("/" + "/".join(parts[:n]))
+        names = path.strip("/").split("/")
+        for n in range(1, len(names) + 1):
+            self.folders.add("/" + "/".join(names[:n]))
 
     def open(self, path):
         return io.BytesIO(self.data[path]) if path in self.data else None
@@ -276,28 +285,49 @@ def restart(reason):
     raise Restart(reason)
 
 
+class Parts:
+    """What a round loads: here all of it lives as long as the boot."""
+
+    @staticmethod
+    def update(device, kept):
+        return device.update
+
+    @staticmethod
+    def checkin(device, update, kept):
+        return device.checkin
+
+    @staticmethod
+    def first_wait_ms(device):
+        if device.update.facts()["trial"]:
+            return TRIAL_MS // 10
+        return place_in_ms(DEVICE, device.clock.ticks_ms(), 60000, b"\0\0\0\0")
+
+
 class Device:
     """One boot of a device: the real parts of the update over simulated ports.
 
     Attributes:
         acked, app_crashes: what uplink and supervisor would say.
+
+    Args:
+        images: gives the Images port.
     """
 
-    def __init__(self, files, http, boot, clock=None, chance=None, restart=restart):
+    def __init__(self, files, http, boot, clock=None, chance=None, restart=restart, images=lambda: None):
         self.acked = False
         self.app_crashes = 0
         self.logged = []
         self.clock = clock or StepClock()
-        server = Server(http, lambda: None)
+        self.server = Server(http, lambda: None)
         self.files = files
         self.slots = Slots(files, stub, boot["slot"])
-        self.update = Update(boot, DEVICE, MODEL, MPY, server=server, slots=self.slots, files=files, floors=Floors(files),
+        self.update = Update(boot, DEVICE, MODEL, MPY, slots=self.slots, files=files, floors=Floors(files),
                              clock=self.clock, trial_ms=TRIAL_MS, acked=lambda: self.acked, app_crashes=lambda: self.app_crashes,
-                             restart=restart, log=self.log)
-        self.checkin = CheckIn(server, self.update, self.clock, chance or Chance(), device=DEVICE, boot=1, period_s=60,
-                               trial_ms=TRIAL_MS, metrics=lambda: {"uptime_s": self.clock.ticks_ms() // 1000},
+                             restart=restart, log=self.log, images=images)
+        self.checkin = CheckIn(self.server, self.update, self.clock, chance or Chance(), device=DEVICE, boot=1, period_s=60,
+                               metrics=lambda: {"uptime_s": self.clock.ticks_ms() // 1000},
                                heard=lambda: None, log=self.log)
-        self.rounds = Rounds(Turns(room=True), self.clock, lambda *kept: (self.update, self.checkin), look_ms=1000,
+        self.rounds = Rounds(Turns(room=True), self.clock, self, lambda: Parts, look_ms=1000,
                              alive=lambda: None)
 
     def trust(self):

@@ -98,6 +98,11 @@ class Board:
         inner = Net(self.files, SystemResolver(config.address), ca_path=paths[0], cert_path=paths[1], key_path=paths[2])
         return WifiNet(Wifi(ssid, password, device), Ntp(config.ntp, clock, self.chance.urandom), inner)
 
+    def images(self):
+        """The Images port, or None where the flash has no second application; its code is loaded when it is asked for."""
+        from board.esp32 import images
+        return images.find(esp32.Partition)
+
     def sensors(self, device, config):
         del device
         return AdcSensors([(channel.name, channel.resolution) for channel in config.channels])

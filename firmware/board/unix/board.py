@@ -90,5 +90,8 @@ class Board:
         del clock, device   # the host has no radio to switch on, and a simulated fleet must not ask the world's time servers
         return Net(self.files, SystemResolver(config.address), ca_path=paths[0], cert_path=paths[1], key_path=paths[2])
 
+    def images(self):
+        return None   # the interpreter is the host's program
+
     def sensors(self, device, config):
         return SignalTable(device, [channel.name for channel in config.channels], simchip.world_ms)

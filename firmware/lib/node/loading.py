@@ -4,9 +4,10 @@
         from node.agent.verify import Trust
         ...
 
-What is imported inside the block leaves with it, and so do the modules which that imported. Keep no object of theirs: a function
-keeps its module. Blocks that overlap in time must lie within one another. Where there is room (`keep`, the default: a PC) nothing
-leaves: a class that came back would be another class.
+What is imported inside the block leaves with it, and so do the modules which that imported; parts of asyncio stay, since it keeps
+hold of them itself. An object that outlives the block keeps the modules of its class; a variable that names a module keeps it.
+Blocks that overlap in time must lie within one another. Where there is room (`keep`, the default: a PC) nothing leaves: a class
+that came back would be another class.
 """
 
 import gc
@@ -25,7 +26,7 @@ class Loaded:
     def __exit__(self, *error: object) -> None:
         if keep:
             return
-        for name in [name for name in sys.modules if name not in self._before]:
+        for name in [name for name in sys.modules if name not in self._before and not name.startswith("asyncio.")]:
             _forget(name)
         gc.collect()
 

@@ -79,6 +79,58 @@ class Files(Protocol):
         """Open a file for writing at its end; made, with its parents, when it is absent."""
 
 
+class Store(Protocol):
+    """Where a download goes: the slots, or a partition, which has but one place and takes any name for it.
+
+    prepare, drop and append raise FlashError when the flash refuses.
+    """
+
+    def prepare(self, slot: str, sha256: str) -> None:
+        """Keep what is there if it is the beginning of this content; else nothing is there."""
+
+    def drop(self, slot: str) -> None:
+        """Nothing is there: the next download starts over."""
+
+    def open(self, slot: str) -> ReadFile | None:
+        """What is there, for reading; None when nothing is."""
+
+    def append(self, slot: str) -> OpenFile:
+        """Open for writing behind what is there."""
+
+
+class Images(Protocol):
+    """The application partition that does not run, and how the running image stands with the bootloader.
+
+    The bootloader starts an image that was chosen by set_boot() once; unless it is confirmed in that boot, the next reset of any
+    kind goes back to the image before it.
+
+    Attributes:
+        label: of the other partition. size: its bytes, whole blocks of 4096.
+    """
+
+    label: str
+    size: int
+
+    def read(self, at: int, buf: bytearray | memoryview) -> None:
+        """Fill `buf` from byte `at` of the other partition. OSError: the flash refused, as in the others."""
+
+    def write(self, at: int, block: bytes | bytearray) -> None:
+        """Erase and program a block of 4096 bytes of the other partition; `at` is a multiple of that."""
+
+    def pending(self) -> bool:
+        """Whether the running image is in its first boot and not confirmed."""
+
+    def set_boot(self) -> None:
+        """Start the other partition's image at the next reset.
+
+        Raises:
+            OSError: it is no whole image; nothing changed.
+        """
+
+    def confirm(self) -> None:
+        """Keep the running image."""
+
+
 class Random(Protocol):
     """Chance. On ESP32 it is true randomness only while the radio is on."""
 

@@ -1,7 +1,8 @@
-"""An artifact's bytes into the bundle of a slot: resumable, never more than was signed, never at a crawl.
+"""What a release brings, onto flash: resumable, never more than was signed, never at a crawl.
 
-What is on flash is hashed from there and the stream goes on behind it; in the end the whole bundle is read back. A power cut
-costs at most COMMIT_BYTES. Knows neither HTTP nor signatures: the server and the verified manifest are arguments.
+What is on flash is hashed from there and the stream goes on behind it; in the end the whole is read back. Knows neither HTTP nor
+signatures nor where things lie: the server, the verified manifest's words and the store (a bundle's Slots, an image's ImagePart)
+are arguments.
 """
 
 import asyncio
@@ -12,10 +13,9 @@ from node.errors import FlashError, NetworkError, PeerError
 
 TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
 if TYPE_CHECKING:
-    from node.agent.checkin import Server
-    from node.agent.slots import Slots
+    from node.agent.server import Server
     from node.hints import Any
-    from node.ports import Clock, OpenFile
+    from node.ports import Clock, OpenFile, Store
 
 COMMIT_BYTES = const(8192)   # closed, that is committed, after so many: a close costs littlefs an erase (45 ms) and a copied block
 READ_BYTES = const(2048)   # hashed at a time: RAM held against flash reads, and about 2 ms in which nothing else runs
@@ -28,44 +28,48 @@ class _Enough(Exception):
     """The last byte is there; what the server still sends is not wanted."""
 
 
-async def fetch(server: "Server", slots: "Slots", slot: str, manifest: "dict[str, Any]", clock: "Clock") -> int:
-    """Make the slot hold the manifest's bundle, but not yet its marker.
+async def fetch(server: "Server", store: "Store", slot: str, content: "dict[str, Any]", clock: "Clock",
+                commit_bytes: int = COMMIT_BYTES) -> int:
+    """Make the store hold a manifest's artifact or image, read back; it is not yet used.
 
     Args:
-        manifest: verified.
+        slot: its name, for the store and for messages.
+        content: {"sha256", "size"} of a verified manifest.
+        commit_bytes: a power cut costs at most so many.
 
     Returns:
-        Bytes received; 0 when the slot had them all.
+        Bytes received; 0 when the store had them all.
 
     Raises:
         NetworkError: the connection failed, `download.slow` or `download.short`; what arrived stays for the next time.
-        PeerError: `download.hash`: the server's artifact is not the signed one.
+        PeerError: `download.hash`: what the server has is not what was signed.
         FlashError: the flash refused, or `download.readback`: it did not keep what it was given.
     """
-    sha256, size = manifest["artifact"]["sha256"], manifest["artifact"]["size"]
-    slots.prepare(slot, sha256)
+    sha256, size = content["sha256"], content["size"]
+    store.prepare(slot, sha256)
     received = 0
     while True:
-        digest, offset = await _kept(slots, slot)
+        digest, offset = await _kept(store, slot)
         if offset < size:
-            received += await _stream(server, slots, slot, sha256, digest, offset, size, clock)
+            sink = _Sink(store, slot, digest, size - offset, clock, commit_bytes)
+            received += await _stream(server, sink, sha256, offset)
         if offset <= size and hexstr(digest.digest()) == sha256:
             break
-        slots.drop(slot)
+        store.drop(slot)
         if not offset:   # all of it came in this stream; else what lay on flash may be at fault: once more from the start
-            raise PeerError("download.hash", "the artifact is not what was signed")
+            raise PeerError("download.hash", "%s: what came is not what was signed" % slot)
     if received:
-        digest, _ = await _kept(slots, slot)
+        digest, _ = await _kept(store, slot)
         if hexstr(digest.digest()) != sha256:
-            slots.drop(slot)
+            store.drop(slot)
             raise FlashError("download.readback", "%s reads back differently" % slot)
     return received
 
 
-async def _kept(slots: "Slots", slot: str) -> "tuple[Any, int]":
-    """Hash and length of what the slot's bundle holds on flash."""
+async def _kept(store: "Store", slot: str) -> "tuple[Any, int]":
+    """Hash and length of what the store has on flash."""
     digest, length = hashlib.sha256(), 0
-    file = slots.open(slot)
+    file = store.open(slot)
     if file is None:
         return digest, 0
     try:
@@ -76,19 +80,17 @@ async def _kept(slots: "Slots", slot: str) -> "tuple[Any, int]":
                 return digest, length
             digest.update(memoryview(buffer)[:n])
             length += n
-            await asyncio.sleep(0)   # a whole bundle takes about a second: sampling goes on
+            await asyncio.sleep(0)   # a bundle takes about a second, an image several: sampling goes on
     except OSError as error:
         raise FlashError("download.read", "%s: %s" % (slot, error))
     finally:
         file.close()
 
 
-async def _stream(server: "Server", slots: "Slots", slot: str, sha256: str, digest: "Any", offset: int, size: int,
-                  clock: "Clock") -> int:
-    """Append the rest of the artifact and add it to `digest`; bytes received."""
-    sink = _Sink(slots, slot, digest, size - offset, clock)
+async def _stream(server: "Server", sink: "_Sink", sha256: str, offset: int) -> int:
+    """Give the sink the rest; bytes received."""
     try:
-        await server.artifact(sha256, offset, sink.take, size - offset)
+        await server.artifact(sha256, offset, sink.take, sink.left)
         raise NetworkError("download.short", "the server ended %d bytes early" % sink.left)
     except _Enough:
         sink.commit()
@@ -98,18 +100,19 @@ async def _stream(server: "Server", slots: "Slots", slot: str, sha256: str, dige
 
 
 class _Sink:
-    """Appends the stream to the bundle. take() is called with each piece in order.
+    """Appends the stream to what the store has, and adds it to `digest`. take() is called with each piece in order.
 
     Attributes:
         left: bytes to come. received: bytes that came, unwanted ones included.
     """
 
-    def __init__(self, slots: "Slots", slot: str, digest: "Any", left: int, clock: "Clock") -> None:
+    def __init__(self, store: "Store", slot: str, digest: "Any", left: int, clock: "Clock", commit_bytes: int) -> None:
         self.left = left
         self.received = 0
-        self._slots = slots
+        self._store = store
         self._slot = slot
         self._digest = digest
+        self._commit_bytes = commit_bytes
         self._handle: OpenFile | None = None
         self._uncommitted = 0
         self._clock = clock
@@ -122,7 +125,7 @@ class _Sink:
         self._judge_speed(len(data))
         piece = memoryview(data)[:min(self.left, len(data))]
         if self._handle is None:
-            self._handle = self._slots.append(self._slot)
+            self._handle = self._store.append(self._slot)
         self._digest.update(piece)
         try:
             self._handle.write(piece)
@@ -130,7 +133,7 @@ class _Sink:
             raise FlashError("download.write", "%s: %s" % (self._slot, error))
         self.left -= len(piece)
         self._uncommitted += len(piece)
-        if self._uncommitted >= COMMIT_BYTES:
+        if self._uncommitted >= self._commit_bytes:
             self.commit()
         if not self.left:
             raise _Enough

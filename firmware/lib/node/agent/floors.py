@@ -4,6 +4,7 @@ import json
 
 TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
 if TYPE_CHECKING:
+    from node.hints import Any
     from node.ports import Files
 
 STATE = "/state/trust.json"   # {"seq", "floor", "root"}: below 128 bytes, so littlefs replaces it cheaply
@@ -38,6 +39,10 @@ class Floors:
         """The release with this counter is confirmed: nothing lower is installed any more."""
         if counter > self.floor:
             self.save(self.seq, counter, self.root_version)
+
+    def consume(self, direction: "dict[str, Any]") -> None:
+        """A direction is acted upon: neither it nor an older one is heard again, whatever comes of it."""
+        self.save(direction["seq"], self.floor, self.root_version)
 
     def save(self, seq: int, floor: int, root_version: int) -> None:
         """Replace all three, on flash first."""

@@ -14,8 +14,20 @@ if TYPE_CHECKING:
     from node.agent.checkin import CheckIn
     from node.agent.turns import Turns
     from node.agent.update import Update
-    from node.hints import Any, Callable
+    from node.hints import Any, Callable, Protocol
     from node.ports import Clock
+
+    class Parts(Protocol):
+        """What is loaded for a round: parts.py."""
+
+        def update(self, device: Any, kept: Any) -> Update:
+            """The Update; `kept`: what keep() of the one before in this boot said, None at first."""
+
+        def checkin(self, device: Any, update: Update, kept: Any) -> CheckIn:
+            """The CheckIn; `kept` as for the Update."""
+
+        def first_wait_ms(self, device: Any) -> int:
+            """Until the first check-in of this boot."""
 
 SLICE_MS = const(1000)   # between looks at the clock
 
@@ -24,17 +36,19 @@ class Rounds:
     """The check-in task.
 
     Args:
-        make: builds (update, check-in) from what their keep() said last in this boot: (None, None) at first.
-        look_ms: between looks at a release on trial; each look loads the code that judges it.
+        device: what Parts are made for. load: imports Parts.
+        look_ms: between looks at a trial; each loads the code that judges it.
         alive: called in every slice.
     """
 
-    def __init__(self, turns: "Turns", clock: "Clock", make: "Callable[[Any, Any], tuple[Update, CheckIn]]", *, look_ms: int,
+    def __init__(self, turns: "Turns", clock: "Clock", device: "Any", load: "Callable[[], Parts]", *, look_ms: int,
                  alive: "Callable[[], None]") -> None:
-        self._turns, self._clock, self._make, self._look_every_ms, self._alive = turns, clock, make, look_ms, alive
-        self._kept: tuple[Any, Any] = (None, None)
-        self._trial = True   # until looked at
-        self._look_ms = 0    # when to look next
+        self._turns, self._clock, self._device, self._load = turns, clock, device, load
+        self._look_every_ms, self._alive = look_ms, alive
+        self._update: Any = None    # what the last one keeps
+        self._checkin: Any = None
+        self._looking = True        # there is something to judge: at first, whether there is
+        self._look_ms = 0           # when to look next
         self._due_ms: int | None = None   # of the next round; None until there is a certificate
 
     async def run(self, ready: "Callable[[], bool]") -> None:
@@ -47,12 +61,13 @@ class Rounds:
             self._alive()
             now_ms = self._clock.ticks_ms()
             news = False
-            if self._trial and now_ms >= self._look_ms:
+            if self._looking and now_ms >= self._look_ms:
                 news = self._look()
                 self._look_ms = now_ms + self._look_every_ms
             if ready():
                 if self._due_ms is None:
-                    self._due_ms = now_ms + self._first_wait_ms()
+                    with Loaded():
+                        self._due_ms = now_ms + self._load().first_wait_ms(self._device)
                 if news or now_ms >= self._due_ms:
                     await self._round()
             await asyncio.sleep(SLICE_MS / 1000)
@@ -60,28 +75,33 @@ class Rounds:
     def _look(self) -> bool:
         """Judge the trial; whether the server should hear news at once."""
         with Loaded():
-            update, checkin = self._make(*self._kept)
+            update = self._load().update(self._device, self._update)
             news = update.tick()
-            self._keep(update, checkin)
+            self._keep(update)
         return news
-
-    def _first_wait_ms(self) -> int:
-        with Loaded():
-            return self._make(*self._kept)[1].first_wait_ms()
 
     async def _round(self) -> None:
         await self._turns.take(self._alive)
         try:
-            with Loaded():
-                update, checkin = self._make(*self._kept)
-                update.tick()
-                wait_ms = await checkin.cycle()
-                self._keep(update, checkin)
-                del update, checkin   # they would keep their modules
+            wait_ms = await self._exchange()
             self._due_ms = self._clock.ticks_ms() + wait_ms
         finally:
             self._turns.give()
 
-    def _keep(self, update: "Update", checkin: "CheckIn") -> None:
-        self._kept = (update.keep(), checkin.keep())
-        self._trial = update.facts()["trial"]
+    async def _exchange(self) -> int:
+        with Loaded():   # the parts themselves are not waited for
+            update, checkin = self._made()
+        wait_ms = await checkin.cycle()
+        self._checkin = checkin.keep()
+        self._keep(update)
+        return wait_ms
+
+    def _made(self) -> "tuple[Update, CheckIn]":
+        parts = self._load()
+        update = parts.update(self._device, self._update)
+        update.tick()
+        return update, parts.checkin(self._device, update, self._checkin)
+
+    def _keep(self, update: "Update") -> None:
+        self._update = update.keep()
+        self._looking = update.facts()["trial"]

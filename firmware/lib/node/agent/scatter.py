@@ -30,6 +30,11 @@ def next_due_ms(now_ms: int, period_ms: int, phase: int, jitter_ms: int = 0) -> 
     return phase + cycles * period_ms + jitter_ms
 
 
+def place_in_ms(device: str, now_ms: int, period_ms: int, random4: bytes) -> int:
+    """How long until the device's own place in the period, a little moved each time."""
+    return next_due_ms(now_ms, period_ms, phase_ms(device, period_ms), uniform(random4, period_ms // 10)) - now_ms
+
+
 def backoff_ms(attempt: int, base_ms: int, cap_ms: int, random4: bytes) -> int:
     """How long to wait after `attempt` failures in a row (1 = the first): uniform in 0..min(cap, base * 2^(attempt-1)).
 

@@ -20,7 +20,6 @@ class Turns:
         room: there is memory for several sessions at once.
 
     Attributes:
-        uplink_open: set by the uplink from before it connects until it has closed.
         asked: called when somebody wants the uplink to step aside.
     """
 
@@ -28,12 +27,23 @@ class Turns:
         self._room = room
         self._others = 0   # that wait or hold
         self._held = False
-        self.uplink_open = False
+        self._uplink_in = False
         self.asked: Callable[[], None] | None = None
 
     def wanted(self) -> bool:
-        """Whether the uplink should close, or not open, a session now."""
+        """Whether the uplink should step aside."""
         return self._others > 0
+
+    async def enter(self, alive: "Callable[[], None]") -> None:
+        """The uplink comes into memory as soon as nobody else wants a turn, and has it until leave()."""
+        while self._others:
+            alive()
+            await asyncio.sleep(POLL_MS / 1000)
+        self._uplink_in = True
+
+    def leave(self) -> None:
+        """The uplink's session is closed, and it has left memory."""
+        self._uplink_in = False
 
     async def take(self, alive: "Callable[[], None]") -> None:
         """Wait until there is room for a short session.
@@ -47,7 +57,7 @@ class Turns:
         try:
             if self.asked is not None:
                 self.asked()
-            while self._held or self.uplink_open:
+            while self._held or self._uplink_in:
                 alive()
                 await asyncio.sleep(POLL_MS / 1000)
             self._held = True

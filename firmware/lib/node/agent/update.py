@@ -1,8 +1,8 @@
-"""The update: a table of states, and the thin runner that moves through it.
+"""The update: a table of states, and what moves through it.
 
-Decides what follows what; verify.py decides what is trusted, trial.py when it has proved itself, slots.py in which order flash
-changes. A network failure never fails an update: what arrived stays and the next direction goes on. Only a verdict on the
-release, or a flash that refuses, fails it, and that is reported until the server has heard.
+Decides what follows what; install.py fetches, verify.py decides what is trusted, trial.py when it has proved itself, slots.py in
+which order flash changes. A network failure never fails an update: what arrived stays and the next direction goes on. Only a
+verdict on the release, or a flash that refuses, fails it, and that is reported until the server has heard.
 """
 
 import gc
@@ -14,11 +14,11 @@ from node.loading import Loaded
 
 TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
 if TYPE_CHECKING:
-    from node.agent.checkin import Server
     from node.agent.floors import Floors
+    from node.agent.server import Server
     from node.agent.slots import Slots
     from node.hints import Any, Callable
-    from node.ports import Clock, Files
+    from node.ports import Clock, Files, Images
 
 IDLE = "idle"
 DIRECTED = "directed"      # a direction came; nothing is believed yet
@@ -46,7 +46,6 @@ TABLE = {
 }
 
 HEALTHY_MS = const(300000)   # of working uptime, then the crashes of earlier boots are forgotten
-MAX_ROOT_STEPS = const(64)   # in one update; a device asleep for years goes on at the next (The Update Framework, 5.3.3)
 
 
 def step(state: str, event: str) -> str:
@@ -68,6 +67,7 @@ class Update:
         boot: what boot.py says of this boot: {"slot", "trial", "release": {...}, "failed": None or {...}, ...}.
         device, model: who this is. mpy: version of the .mpy format that the interpreter reads.
         files: where the roots lie. floors: what must not sink.
+        images: gives the port; None on a board whose image cannot be updated. Asked only when there is something to do with it.
         trial_ms: time that a release on trial has to prove itself.
         acked: says whether the server's ack covers a batch of this boot.
         app_crashes: how often the app crashed since boot.
@@ -79,33 +79,36 @@ class Update:
         failed: {"counter", "manifest", "reason"} of a failure that the server has not heard of, or None.
     """
 
-    def __init__(self, boot: "dict[str, Any]", device: str, model: str, mpy: int, *, server: "Server", slots: "Slots",
-                 files: "Files", floors: "Floors", clock: "Clock", trial_ms: int, acked: "Callable[[], bool]",
+    def __init__(self, boot: "dict[str, Any]", device: str, model: str, mpy: int, *, slots: "Slots", files: "Files",
+                 floors: "Floors", clock: "Clock", trial_ms: int, acked: "Callable[[], bool]",
                  app_crashes: "Callable[[], int]", restart: "Callable[[str], object]", log: "Callable[[str, str], None]",
-                 kept: "tuple[Any, ...] | None" = None) -> None:
+                 images: "Callable[[], Images | None]", kept: "tuple[Any, ...] | None" = None) -> None:
         self._slot: str = boot["slot"]
         self._release: dict[str, Any] = boot["release"]
-        self._device, self._model, self._mpy = device, model, mpy
-        self._server, self._slots, self._files, self._floors, self._clock = server, slots, files, floors, clock
+        self.device, self.model, self.mpy = device, model, mpy
+        self.slots, self.files, self.floors, self.clock = slots, files, floors, clock
         self._trial_ms, self._acked, self._app_crashes = trial_ms, acked, app_crashes
-        self._restart, self._log = restart, log
+        self._restart, self.log, self.images = restart, log, images
         self._checked_in = False   # this boot
         self._settled = False   # the boot record agrees with what was found healthy
         self.failed: dict[str, Any] | None = boot["failed"]
         self.state = TRIAL if boot["trial"] else FAILED if slots.failed_slot() is not None else IDLE
-        if kept is not None:
-            self.state, self.failed, self._checked_in, self._settled = kept
+        if kept is None:
+            port = images()
+            self._pending = port is not None and port.pending()   # the bootloader goes back unless this boot confirms the image
+        else:
+            self.state, self.failed, self._checked_in, self._settled, self._pending = kept
 
     def keep(self) -> "tuple[Any, ...]":
         """What the next Update of this boot must know, as its `kept`: this one may leave memory."""
-        return self.state, self.failed, self._checked_in, self._settled
+        return self.state, self.failed, self._checked_in, self._settled, self._pending
 
     def facts(self) -> "dict[str, Any]":
         """What the check-in tells of this device's software."""
         return {
-            "device": self._device, "model": self._model, "release": self._release.get("release", "0.0.0"),
-            "counter": self._counter(), "manifest": self._release.get("manifest", ""), "slot": self._slot,
-            "trial": self.state == TRIAL, "failed": self.failed, "root": self._floors.root_version, "seq": self._floors.seq,
+            "device": self.device, "model": self.model, "release": self._release.get("release", "0.0.0"),
+            "counter": self.counter(), "manifest": self._release.get("manifest", ""), "slot": self._slot,
+            "trial": self.state == TRIAL, "failed": self.failed, "root": self.floors.root_version, "seq": self.floors.seq,
         }
 
     def checked_in(self) -> None:
@@ -113,11 +116,11 @@ class Update:
         self._checked_in = True
         if self.state == TRIAL:
             return
-        self._floors.raise_floor(self._counter())   # again, should power have gone between confirming and this
+        self.floors.raise_floor(self.counter())   # again, should power have gone between confirming and this
         if self.state in (FAILED, CONFIRMED):
-            self._slots.forget_failed()
+            self.slots.forget_failed()
             self.failed = None
-            self._to("reported")
+            self.to("reported")
 
     def tick(self) -> bool:
         """Judge a trial, settle the boot record. Call it about once a second.
@@ -128,92 +131,72 @@ class Update:
         Raises:
             FlashError: call again; nothing was decided.
         """
-        uptime_ms = self._clock.ticks_ms()
+        uptime_ms = self.clock.ticks_ms()
         if self.state == TRIAL:
             verdict, reason = trial.judge(self._acked(), self._checked_in, self._app_crashes(), uptime_ms, self._trial_ms)
             if verdict == trial.CONFIRM:
-                self._slots.confirm()
-                self._floors.raise_floor(self._counter())   # only now: a floor raised earlier would forbid the way back
+                if self._pending:   # the image first: a cut in between leaves a trial that goes on, not one that lost its image
+                    self._confirm_image()
+                self.slots.confirm()
+                self.floors.raise_floor(self.counter())   # only now: a floor raised earlier would forbid the way back
                 self._settled = True
-                self._to("proved")
+                self.to("proved")
                 return True
             if verdict == trial.GIVE_UP:
-                self._slots.ending(reason)
-                self._to("given_up")
+                self.slots.ending(reason)
+                self.to("given_up")
                 self._restart(reason)
+        elif self._pending:   # power went between set_boot and begin_trial, or the trial's slot cannot run: go back
+            self._restart("image not on trial")
         elif not self._settled and uptime_ms >= HEALTHY_MS and self._checked_in and self._acked():
-            self._slots.confirm()
+            self.slots.confirm()
             self._settled = True
         return False
 
-    async def offered(self, raw: bytes, nonce: str) -> None:
-        """Act on a direction: verify, fetch, stage, and restart into the trial.
+    async def offered(self, raw: bytes, nonce: str, server: "Server") -> None:
+        """Act on a direction: verify, fetch, stage, and restart into the trial (install.py).
 
         A release on trial is not replaced: the slot under it is the way back. Ends without an error whatever the server or
         the network did; the state and `failed` tell.
 
         Args:
-            raw: the direction's envelope. nonce: of the check-in that it answers, in hex.
+            raw: the direction's envelope. nonce: of the check-in that it answers, in hex. server: that gave it.
         """
-        if self.state != IDLE:
+        if self.state != IDLE or self._pending:   # pending: the other partition holds the only image that is confirmed
             return
-        self._to("offered")
+        self.to("offered")
         gc.collect()   # a manifest is the largest thing the agent ever holds
+        with Loaded():
+            from node.agent.install import Install
+            install = Install(self, server)
         named: dict[str, Any] = {"counter": 0, "manifest": ""}
         event = "interrupted"
         try:
-            with Loaded():
-                manifest = await self._believe(raw, nonce, named)
-            self._to("accepted")
-            self._log("fetching", manifest["release"])
-            slot = self._slots.target()
-            with Loaded():
-                received = await self._fetch(slot, manifest)
-            self._slots.finish(slot, {"release": manifest["release"], "counter": manifest["counter"], "model": self._model,
-                                      "manifest": named["manifest"], "mpy": manifest["mpy"]})
-            self._to("fetched")
-            self._log("staged", "%s in %s, %d bytes" % (manifest["release"], slot, received))
-            self._slots.begin_trial(slot)
+            await install.run(raw, nonce, named)
             event = "switched"
         except NetworkError as error:
-            self._log("update", str(error))
+            self.log("update", str(error))
         except (PeerError, FormatError, FlashError) as error:
             event = "refused"
-            self._log("update", str(error))
+            self.log("update", str(error))
             if named["manifest"]:   # a direction that was not ours to believe is no news of a release
                 self.failed = {"counter": named["counter"], "manifest": named["manifest"], "reason": error.code}
         finally:
-            self._to(event)
+            self.to(event)
         if self.state == TRIAL:
             self._restart("update")
 
-    async def _believe(self, raw: bytes, nonce: str, named: "dict[str, Any]") -> "dict[str, Any]":
-        """The manifest to install, every signature checked; `named` learns what the direction asks for on the way."""
-        from node.agent.verify import Trust
-        trust = Trust(self._files, self._device)
+    def _confirm_image(self) -> None:
         try:
-            for _ in range(MAX_ROOT_STEPS):
-                following = await self._server.root(trust.root()["version"] + 1)
-                if following is None:
-                    break
-                trust.follow(following)
-            now_ms = self._clock.unix_ms()
-            direction = trust.direction(raw, nonce, now_ms // 1000 if now_ms else None)
-            named["manifest"] = direction["manifest"]
-            envelope = await self._server.manifest(direction["manifest"])
-            manifest = trust.manifest(envelope, direction["manifest"], self._model, self._counter(), self._mpy)
-            named["counter"] = manifest["counter"]
-            trust.consume(direction)
-            return manifest
-        finally:
-            self._floors.load()
+            self.images().confirm()   # type: ignore[union-attr]
+        except OSError as error:
+            raise FlashError("update.image", "confirm: %s" % error)
+        self._pending = False
 
-    async def _fetch(self, slot: str, manifest: "dict[str, Any]") -> int:
-        from node.agent.download import fetch
-        return await fetch(self._server, self._slots, slot, manifest, self._clock)
-
-    def _counter(self) -> int:
+    def counter(self) -> int:
+        """Of the running release."""
         return self._release.get("counter", 0)   # type: ignore[no-any-return]
 
-    def _to(self, event: str) -> None:
+    def to(self, event: str) -> None:
+        """Something happened; CallerError when it cannot in this state."""
         self.state = step(self.state, event)

@@ -17,10 +17,10 @@ TYPE_CHECKING = False   # mypy reads it as true; the device never runs the impor
 if TYPE_CHECKING:
     from node.agent.metrics import Metrics
     from node.agent.turns import Turns
-    from node.config import Config
     from node.hints import Callable, ModuleType
     from node.ports import Clock, Net, Random, Stream
     from node.ring import Ring
+    from node.settings import Config
 
 CONNECT_S = 30       # TCP, TLS and CONNACK together; a P-256 handshake on ESP32 is below 2 s, its DNS can take 19 s
 WRITE_S = 20         # until a written packet has left: a peer that takes no bytes for longer is gone
@@ -29,6 +29,7 @@ SCHEMA_AGAIN_MS = 30_000   # the server asks with every ack until it has the sch
 STABLE_MS = 30_000   # a session this long ends a run of failures
 READ_BYTES = 512
 IDLE_MS = 5000       # the sender looks around at least this often
+SLICE_MS = 500       # of a pause: others wait so long for their turn
 
 
 class Uplink:
@@ -36,7 +37,7 @@ class Uplink:
 
     Args:
         mqtt: the module umqtt.simple. ring: mounted.
-        state: gives the retained state's bytes for (oldest record kept, why the last session ended).
+        release: name and counter of what runs, for the retained state.
         on_ack: called when an ack has moved. schema_again: commits the schema once more.
         turns: whose turn it is to hold a connection. reason: why the session before ended, or "boot".
         log: (event, detail), once when the kind of fault changes.
@@ -46,7 +47,7 @@ class Uplink:
     """
 
     def __init__(self, device: str, boot: int, config: "Config", *, net: "Net", mqtt: "ModuleType", ring: "Ring", clock: "Clock",
-                 chance: "Random", metrics: "Metrics", state: "Callable[[tuple[int, int], str], bytes]",
+                 chance: "Random", metrics: "Metrics", release: tuple[str, int],
                  on_ack: "Callable[[], None]", schema_again: "Callable[[], None]", turns: "Turns", reason: str,
                  log: "Callable[[str, str], None]") -> None:
         self._device = device
@@ -58,7 +59,7 @@ class Uplink:
         self._clock = clock
         self._chance = chance
         self._metrics = metrics
-        self._state = state
+        self._release = release
         self._on_ack = on_ack
         self._schema_again = schema_again
         self._turns = turns
@@ -110,8 +111,8 @@ class Uplink:
             left_ms = backoff_ms(failures, min(self._config.uplink_s * 1000, cap_ms), cap_ms, self._chance.urandom(4))
         while True:
             alive()
-            await asyncio.sleep(min(left_ms, IDLE_MS) / 1000)   # also for 0: no fault may make this a loop without end
-            left_ms -= IDLE_MS
+            await asyncio.sleep(min(left_ms, SLICE_MS) / 1000)   # also for 0: no fault may make this a loop without end
+            left_ms -= SLICE_MS
             if left_ms <= 0 or self._turns.wanted():
                 return
 
@@ -123,7 +124,6 @@ class Uplink:
         self._broken = None
         if self._turns.wanted():
             return
-        self._turns.uplink_open = True
         try:
             stream = await asyncio.wait_for(self._net.open(self._config.server(self._device), self._config.mqtt_port, True),
                                             CONNECT_S)
@@ -141,7 +141,6 @@ class Uplink:
                 await _ended(reader)
             if stream is not None:
                 stream.close()
-            self._turns.uplink_open = False
 
     async def _greet(self, link: Link, stream: "Stream") -> None:
         await self._put(stream, link.connect())
@@ -211,7 +210,8 @@ class Uplink:
 
     def _tell_state(self, link: Link) -> bytes:
         self._announced = self._ring.oldest(self._boot)
-        return link.publish(topics.state(self._device), self._state(self._announced, self.reason), True)
+        state = topics.encode_state(self._boot, self._release[0], self._release[1], self._announced, self.reason)
+        return link.publish(topics.state(self._device), state, True)
 
     def _acked(self, message: bytes) -> None:
         """Trim the ring by the server's word. One that is not about this ring's records is not heard."""

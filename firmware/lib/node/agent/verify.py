@@ -47,8 +47,8 @@ class Trust(Floors):
             self.root_version = self._root["version"]
         return self._root
 
-    def follow(self, raw: bytes) -> None:
-        """Take the next root of the chain into force.
+    def follow(self, raw: bytes) -> int:
+        """Take the next root of the chain into force; its version.
 
         Raises:
             FormatError, SignatureError, PeerError: it is not the next root, signed by the one in force and by itself.
@@ -60,6 +60,7 @@ class Trust(Floors):
         # New direction keys end what thieves of the old ones did to the sequence; what they signed is void anyway.
         seq = self.seq if new["roles"]["direction"] == old["roles"]["direction"] else 0
         self.save(seq, self.floor, new["version"])
+        return self.root_version
 
     def direction(self, raw: bytes, nonce: str, now_s: int | None) -> "dict[str, Any]":
         """A direction that answers this check-in, verified.
@@ -89,7 +90,3 @@ class Trust(Floors):
         manifest = manifests.load(raw, self.root())
         manifests.check_install(manifest, model, counter, self.floor, mpy)
         return manifest
-
-    def consume(self, direction: "dict[str, Any]") -> None:
-        """A direction is acted upon: neither it nor an older one is heard again, whatever comes of it."""
-        self.save(direction["seq"], self.floor, self.root_version)

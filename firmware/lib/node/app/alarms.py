@@ -6,7 +6,7 @@ the host's, which sees the readings themselves.
 
 TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
 if TYPE_CHECKING:
-    from node.config import Channel
+    from node.settings import Channel
 
 NORMAL = "normal"
 HIGH = "high"

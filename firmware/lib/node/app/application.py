@@ -15,9 +15,9 @@ from node.app.sampler import Sampler, next_slot
 TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
 if TYPE_CHECKING:
     from node.app.batcher import Journal
-    from node.config import Config
     from node.hints import Callable
     from node.ports import Clock, Sensors
+    from node.settings import Config
 
 
 class Application:

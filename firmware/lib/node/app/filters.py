@@ -6,7 +6,7 @@ the filters as they were: nothing here ever repeats the last value in place of a
 
 TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
 if TYPE_CHECKING:
-    from node.config import Channel
+    from node.settings import Channel
 
 _SCALE = 256   # the average keeps 8 bits below a step, so that a slow change is not lost to rounding
 

@@ -1,0 +1,88 @@
+"""Which slot this boot runs: decided from values only, the record and which slots are complete.
+
+The other half of the boot stub, in memory only until the slot runs. Never updated over the air.
+"""
+
+import stub
+
+MAX_TRIES = 2      # boots of a trial: the second allows for a power cut during the first
+MAX_CRASHES = 5    # in a row before another slot is tried: rides out a fault that passes, ends one that stays
+
+
+def choose(state, have, app=None):
+    """Pick the slot to run.
+
+    Args:
+        state: the record, from parse().
+        have: the complete slots, asked with `in` for no more of them than the choice needs.
+        app: label of the partition that the interpreter runs from; None where there are none.
+
+    Returns:
+        (slot, record to write before the slot runs, reason): "trial", "confirmed", "crashes" (the confirmed slot keeps
+        crashing), "incomplete" (it is damaged) or "nothing" (no slot is complete; factory is run as the last hope).
+    """
+    state = dict(state)
+    trial = state["trial"]
+    if trial is not None:
+        lost = app and state["app"] and app != state["app"]   # the bootloader went back to the other image
+        if trial in have and state["tries"] < MAX_TRIES and not lost:
+            state["tries"] += 1
+            return trial, state, "trial"
+        why = "incomplete" if trial not in have else state["exit"] or ("image rolled back" if lost else "unconfirmed")
+        state.update({"trial": None, "tries": 0, "bad": {"slot": trial, "reason": why}, "exit": "", "app": None})
+    bad = state["bad"]["slot"] if state["bad"] else None
+    order = [state["slot"]] + [slot for slot in ("a", "b", "factory") if slot != state["slot"]]
+    usable = _first(state["tries"] // MAX_CRASHES + 1, order, have, bad) or _first(1, order, have, None)
+    if not usable:
+        return "factory", state, "nothing"
+    slot = usable[-1]
+    reason = "confirmed" if slot == state["slot"] else "crashes" if state["slot"] in usable else "incomplete"
+    return slot, state, reason
+
+
+def start(files, app=None):
+    """Choose this boot's slot and count the attempt; `app` as for choose().
+
+    Returns:
+        What main.run() is told: slot, trial (whether this boot is one), tries, reason (of the choice), exit (of the last
+        run), release (the slot's release.json) and failed: None, or counter, manifest and reason of a failed trial.
+    """
+    state, have = stub.load(files), Complete(files)
+    slot, after, reason = choose(state, have, app)
+    try:
+        if after != state:
+            stub.save(files, after)
+    except OSError:   # an attempt that cannot be counted must not be made
+        slot, after, reason = choose(dict(after, trial=None), have)
+    bad = after["bad"]
+    held = stub.release(files, bad["slot"]) if bad else None
+    return {
+        "slot": slot, "trial": slot == after["trial"], "tries": after["tries"], "reason": reason, "exit": state["exit"],
+        "release": stub.release(files, slot) or {},
+        "failed": {"counter": held["counter"], "manifest": held["manifest"], "reason": bad["reason"]} if held else None,
+    }
+
+
+class Complete:
+    """The slots whose release.json is valid and whose bundle can be mounted; each is looked at when it is asked for, once."""
+
+    def __init__(self, files):
+        self._files = files
+        self._known = {}
+
+    def __contains__(self, slot):
+        if slot not in self._known:
+            opened = stub.bundle(self._files, slot) if stub.release(self._files, slot) is not None else None
+            if opened is not None:
+                opened.umount()
+            self._known[slot] = opened is not None
+        return self._known[slot]
+
+
+def _first(count, order, have, bad):
+    """So many usable slots of the order, or all there are."""
+    found = []
+    for slot in order:
+        if len(found) < count and slot != bad and slot in have:
+            found.append(slot)
+    return found

@@ -1,0 +1,93 @@
+"""A release's image on its way into the other application partition: what download.fetch fills, as Slots is for bundles.
+
+What is on flash is whole blocks, and known by a small file that follows them: what a power cut or a broken connection left over
+is fetched again. Decides nothing else; the switch to the image is update.py's. Loaded only for a release that brings one.
+"""
+
+from node.compat import const
+from node.errors import PeerError
+
+TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
+if TYPE_CHECKING:
+    from node.ports import Files, Images
+
+BLOCK_BYTES = const(4096)   # the flash's erase unit: one erase (45 ms) and one program at a time, between which sampling goes on
+COMMIT_BYTES = const(65536)   # the file grows after so many: 26 times for a stock MicroPython
+PATH = "/state/image"   # SHA-256 in hex, then a byte for each commit: its number of blocks. Below 128 bytes inline on littlefs
+
+
+class ImagePart:
+    """The other partition, and how much of an image it has. Stands for its own open file: one at a time reads or writes.
+
+    Args:
+        images: None on a board whose image cannot be updated.
+        size: of the image, signed.
+
+    Raises:
+        PeerError: `update.image`: there is no room for it.
+    """
+
+    def __init__(self, files: "Files", images: "Images | None", size: int) -> None:
+        if images is None or size > images.size:
+            raise PeerError("update.image", "%d bytes for a partition of %d" % (size, images.size if images else 0))
+        self._files, self._images, self._size = files, images, size
+        self._sha256 = ""
+        self._known = 0     # blocks, as the file says
+        self._written = 0   # bytes on flash
+        self._read = 0
+        self._block = bytearray(BLOCK_BYTES)
+        self._fill = 0      # bytes of the block that is being filled
+
+    def prepare(self, slot: str, sha256: str) -> None:
+        """Go on with what is there if it is of this image; else say that nothing is, before anything is overwritten."""
+        self._sha256 = sha256
+        kept = self._files.read(PATH) or b""
+        self._known = sum(kept[64:])
+        self._written = min(self._known * BLOCK_BYTES, self._size)
+        if kept[:64] != sha256.encode() or self._known * BLOCK_BYTES - self._written >= BLOCK_BYTES:
+            self.drop(slot)
+
+    def drop(self, slot: str) -> None:
+        """Nothing of this image is there."""
+        self._files.write_atomic(PATH, self._sha256.encode())
+        self._known = self._written = 0
+
+    def open(self, slot: str) -> "ImagePart":
+        """What is there, for reading; what comes next is written behind it."""
+        self._read = self._fill = 0
+        return self
+
+    def readinto(self, buf: bytearray) -> int:
+        n = min(len(buf), self._written - self._read)
+        if n:
+            self._images.read(self._read, memoryview(buf)[:n])
+            self._read += n
+        return n
+
+    def append(self, slot: str) -> "ImagePart":
+        return self
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Take the next bytes; raises OSError when the flash refuses a block."""
+        at = 0
+        while at < len(data):
+            n = min(BLOCK_BYTES - self._fill, len(data) - at)
+            self._block[self._fill:self._fill + n] = data[at:at + n]
+            self._fill += n
+            at += n
+            if self._fill == BLOCK_BYTES or self._written + self._fill == self._size:
+                self._images.write(self._written, self._block)   # what lies behind the image's end in its last block is no matter
+                self._written += self._fill
+                self._fill = 0
+        return at
+
+    def close(self) -> None:
+        """Remember what is on flash; raises OSError when the flash refuses. Appended: a rename costs littlefs ten times as much."""
+        blocks = (self._written + BLOCK_BYTES - 1) // BLOCK_BYTES - self._known
+        if blocks:
+            file = self._files.append(PATH)
+            try:
+                file.write(bytes([blocks]))
+            finally:
+                file.close()
+            self._known += blocks

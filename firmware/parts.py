@@ -1,0 +1,84 @@
+"""The composition root's part that is in memory only while it is needed: what main.py uses once, or takes turns with.
+
+Each function puts together one thing out of a main.Device, and lets go of it: what a thing needs for long are functions of others,
+not of this module, and main.py keeps this module in no variable while it waits.
+"""
+
+import sys
+
+import stub
+from node.agent.scatter import place_in_ms, uniform
+
+BOOT_COUNT_PATH = "/state/boot_count"
+RESETS_PATH = "/state/resets"
+
+
+def count_boot(device):
+    """This boot's number: above every one that flash remembers, and on flash before anything bears it."""
+    files, last = device.board.files, device.ring.last()
+    boot = max(int(files.read(BOOT_COUNT_PATH) or b"0"), last[0] if last else 0) + 1
+    files.write_atomic(BOOT_COUNT_PATH, str(boot).encode())
+    resets = int(files.read(RESETS_PATH) or b"0")
+    if device.board.system.reset_cause() != "soft":
+        resets += 1
+        files.write_atomic(RESETS_PATH, str(resets).encode())
+    device.metrics.put("resets", resets)
+    return boot
+
+
+def journal(device):
+    from node.app.batcher import Journal
+    from node.wire import schema
+    raw = schema.build([(channel.name, channel.unit, channel.resolution) for channel in device.config.channels])
+    return Journal(device.ring, device.boot, raw, schema.schema_hash(raw), device.clock, device.committed)
+
+
+def uplink(device):
+    import umqtt.simple as mqtt
+    from node.agent.uplink import Uplink
+    release = device.boot_info["release"]
+    return Uplink(device.id, device.boot, device.config, net=device.net, mqtt=mqtt, ring=device.ring, clock=device.clock,
+                  chance=device.board.chance, metrics=device.metrics,
+                  release=(release.get("release", "0.0.0"), release.get("counter", 0)), on_ack=device.supervisor.heard,
+                  schema_again=device.journal.announce, turns=device.turns, reason=device.link_reason, log=device.board.system.log)
+
+
+def update(device, kept):
+    from node.agent.floors import Floors
+    from node.agent.slots import Slots
+    from node.agent.update import Update
+    board, config = device.board, device.config
+    return Update(device.boot_info, device.id, config.model, sys.implementation._mpy & 0xFF,
+                  slots=Slots(board.files, stub, device.boot_info["slot"]), files=board.files, floors=Floors(board.files),
+                  clock=device.clock, trial_ms=config.trial_s * 1000, acked=device.acked,
+                  app_crashes=device.app_crashes, restart=device.restart, log=board.system.log, images=board.images, kept=kept)
+
+
+def checkin(device, update, kept):
+    from node.agent.checkin import CheckIn
+    from node.agent.server import Server
+    config = device.config
+    server = Server(_http(device, config.ota_port, True), device.checkin_alive)
+    return CheckIn(server, update, device.clock, device.board.chance, device=device.id, boot=device.boot,
+                   period_s=config.checkin_s, metrics=device.measured, heard=device.supervisor.heard,
+                   log=device.board.system.log, kept=kept)
+
+
+def first_wait_ms(device):
+    """Spread over the whole period, since a whole plant may have come back at once; over an eighth of a trial."""
+    period_ms, trial_ms = device.config.checkin_s * 1000, device.config.trial_s * 1000
+    if device.boot_info["trial"]:
+        return uniform(device.board.chance.urandom(4), min(period_ms, trial_ms // 8))
+    return place_in_ms(device.id, device.clock.ticks_ms(), period_ms, device.board.chance.urandom(4))
+
+
+def enrolment(device):
+    from node.agent.enrol import Enrolment
+    board, port = device.board, device.config.est_port
+    return Enrolment(device.id, board.files, device.clock, board.chance, first=_http(device, port, False),
+                     renewing=_http(device, port, True))
+
+
+def _http(device, port, mutual):
+    from node.agent.http import HttpClient
+    return HttpClient(device.net, device.config.server(device.id), port, mutual)

@@ -1,0 +1,483 @@
+"""A release that brings an image: on a chip with two partitions and a bootloader that goes back, no cut and no lie bricks it."""
+
+import asyncio
+import unittest
+
+from node.agent import download, images, update, verify
+from node.agent.images import BLOCK_BYTES, PATH, ImagePart
+from node.agent.server import Server
+from node.compat import sha256
+from node.errors import FlashError, NetworkError, NodeError
+from node.wire import manifest
+from tests.sim.flash import TEARS, PowerCut
+from tests.sim.partitions import ABORTED, NEW, PENDING_VERIFY, VALID, Chip, make_image
+from tests.sim.updates import (
+    Device,
+    MemoryFile,
+    MemoryFiles,
+    OtaServer,
+    Release,
+    Restart,
+    StepClock,
+    choose,
+    complete,
+    root_envelope,
+    stub,
+)
+
+APP_SECTORS = 4
+OLD_IMAGE, NEW_IMAGE = make_image(9000, 1), make_image(10000, 2)   # two whole blocks and a part of a third
+content_of = manifest._content
+manifest._content = lambda obj, least: content_of(obj, 1)   # images of the real size would not fit the tests' heap
+OLD = Release(1, {"main.mpy": b"one" * 30})
+PLAIN = Release(2, {"main.mpy": b"two" * 30})
+BOTH = Release(2, {"main.mpy": b"both" * 30}, image=NEW_IMAGE)
+NEXT = Release(3, {"main.mpy": b"three" * 30}, image=make_image(8192, 3))
+manifest._content = content_of
+
+
+class CutFiles(MemoryFiles):
+    """Files on the chip's supply: each change can be cut before and after."""
+
+    def __init__(self, chip):
+        super().__init__()
+        self._chip = chip
+
+    def write_atomic(self, path, data):
+        self._chip.other_use()
+        super().write_atomic(path, data)
+        self._chip.other_use()
+
+    def remove(self, path):
+        self._chip.other_use()
+        super().remove(path)
+
+    def append(self, path):
+        super().append(path)
+        return CutFile(self, path, self._chip)
+
+
+class CutFile(MemoryFile):
+    def __init__(self, files, path, chip):
+        super().__init__(files, path)
+        self._chip = chip
+
+    def close(self):
+        self._chip.other_use()
+        super().close()
+        self._chip.other_use()
+
+
+class Board:
+    """A device with OLD and OLD_IMAGE as it left the line, its server, and its boots one after the other."""
+
+    def __init__(self, *releases):
+        self.chip = Chip(APP_SECTORS)
+        self.chip.flash_image(0, OLD_IMAGE)
+        self.files = CutFiles(self.chip)
+        self.files.write_atomic(verify.PINNED, root_envelope())
+        OLD.install(self.files, "factory")
+        self.http = OtaServer(OLD, PLAIN, BOTH, NEXT, *releases)
+        self.asked = 0   # how often the Images port was wanted
+        self.boot()
+
+    def images(self):
+        self.asked += 1
+        return self.chip.images()
+
+    def boot(self):
+        label = self.chip.boot()
+        self.info = choose.start(self.files, label)
+        self.device = Device(self.files, self.http, self.info, images=self.images)
+        return self.chip.running, self.info["slot"], self.info["trial"]
+
+    def cycle(self):
+        """One check-in; the reason when it ended in a restart."""
+        try:
+            asyncio.run(self.device.checkin.cycle())
+        except Restart as error:
+            return error.args[0]
+        return None
+
+    def tick(self):
+        try:
+            return self.device.update.tick()
+        except Restart as error:
+            return error.args[0]
+
+    def fault(self, release):
+        """Why a release is refused."""
+        self.http.offer = release
+        if self.cycle() is not None:
+            return "installed"
+        return self.device.update.failed and self.device.update.failed["reason"]
+
+    def install(self, release):
+        self.http.offer = release
+        reason = self.cycle()
+        if reason != "update":
+            raise AssertionError(f"not installed: {reason} {self.device.logged}")
+        return self.boot()
+
+    def confirm(self):
+        self.device.acked = True
+        self.cycle()
+        return self.tick()
+
+
+class ImageTest(unittest.TestCase):
+    def setUp(self):
+        manifest._content = lambda obj, least: content_of(obj, 1)
+
+    def tearDown(self):
+        manifest._content = content_of
+
+
+class TestUpdate(ImageTest):
+    def test_image_and_bundle_are_tried_together_and_confirmed(self):
+        board = Board()
+        self.assertEqual(board.install(BOTH), (1, "a", True))
+        self.assertEqual((board.chip.image(1), board.chip.state(), stub.load(board.files)["app"]),
+                         (NEW_IMAGE, PENDING_VERIFY, "ota_1"))
+        self.assertTrue(board.confirm())
+        self.assertEqual((board.chip.state(), stub.load(board.files)["slot"]), (VALID, "a"))
+        self.assertEqual(board.boot(), (1, "a", False))
+        board.cycle()
+        self.assertEqual(board.install(NEXT), (0, "b", True))
+        board.confirm()
+        self.assertEqual((board.boot(), board.chip.flash.violations), ((0, "b", False), 0))
+
+    def test_release_without_an_image_touches_no_partition(self):
+        board = Board()
+        asked, before, running = board.asked, sha256(board.chip.flash.image), board.chip.running
+        board.http.offer = PLAIN
+        self.assertEqual((board.cycle(), stub.load(board.files)["app"]), ("update", None))
+        self.assertEqual((board.asked, sha256(board.chip.flash.image)), (asked, before))
+        self.assertEqual(board.boot(), (running, "a", True))
+        self.assertTrue(board.confirm())
+        self.assertEqual((board.asked, board.chip.state()), (asked + 1, VALID))   # once: whether this boot is to be confirmed
+
+    def test_otadata_is_read_once_in_a_boot(self):
+        board = Board()
+        kept, asked = board.device.update.keep(), board.asked
+        update.Update(board.info, "d", "m", 6, slots=board.device.slots, files=board.files, floors=None, clock=None, trial_ms=0,
+                      acked=None, app_crashes=None, restart=None, log=None, images=board.images, kept=kept)
+        self.assertEqual(board.asked, asked)
+
+    def test_trial_that_is_given_up_goes_back_with_its_image_and_is_told(self):
+        board = Board()
+        board.install(BOTH)
+        board.device.clock.now_ms = 30000
+        self.assertEqual(board.tick(), "no server")
+        board.http.offer = None
+        self.assertEqual(board.boot(), (0, "factory", False))
+        board.cycle()
+        self.assertEqual(board.http.requests[-1]["failed"]["manifest"], BOTH.sha)
+        self.assertEqual(board.chip.entries()[1][1], ABORTED)
+
+    def test_image_that_was_rolled_back_need_not_come_again(self):
+        board = Board()
+        board.install(BOTH)
+        board.boot()   # any reset
+        self.assertEqual(board.info["failed"]["reason"], "image rolled back")
+        board.http.asked.clear()
+        self.assertEqual(board.install(BOTH), (1, "a", True))
+        self.assertFalse([path for _, path, _ in board.http.asked if path.endswith(BOTH.image_sha)])
+
+    def test_board_without_a_second_partition_refuses_the_release(self):
+        board = Board()
+        board.device = Device(board.files, board.http, board.info)
+        self.assertEqual(board.fault(BOTH), "update.image")
+        self.assertEqual(complete(board.files), {"factory"})
+        self.assertFalse([path for _, path, _ in board.http.asked if "artifacts" in path])
+
+    def test_image_that_does_not_fit_is_refused_before_a_byte_of_it(self):
+        large = make_image(APP_SECTORS * BLOCK_BYTES + 1, 5)
+        release = Release(2, BOTH.files, image=large)
+        board = Board(release)
+        before = sha256(board.chip.flash.image)
+        self.assertEqual(board.fault(release), "update.image")
+        self.assertEqual(sha256(board.chip.flash.image), before)
+        self.assertFalse([path for _, path, _ in board.http.asked if "artifacts" in path])
+
+    def test_signed_bytes_that_are_no_image_are_refused_and_change_nothing(self):
+        release = Release(2, BOTH.files, image=b"x" * 5000)
+        board = Board(release)
+        before = board.chip.entries()
+        self.assertEqual(board.fault(release), "update.image")
+        self.assertEqual((board.chip.entries(), stub.load(board.files)["trial"]), (before, None))
+        self.assertEqual(board.boot(), (0, "factory", False))
+
+    def test_altered_image_is_refused(self):
+        board = Board()
+        board.http.corrupt_at = 70
+        self.assertEqual(board.fault(BOTH), "download.hash")
+        self.assertEqual(board.files.read(PATH), BOTH.image_sha.encode())
+
+    def test_image_that_is_not_on_trial_is_left_at_once(self):
+        """Power went between set_boot and begin_trial."""
+        board = Board()
+        board.device.slots.begin_trial = lambda slot, app: (_ for _ in ()).throw(PowerCut())
+        board.http.offer = BOTH
+        self.assertRaises(PowerCut, board.cycle)
+        self.assertEqual((board.chip.entries()[1][1], board.boot()), (NEW, (1, "factory", False)))
+        asyncio.run(board.device.update.offered(b"", "", board.device.server))
+        self.assertEqual((board.device.update.state, board.tick()), (update.IDLE, "image not on trial"))
+        self.assertEqual((board.boot(), board.info["failed"]), ((0, "factory", False), None))
+        self.assertFalse(board.tick())
+        self.assertEqual(board.install(BOTH), (1, "a", True))
+
+    def test_image_whose_slot_was_damaged_is_left_at_once(self):
+        board = Board()
+        board.http.offer = BOTH
+        board.cycle()
+        board.files.data["/slots/a/bundle"] = b""
+        self.assertEqual((board.boot(), board.tick()), ((1, "factory", False), "image not on trial"))
+        self.assertEqual((board.boot(), board.info["failed"]["reason"]), ((0, "factory", False), "incomplete"))
+
+    def test_image_is_confirmed_before_the_slot_so_that_a_cut_between_loses_neither(self):
+        board = Board()
+        board.install(BOTH)
+        board.files.refuse = stub.PATH   # the power goes in between
+        self.assertRaises(FlashError, board.confirm)
+        board.files.refuse = None
+        self.assertEqual((board.chip.state(), stub.load(board.files)["trial"]), (VALID, "a"))
+        self.assertEqual(board.boot(), (1, "a", True))
+        self.assertTrue(board.confirm())
+
+    def test_image_that_cannot_be_confirmed_leaves_the_trial_open(self):
+        board = Board()
+        board.install(BOTH)
+        mark_valid = board.chip.mark_valid
+
+        def refuse():
+            raise OSError(5)   # EIO
+
+        board.chip.mark_valid = refuse
+        with self.assertRaises(FlashError) as caught:
+            board.confirm()
+        self.assertEqual((caught.exception.code, stub.load(board.files)["trial"]), ("update.image", "a"))
+        board.chip.mark_valid = mark_valid
+        self.assertTrue(board.tick())
+
+    def test_trial_that_cannot_be_recorded_ends_on_the_old_image(self):
+        board = Board()
+        board.files.refuse = stub.PATH
+        self.assertEqual(board.fault(BOTH), "files.io")
+        board.files.refuse = None
+        self.assertEqual((board.boot(), board.tick()), ((1, "factory", False), "image not on trial"))
+        self.assertEqual(board.boot(), (0, "factory", False))
+
+    def test_table_with_one_application_has_nothing_to_choose_from(self):
+        def refuse(self):
+            raise OSError(2)   # ENOENT
+
+        for next_update in (refuse, lambda self: self):
+            chip = Chip(APP_SECTORS)
+            chip.running = 0
+            chip.Partition.get_next_update = next_update
+            self.assertIsNone(chip.images())
+
+    def test_damaged_otadata_pends_nothing(self):
+        board = Board()
+        board.install(BOTH)
+        board.chip.write_entry(1, 2, PENDING_VERIFY, 123)
+        self.assertFalse(board.chip.images().pending())
+        board.chip.write_entry(1, 2, NEW)   # a bootloader without rollback
+        self.assertFalse(board.chip.images().pending())
+        board.chip.running = 0
+        board.chip.write_entry(1, 2, PENDING_VERIFY)   # of an image that the bootloader could not start
+        self.assertFalse(board.chip.images().pending())
+
+
+class TestPowerCuts(ImageTest):
+    """The power goes at every flash operation of an update with an image, from the first byte to the settled release."""
+
+    def run_until_done(self, cut=None):
+        """The board, and whether the trial had begun when the power went. `cut`: (operation, tear)."""
+        board, begun = Board(), False
+        board.http.offer = BOTH
+        start = board.chip.flash.ops
+        if cut is not None:
+            board.chip.flash.cut_power_at(*cut)
+        for _ in range(12):
+            try:
+                self.one_boot(board)
+                if board.device.update.state == update.IDLE and board.info["release"]["counter"] == 2:
+                    board.ops = board.chip.flash.ops - start
+                    return board, begun
+            except Restart:
+                pass
+            except PowerCut:
+                board.chip.flash = board.chip.flash.power_on()
+                begun = stub.load(board.files)["trial"] is not None
+            try:
+                board.boot()
+                self.check_boot(board)
+            except PowerCut:
+                board.chip.flash = board.chip.flash.power_on()
+                begun = stub.load(board.files)["trial"] is not None
+                board.boot()
+        self.fail(f"{cut}: not done")
+        return None
+
+    def one_boot(self, board):
+        board.device.update.tick()
+        asyncio.run(board.device.checkin.cycle())
+        board.device.acked = True
+        board.device.update.tick()
+        asyncio.run(board.device.checkin.cycle())
+
+    def check_boot(self, board):
+        new = board.chip.image(board.chip.running) == NEW_IMAGE
+        self.assertTrue(new or board.chip.image(board.chip.running) == OLD_IMAGE)
+        if not new:
+            self.assertEqual((board.info["release"]["counter"], board.chip.images().pending()), (1, False))
+        elif board.info["release"]["counter"] == 1:
+            self.assertTrue(board.chip.images().pending())   # and so it is left at once
+
+    def check_end(self, board, begun, cut):
+        record = stub.load(board.files)
+        self.assertEqual((cut, board.chip.image(board.chip.running) == NEW_IMAGE, board.chip.state(), board.chip.flash.violations),
+                         (cut, True, VALID, 0))
+        self.assertEqual((cut, record["slot"], record["trial"], record["bad"]), (cut, "a", None, None))
+        told = [request["failed"]["reason"] for request in board.http.requests if request["failed"]]
+        self.assertTrue(told in ([], ["image rolled back"]) and (begun or not told), f"{cut}: told {told}")
+
+    def test_no_cut_bricks_the_device_mixes_releases_or_fails_a_release_before_its_trial(self):
+        commit, images.COMMIT_BYTES = images.COMMIT_BYTES, BLOCK_BYTES
+        try:
+            board, begun = self.run_until_done()
+            self.check_end(board, begun, None)
+            self.assertGreater(board.ops, 30)
+            for n in range(board.ops):
+                for tear in TEARS:
+                    cut = (n + 1, tear)
+                    self.check_end(*self.run_until_done(cut), cut)
+        finally:
+            images.COMMIT_BYTES = commit
+
+
+class TestDownload(ImageTest):
+    """The image's way into the partition."""
+
+    def setUp(self):
+        super().setUp()
+        self.chip = Chip(APP_SECTORS)
+        self.chip.running = 0
+        self.files = MemoryFiles()
+        self.http = OtaServer(BOTH)
+        self.content = {"sha256": BOTH.image_sha, "size": len(NEW_IMAGE)}
+
+    def fetch(self, commit_bytes=BLOCK_BYTES, part=None):
+        part = part or ImagePart(self.files, self.chip.images(), self.content["size"])
+        return asyncio.run(download.fetch(Server(self.http, lambda: None), part, "image", self.content, StepClock(), commit_bytes))
+
+    def fault(self):
+        try:
+            self.fetch()
+        except NodeError as error:
+            return error.code
+        return None
+
+    def offsets(self):
+        return [offset for _, path, offset in self.http.asked]
+
+    def test_image_is_written_in_whole_blocks_each_once(self):
+        for piece_bytes in (7, 1024, 4095, 4096, 4097, 100000):
+            self.setUp()
+            self.http.piece_bytes = piece_bytes
+            self.assertEqual(self.fetch() >= len(NEW_IMAGE), True)
+            self.assertEqual((self.chip.image(1), self.chip.flash.programs, self.chip.flash.erases), (NEW_IMAGE, 3, 3))
+        self.assertEqual((self.fetch(), self.offsets()), (0, [0]))
+
+    def test_broken_download_goes_on_at_the_block_where_it_stopped(self):
+        for again in (False, True):   # in another boot, in the same
+            self.setUp()
+            part = ImagePart(self.files, self.chip.images(), len(NEW_IMAGE))
+            self.http.break_after = 5000
+            self.assertRaises(NetworkError, self.fetch, 65536, part)
+            self.http.break_after = None
+            self.fetch(65536, part if again else None)
+            self.assertEqual((self.offsets(), self.chip.image(1)), ([0, BLOCK_BYTES], NEW_IMAGE))
+
+    def test_power_cut_costs_what_was_not_committed(self):
+        self.chip.flash.cut_power_at(5, "half")   # erase and program of two blocks went well
+        self.assertRaises(PowerCut, self.fetch)
+        self.chip.flash = self.chip.flash.power_on()
+        self.fetch()
+        self.assertEqual((self.offsets(), self.chip.image(1)), ([0, 2 * BLOCK_BYTES], NEW_IMAGE))
+
+    def test_file_system_is_not_worn_by_every_block(self):
+        self.http.piece_bytes = 100
+        self.fetch(2 * BLOCK_BYTES)
+        self.assertEqual(self.files.read(PATH), self.told(2, 1))
+
+    def test_file_of_the_largest_image_is_inline_on_littlefs(self):
+        self.assertLessEqual(len(self.told()) + manifest.MAX_ARTIFACT_BYTES // images.COMMIT_BYTES, 128)
+
+    def test_partition_that_holds_another_image_or_rot_is_filled_anew(self):
+        for told in (b"", b"ab" * 32 + b"\x02", self.told(), self.told(2), self.told(2, 1), self.told(255, 255), b"\xff\xfe", b"x"):
+            self.setUp()
+            self.chip.flash_image(1, make_image(16000, 9))
+            self.files.write_atomic(PATH, told)
+            self.fetch()
+            self.assertEqual((self.chip.image(1), sum(self.files.read(PATH)[64:])), (NEW_IMAGE, 3))
+
+    def told(self, *blocks):
+        """What the file says."""
+        return BOTH.image_sha.encode() + bytes(blocks)
+
+    def test_old_name_goes_before_the_first_byte_so_that_a_cut_claims_nothing(self):
+        self.files.write_atomic(PATH, b"ab" * 32 + b"\x02")
+        self.chip.flash.cut_power_at(1, "skipped")
+        self.assertRaises(PowerCut, self.fetch)
+        self.assertEqual(self.files.read(PATH), self.told())
+
+    def test_endless_image_is_cut_off_at_the_signed_size(self):
+        release = Release(2, BOTH.files, image=NEW_IMAGE)
+        release.image += b"x" * 100000
+        self.http.releases = [release]
+        self.fetch()
+        self.assertEqual(self.chip.image(1), NEW_IMAGE)
+        self.assertEqual(self.chip.flash.erases, 3)
+
+    def test_slow_retrieval_is_broken_off_and_what_came_is_kept(self):
+        clock = StepClock()
+
+        class Trickle:
+            async def artifact(self, sha, offset, sink, cap):
+                for at in range(0, len(NEW_IMAGE), 100):
+                    clock.now_ms += 500 if at < 5000 else 30000
+                    sink(NEW_IMAGE[at:at + 100])
+
+        part = ImagePart(self.files, self.chip.images(), len(NEW_IMAGE))
+        with self.assertRaises(NetworkError) as caught:
+            asyncio.run(download.fetch(Trickle(), part, "image", self.content, clock, 65536))
+        self.assertEqual((caught.exception.code, self.files.read(PATH)), ("download.slow", self.told(1)))
+
+    def test_flash_that_refuses_a_block_is_told_and_keeps_what_came(self):
+        self.chip.flash.refusing = {2 + APP_SECTORS + 1}
+        self.assertEqual(self.fault(), "download.write")
+        self.assertEqual(self.files.read(PATH), self.told(1))
+
+    def test_flash_that_forgets_is_found_by_reading_back(self):
+        self.chip.flash.deaf = {2 + APP_SECTORS + 1}
+        self.assertEqual(self.fault(), "download.readback")
+        self.assertEqual(self.files.read(PATH), self.told())
+
+    def test_hash_is_of_the_image_and_not_of_what_lies_behind_it(self):
+        self.fetch()
+        at = 2 + APP_SECTORS
+        self.assertNotEqual(self.chip.flash.image[at * BLOCK_BYTES + len(NEW_IMAGE):(at + 3) * BLOCK_BYTES][:8], b"\xff" * 8)
+        self.assertEqual(self.fetch(), 0)
+
+    def test_only_the_other_partition_is_written(self):
+        self.chip.running = 1
+        self.chip.flash_image(1, OLD_IMAGE)
+        self.fetch()
+        self.assertEqual((self.chip.image(0), self.chip.image(1)), (NEW_IMAGE, OLD_IMAGE))
+
+
+if __name__ == "__main__":
+    unittest.main()
