@@ -33,6 +33,7 @@ else:
 
 TRUST_PATHS = ("/trust/ca.der", CERT_PATH, KEY_PATH)
 LOOK_MS = (5000, 1000)   # between looks at a trial: on a board that must load the code for it each time, and on one that need not
+SETTLE_S = 0.5   # then asyncio holds nothing more of a task that has ended, and the collector can take its code
 TASK_LIMIT_MS = 240_000   # without a sign of life: a connection's deadlines add up to 100 s, a restart waits up to 60 s
 
 
@@ -70,7 +71,7 @@ class Device:
         with Loaded():
             self.boot = _parts().count_boot(self)
         self.net = self.board.net(TRUST_PATHS, self.config, self.clock, self.id)   # radio on: from here chance is true chance
-        self.turns = Turns(self.board.tls_sessions > 1)
+        self.turns = Turns(self.board.tls_sessions > 1, self.clock)
         self.turns.asked = self.committed
         with Loaded():
             self.journal = _parts().journal(self)
@@ -162,11 +163,17 @@ class Device:
                 with Loaded():
                     self.uplink = _parts().uplink(self)
                 await self.uplink.run(alive, failures)
+                self._drop_uplink()
+                await asyncio.sleep(SETTLE_S)
             finally:
-                self.link_reason = self.uplink.reason if self.uplink else self.link_reason
-                self.uplink = None
+                self._drop_uplink()
                 self.turns.leave()
             failures = 0   # it stepped aside
+
+    def _drop_uplink(self):
+        if self.uplink is not None:
+            self.link_reason = self.uplink.reason
+            self.uplink = None
 
     async def check_in(self):
         """The check-in, once there is a certificate; a trial that never gets one ends all the same."""

@@ -11,11 +11,12 @@ from host.sim.esp32.line import Parts, Wifi, device
 from host.sim.esp32.qemu import EmulatorError
 from ota.release.bundle import compile_tree
 from provisioning.line.image import ImageError
-from tests.esp32.rig import Board, Loop
+from tests.esp32.rig import SITE, Board, Loop
 from tests.firmware.boards import FIRMWARE, ROOT
 from tests.firmware.field import Field, Ingest
 
 RELEASE = {"release": "1.0.0", "counter": 1, "manifest": "", "model": "hall", "mpy": 6}
+UMQTT = ROOT / "build/umqtt/simple.py"
 NUMBER = 0x7001   # of the first board
 
 
@@ -33,9 +34,8 @@ def parts():
 
 @pytest.fixture(scope="session")
 def bundle():
-    umqtt = ROOT / "build/umqtt/simple.py"
-    assert umqtt.exists(), "run `make umqtt` first: umqtt.simple is fetched by hash, never committed"
-    return compile_tree(FIRMWARE, umqtt)
+    assert UMQTT.exists(), "run it by `make test-esp32`: umqtt.simple is fetched by hash, never committed"
+    return compile_tree(FIRMWARE, UMQTT)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def loop():
 def field(parts, tmp_path):
     """Enrolment, update server and broker, all real."""
     field = Field(tmp_path, device(NUMBER))
-    field.start_ota(tmp_path)
+    field.start_ota(tmp_path, SITE["checkin_s"])
     field.start_broker()
     yield field
     field.stop()

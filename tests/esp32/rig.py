@@ -3,20 +3,23 @@
 import asyncio
 import queue
 import socket
+import struct
 import sys
 import threading
 import time
+import zlib
 
 from host.sim.esp32 import line
 from host.sim.esp32.board import Emulated
 from node.ring import Ring
-from provisioning.line.image import read_vfs, ring_partition
+from provisioning.line.image import SECTOR_BYTES, read_table, read_vfs, ring_partition
 
 WAIT_S = 120   # the slowest thing that is waited for, a TLS connection on a loaded machine, takes a tenth of it
 UPDATE_S = 300   # 80 KB into a flash of 5 ms an operation, a reset, a trial until a batch is acknowledged and a check-in answered
+IMAGE_S = 900   # 1.7 MB at 76 ms a block of 4 KiB, hashed twice, on a loaded machine
 SITE = {
     "host": "localhost", "mqtt_port": 1, "ota_port": 1, "est_port": 1, "product": "hall", "model": "hall", "lot": "demo",
-    "period_ms": 200, "batch_samples": 10, "uplink_s": 2, "checkin_s": 2, "ack_timeout_s": 10, "trial_s": 120,
+    "period_ms": 200, "batch_samples": 60, "uplink_s": 5, "checkin_s": 15, "ack_timeout_s": 10, "trial_s": 120,
     "backoff_max_s": 2, "keepalive_s": 20,
 }
 
@@ -30,10 +33,10 @@ def until(condition, timeout_s=WAIT_S, every_s=0.3):
     return value
 
 
-def roll_out(field, files, release, counter):
+def roll_out(field, files, release, counter, image=None):
     """Sign, publish and roll out to everybody."""
-    raw, artifact, name = field.sign_release(files, release, counter)
-    field.publish(raw, artifact)
+    raw, artifact, name = field.sign_release(files, release, counter, image)
+    field.publish(raw, artifact, image)
     until(field.devices)   # it has checked in
     field.operate("/admin/rollouts", {"manifest": name, "stages": [100], "soak_s": [1], "min_reports": 1})
 
@@ -120,6 +123,14 @@ class Board:
 
     def files(self):
         return read_vfs(self.path.read_bytes())
+
+    def images(self):
+        """The bootloader's record: (sequence number, state) of each sector of otadata that holds one."""
+        flash = self.path.read_bytes()
+        offset = next(part.offset for part in read_table(flash) if part.label == "otadata")
+        entries = (struct.unpack_from("<I20sII", flash, offset + sector * SECTOR_BYTES) for sector in (0, 1))
+        return {number: state for number, _label, state, crc in entries
+                if zlib.crc32(number.to_bytes(4, "little"), 0xFFFFFFFF) == crc}
 
 
 class Relay:

@@ -69,8 +69,8 @@ class Field:
         self._servers.append((server, thread, listener))
         return listener.getsockname()[1]
 
-    def start_ota(self, folder):
-        """The update server, its root and its keys; sets ota_port and root."""
+    def start_ota(self, folder, period_s=1):
+        """The update server, its root and its keys; sets ota_port and root. `period_s`: between a device's check-ins."""
         names = ("root", "release", "direction")
         self.keys = {name: keys.generate(folder / f"{name}-signing.pem") for name in names}
         public = {name: [keys.public65(self.keys[name])] for name in names}
@@ -79,7 +79,7 @@ class Field:
         settings = OtaSettings(
             cert_file=self.pki.cert("svc.ota"), key_file=self.pki.key("svc.ota"), ca_file=self.pki.ca_file,
             database=f"sqlite:///{folder / 'ota.db'}", archive=folder / "archive", root_file=folder / "root.bin",
-            direction_key=folder / "direction-signing.pem", period_s=1, tick_s=0.1, flush_s=0.1)
+            direction_key=folder / "direction-signing.pem", period_s=period_s, tick_s=0.1, flush_s=0.1)
         self.ota_port = self._serve(create_ota(settings), settings.tls())
         self._operator = httpx.Client(
             base_url=f"https://localhost:{self.ota_port}", verify=tls.client_context(

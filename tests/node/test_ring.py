@@ -37,6 +37,14 @@ class RingTest(unittest.TestCase):
         self.ring = mounted(self.flash)
         return self.ring
 
+    def test_reading_one_by_one_starts_from_the_sectors_head_each_time(self):
+        for seq in range(50):
+            self.ring.append(1, seq, b"record", 1)
+        for seq in range(50):
+            before = self.flash.reads
+            self.assertEqual(next(self.ring.records(seq))[1], seq)
+        self.assertTrue(self.flash.reads - before <= 4, self.flash.reads - before)
+
     def test_erased_partition_is_an_empty_ring_and_mount_writes_nothing(self):
         self.assertEqual((self.ring.next_seq, self.ring.last(), self.ring.acked), (0, None, None))
         self.assertEqual(self.ring.oldest(7), (7, 0))

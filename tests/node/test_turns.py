@@ -3,12 +3,13 @@
 import asyncio
 import unittest
 
-from node.agent.turns import Turns
+from node.agent.turns import LEAST_MS, Turns
+from tests.sim.updates import StepClock
 
 
 class TestTurns(unittest.TestCase):
     def test_two_exchanges_never_overlap_on_a_chip_with_room_for_one(self):
-        turns, seen = Turns(room=False), []
+        turns, seen = Turns(False, StepClock()), []
 
         async def exchange(name):
             await turns.take(lambda: None)
@@ -25,8 +26,10 @@ class TestTurns(unittest.TestCase):
         self.assertFalse(turns.wanted())
 
     def test_exchange_waits_until_the_uplink_has_closed(self):
-        turns, asked = Turns(room=False), []
+        clock = StepClock()
+        turns, asked = Turns(False, clock), []
         asyncio.run(turns.enter(lambda: None))
+        clock.now_ms += LEAST_MS
         turns.asked = lambda: asked.append(turns.wanted())
 
         async def main():
@@ -40,7 +43,7 @@ class TestTurns(unittest.TestCase):
         self.assertEqual(asked, [True])
 
     def test_exchange_that_gave_up_waiting_leaves_no_turn_behind(self):
-        turns = Turns(room=False)
+        turns = Turns(False, StepClock())
         asyncio.run(turns.enter(lambda: None))
 
         async def main():
@@ -54,7 +57,7 @@ class TestTurns(unittest.TestCase):
         asyncio.run(main())
 
     def test_uplink_comes_back_before_the_others_have_had_their_turn(self):
-        turns, seen = Turns(room=False), []
+        turns, seen = Turns(False, StepClock()), []
 
         async def uplink():
             await turns.enter(lambda: None)
@@ -71,8 +74,24 @@ class TestTurns(unittest.TestCase):
         asyncio.run(main())
         self.assertEqual(seen, ["other", "uplink"])
 
+    def test_server_that_asks_without_end_leaves_the_uplink_no_time(self):
+        clock = StepClock()
+        turns = Turns(False, clock)
+        asyncio.run(turns.enter(lambda: None))
+
+        async def main():
+            task = asyncio.create_task(turns.take(lambda: None))
+            await asyncio.sleep(0.01)
+            early = turns.wanted()
+            clock.now_ms += LEAST_MS
+            self.assertEqual((early, turns.wanted()), (False, True))
+            turns.leave()
+            await task
+
+        asyncio.run(main())
+
     def test_nobody_waits_on_a_board_with_room(self):
-        turns = Turns(room=True)
+        turns = Turns(True, StepClock())
         asyncio.run(turns.enter(lambda: None))
         asyncio.run(turns.take(lambda: None))
         self.assertFalse(turns.wanted())

@@ -327,7 +327,7 @@ class Device:
         self.checkin = CheckIn(self.server, self.update, self.clock, chance or Chance(), device=DEVICE, boot=1, period_s=60,
                                metrics=lambda: {"uptime_s": self.clock.ticks_ms() // 1000},
                                heard=lambda: None, log=self.log)
-        self.rounds = Rounds(Turns(room=True), self.clock, self, lambda: Parts, look_ms=1000,
+        self.rounds = Rounds(Turns(True, self.clock), self.clock, self, lambda: Parts, look_ms=1000,
                              alive=lambda: None)
 
     def trust(self):

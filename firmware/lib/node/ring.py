@@ -50,6 +50,7 @@ class Ring:
         self._unsaved = 0   # acknowledged records that nothing on flash says are
         self._boot = 0   # of the last record
         self._gap_end = 0   # records before this have been counted in skipped
+        self._next = (-1, 0, 0)   # (seq, sector number, offset) behind the record read last: the next one is most likely wanted
         self.next_seq = 0
         self.acked: tuple[int, int] | None = None
         self.tally = self.dropped = self.dropped_weight = self.skipped = self.foreign = 0
@@ -138,7 +139,7 @@ class Ring:
     def records(self, from_seq: int) -> "Iterator[tuple[int, int, bytes]]":
         """Yield (boot, seq, data) of the records from `from_seq` on. Appending and acknowledging meanwhile is fine."""
         from_seq = max(from_seq, self._first_from(0))
-        number, at = self._log.place_of(from_seq)
+        number, at = self._next[1:] if self._next[0] == from_seq else self._log.place_of(from_seq)
         while True:
             found = self._log.step(number, at, from_seq)
             if not found:
@@ -150,6 +151,7 @@ class Ring:
             data = self._io.data(number, at, length)
             at += self._io.record_bytes(length)
             from_seq = seq + 1
+            self._next = (from_seq, number, at)
             yield boot, seq, data
 
     def read(self, seq: int) -> bytes | None:
