@@ -59,6 +59,17 @@ class Stock:
 
 
 @dataclass(frozen=True)
+class Application:
+    """An application, checked. The texts are its own words and may be empty."""
+
+    content: bytes
+    chip: str
+    version: str
+    project: str
+    idf: str
+
+
+@dataclass(frozen=True)
 class Room:
     """A part of the flash, in bytes."""
 
@@ -102,6 +113,24 @@ def read_stock(path: Path) -> Stock:
     if _chip(image.chip_id, path) != chip:
         raise ImageError(f"{path}: got an application for {_chip(image.chip_id, path)}, expected {chip} as its bootloader is")
     return Stock(chip, offset, bootloader, app, *(_descriptor(image) or ("", "", "")))
+
+
+def read_application(path: Path) -> Application:
+    """Read an application from a file that holds nothing else, or take it out of a stock image.
+
+    A file of its own stays as it is, with what may follow the application in it: a secure boot signature.
+
+    Raises:
+        ImageError: it is missing, neither of the two, cut off or damaged.
+    """
+    raw = path.read_bytes() if path.is_file() else b""
+    if raw.startswith(IMAGE_MAGIC):
+        image, _ = _image(raw, str(path))
+        described = _descriptor(image)
+        if described is not None:
+            return Application(raw, _chip(image.chip_id, path), *described)
+    stock = read_stock(path)
+    return Application(stock.app, stock.chip, stock.version, stock.project, stock.idf)
 
 
 def flash_size(text: str) -> int:

@@ -11,7 +11,7 @@ import pytest
 from host.cli.root import main
 from node.wire.manifest import MAX_ARTIFACT_BYTES
 from provisioning.line.fetch import fetch_umqtt
-from tests.provisioning.test_esp_image import ESP32, ESP32C3, application, merged
+from tests.provisioning.esp_images import ESP32, ESP32C3, application, merged
 
 REPOSITORY = Path(__file__).parents[2]
 CODE = bytes(range(256)) * 4200   # more than the 1 MiB that an image has at least

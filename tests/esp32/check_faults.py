@@ -15,6 +15,11 @@ FAULTS = {
 }
 
 
+@pytest.fixture
+def watchdog(fault):
+    return fault == "hangs"
+
+
 @pytest.mark.parametrize("fault", FAULTS)
 def test_bad_release_keeps_the_device_from_the_next_one(fault, born, field, ingest, bundle):
     until(lambda: born.ring().first_unacked() > 0)

@@ -68,13 +68,19 @@ def trust(field):
 
 
 @pytest.fixture
-def make_board(parts, bundle, field, loop, tmp_path):
+def watchdog():
+    """Whether the chip's watchdogs are on; see Emulator."""
+    return False
+
+
+@pytest.fixture
+def make_board(parts, bundle, field, loop, tmp_path, watchdog):
     """Boards with the factory release, off the line or on it. They know the field's ports."""
     boards = []
 
     def make(named=None, files=None):
         flash = parts.flash(files or bundle, named or RELEASE)
-        boards.append(Board(tmp_path, loop, parts, flash, NUMBER + len(boards)))
+        boards.append(Board(tmp_path, loop, parts, flash, NUMBER + len(boards), watchdog))
         return boards[-1]
 
     yield make

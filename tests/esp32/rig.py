@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 import zlib
+from dataclasses import replace
 
 from host.sim.esp32 import line
 from host.sim.esp32.board import Emulated
@@ -71,7 +72,7 @@ class Loop:
 class Board:
     """One board: its flash file, what it said, and its switch."""
 
-    def __init__(self, folder, loop, parts, flash, number):
+    def __init__(self, folder, loop, parts, flash, number, watchdog):
         self.device = line.device(number)
         self.path = folder / f"{self.device}.bin"
         self.path.write_bytes(flash)
@@ -79,7 +80,8 @@ class Board:
         self._heard = queue.Queue()
         self.lines = []   # (seconds since the power came on, text)
         self.emulated = Emulated(self.device, self.device[-12:], self.path, folder / f"{self.device}.log",
-                                 lambda _device, word, values: self._heard.put((word, values)), parts.emulator, self._line)
+                                 lambda _device, word, values: self._heard.put((word, values)),
+                                 replace(parts.emulator, watchdog=watchdog), self._line)
 
     def _line(self, text):
         self.lines.append((self.seconds(), text))

@@ -15,7 +15,7 @@ from ota.release.verify import release_of, verify_release
 from provisioning import pki
 from provisioning.line.fetch import fetch_umqtt
 from tests.ota.support import PEER, Keys, as_device, check_in, operator, until
-from tests.provisioning.test_esp_image import ESP32, application, merged
+from tests.provisioning.esp_images import ESP32, application, merged
 
 REPOSITORY = Path(__file__).parents[2]
 APPLICATION = application(ESP32, code=bytes(range(256)) * 4200)

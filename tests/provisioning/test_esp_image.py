@@ -2,10 +2,7 @@
 
 import hashlib
 import json
-import struct
 from dataclasses import replace
-from functools import reduce
-from operator import xor
 from pathlib import Path
 
 import pytest
@@ -19,7 +16,6 @@ from provisioning.line.esp_image import build_esp_flash, layout, read_stock, roo
 from provisioning.line.fetch import fetch_umqtt
 from provisioning.line.image import (
     TABLE_BYTES,
-    TABLE_OFFSET,
     ImageError,
     Partition,
     base_files,
@@ -31,38 +27,12 @@ from provisioning.line.image import (
     read_vfs,
     ring_partition,
 )
+from tests.provisioning.esp_images import ESP32, ESP32C2, ESP32C3, STOCK_TABLE, application, merged
 
 MIB = 1 << 20
 FIRMWARE = Path(__file__).parents[2] / "firmware"
 LAYOUT = FIRMWARE / "image" / "partitions.csv"
 FILES = {"/boot.py": b"x = 1\n", "/factory/release.json": b"{}"}
-STOCK_TABLE = [Partition("nvs", "data", "nvs", 0x9000, 0x6000), Partition("factory", "app", "factory", 0x10000, 0x1F0000)]
-# chip -> id in the image's header, bootloader's place in flash, address of the memory-mapped flash
-ESP32, ESP32C3, ESP32C2 = (0, 0x1000, 0x3F400020), (5, 0x0, 0x3C000020), (12, 0x0, 0x3C000020)
-
-
-def esp_image_file(chip_id: int, segments: list[tuple[int, bytes]], size_code: int = 0x20, *, digest: bool = True) -> bytes:
-    """An ESP image as esp_image_format.h has it: header, segments, checksum at the end of a block of 16, SHA-256."""
-    raw = struct.pack("<BBBBI", 0xE9, len(segments), 2, size_code, 0x40080400)
-    raw += struct.pack("<B3xHBHH4xB", 0xEE, chip_id, 0, 0, 399, digest)
-    for address, data in segments:
-        raw += struct.pack("<II", address, len(data)) + data
-    raw += bytes(15 - len(raw) % 16) + bytes([reduce(xor, b"".join(data for _, data in segments), 0xEF)])
-    return raw + hashlib.sha256(raw).digest() if digest else raw
-
-
-def application(chip, version="v1.26.0", code=bytes(range(256)) * 64, *, digest=True):
-    descriptor = struct.pack("<I12x32s32s32x32s112x", 0xABCD5432, version.encode(), b"micropython", b"v5.4.2")
-    return esp_image_file(chip[0], [(chip[2], descriptor if version else bytes(256)), (0x40080000, code)], digest=digest)
-
-
-def merged(chip=ESP32, *, app=None, table=None, boot_bytes=0x1000):
-    """A stock image: file offset 0 is the bootloader's place, as in what micropython.org offers."""
-    flash = bytearray(b"\xff" * 0x10000)
-    boot = esp_image_file(chip[0], [(0x3FFF0030, b"\x07" * boot_bytes)])
-    flash[chip[1]:chip[1] + len(boot)] = boot
-    flash[TABLE_OFFSET:TABLE_OFFSET + TABLE_BYTES] = encode_table(STOCK_TABLE) if table is None else table
-    return bytes(flash[chip[1]:]) + (application(chip) if app is None else app)
 
 
 @pytest.fixture

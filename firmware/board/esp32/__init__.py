@@ -1,1 +1,1 @@
-"""ESP32 boards under stock MicroPython. Compiled here, never yet run on hardware."""
+"""ESP32 boards under stock MicroPython. Run on an emulated chip, never yet on hardware."""

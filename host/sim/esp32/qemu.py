@@ -36,11 +36,16 @@ MODELS = {
 
 @dataclass(frozen=True)
 class Emulator:
-    """A QEMU that was asked: `check` makes it."""
+    """A QEMU that was asked: `check` makes it.
+
+    Without `watchdog` the chip's timers never reset it: on a loaded machine they do, since they count the time of day and not
+    what the chip got done, and QEMU does not always come back from that.
+    """
 
     program: Path
     chip: str
     roms: Path | None = None
+    watchdog: bool = True
 
     def argv(self, flash: Path, efuse: Path, listener: int) -> list[str]:
         """Give the command line of one board.
@@ -49,8 +54,9 @@ class Emulator:
             listener: file descriptor of a listening TCP socket: the board's serial port. The board starts at its first client,
                 so that no word of a boot is missed.
         """
+        tame = [] if self.watchdog else ["-global", f"driver=timer.{self.chip}.timg,property=wdt_disable,value=true"]
         return [
-            *self._machine(), "-display", "none", "-monitor", "none",
+            *self._machine(), *tame, "-display", "none", "-monitor", "none",
             "-drive", f"file={_escaped(flash)},if=mtd,format=raw",   # through the page cache: what was written outlives SIGKILL
             "-drive", f"file={_escaped(efuse)},if=none,format=raw,id=efuse",
             "-global", f"driver=nvram.{self.chip}.efuse,property=drive,value=efuse",
