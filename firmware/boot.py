@@ -72,7 +72,8 @@ else:
         info = choose.start(Disk(), running_app())
         del choose, sys.modules["choose"]
         info["watchdog"] = watchdog
-        os.mount(stub.bundle(Disk(), info["slot"]), APP)
+        info["bundle"] = stub.bundle(Disk(), info["slot"])
+        os.mount(info["bundle"], APP)
         sys.path[:] = [APP, ".frozen"]
         import main
         main.run(info)

@@ -33,7 +33,9 @@ else:
 
 TRUST_PATHS = ("/trust/ca.der", CERT_PATH, KEY_PATH)
 LOOK_MS = (5000, 1000)   # between looks at a trial: on a board that must load the code for it each time, and on one that need not
-SETTLE_S = 0.5   # then asyncio holds nothing more of a task that has ended, and the collector can take its code
+SETTLE_S = 0.2       # between looks whether the uplink has left memory
+SETTLE_TRIES = 50    # 10 s; after that somebody else may have grown
+SETTLE_BYTES = 6000  # more than what the others gain meanwhile, half of what the uplink takes
 TASK_LIMIT_MS = 240_000   # without a sign of life: a connection's deadlines add up to 100 s, a restart waits up to 60 s
 
 
@@ -57,6 +59,7 @@ class Device:
         crashes = 0 if boot_info["trial"] else boot_info["tries"]   # a trial counts its boots
         self.board = Board(boot_info["watchdog"], self._failed, (boot_info["exit"], crashes))
         loading.keep = self.board.tls_sessions > 1
+        loading.left = self._forget_index
         files = self.board.files
         with Loaded():
             self.config = _config().parse(files.read("/state/site.json") or b"")
@@ -78,6 +81,11 @@ class Device:
         self.certified = asyncio.Event()
         self.uplink = None     # while it is in memory
         self.link_reason = "boot"   # why the last session ended
+
+    def _forget_index(self):
+        bundle = self.boot_info.get("bundle")
+        if bundle is not None:
+            bundle.index = None
 
     def _failed(self, reason):
         stub.ended(self.board.files, reason, True)
@@ -159,16 +167,27 @@ class Device:
         failures = 1
         while True:
             await self.turns.enter(alive)
+            gc.collect()
+            used = gc.mem_alloc()
             try:
                 with Loaded():
                     self.uplink = _parts().uplink(self)
                 await self.uplink.run(alive, failures)
                 self._drop_uplink()
-                await asyncio.sleep(SETTLE_S)
+                await self._settle(used, alive)
             finally:
                 self._drop_uplink()
                 self.turns.leave()
             failures = 0   # it stepped aside
+
+    async def _settle(self, used, alive):
+        """Wait until the uplink's code is gone: for a while asyncio holds tasks that have ended."""
+        for _ in range(SETTLE_TRIES):
+            gc.collect()
+            if loading.keep or gc.mem_alloc() - used < SETTLE_BYTES:
+                return
+            alive()
+            await asyncio.sleep(SETTLE_S)
 
     def _drop_uplink(self):
         if self.uplink is not None:

@@ -56,12 +56,14 @@ def update(device, kept):
 
 def checkin(device, update, kept):
     from node.agent.checkin import CheckIn
-    from node.agent.server import Server
-    config = device.config
-    server = Server(_http(device, config.ota_port, True), device.checkin_alive)
-    return CheckIn(server, update, device.clock, device.board.chance, device=device.id, boot=device.boot,
-                   period_s=config.checkin_s, metrics=device.measured, heard=device.supervisor.heard,
+    return CheckIn(server(device), update, device.clock, device.board.chance, device=device.id, boot=device.boot,
+                   period_s=device.config.checkin_s, metrics=device.measured, heard=device.supervisor.heard,
                    log=device.board.system.log, kept=kept)
+
+
+def server(device):
+    from node.agent.server import Server
+    return Server(_http(device, device.config.ota_port, True), device.checkin_alive)
 
 
 def first_wait_ms(device):

@@ -74,7 +74,7 @@ def bundle(files, slot):
             index = head + file.read(size - 12)
             _, start, length = index[index.rfind(b"\n", 0, -2):].split()
             if index[-2:] == b"\n\n" and int(start) + int(length) == file.seek(0, 2):
-                return Bundle(file, index)
+                return Bundle(file, size)
     except (ValueError, OSError):
         pass
     file.close()
@@ -86,13 +86,16 @@ class Bundle:
 
     Args:
         file: the bundle, open; it stays open, since opening a file costs more flash reads than importing it.
-        index: everything before its first file. It is searched as bytes: a dict of 60 entries would take 4 KB of RAM more; read
-            anew for each search, it made a boot five times as long.
+        index_bytes: what lies before its first file. It is searched as bytes: a dict of 60 entries would take 4 KB of RAM more.
+
+    Attributes:
+        index: those bytes, or None: whoever has imported enough may set it so, and it is read again when it is needed.
     """
 
-    def __init__(self, file, index):
+    def __init__(self, file, index_bytes):
         self._file = file
-        self._index = index
+        self._index_bytes = index_bytes
+        self.index = None
 
     def mount(self, readonly, mkfs):
         pass
@@ -103,7 +106,7 @@ class Bundle:
     def stat(self, path):
         name = "\n" + path.strip("/")
         found = self._find(name)
-        if found is None and self._index.find((name + "/").encode()) < 0:
+        if found is None and self.index.find((name + "/").encode()) < 0:
             raise OSError(2)   # ENOENT
         return (0x8000, 0, 0, 0, 0, 0, found[1], 0, 0, 0) if found else (0x4000, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
@@ -122,10 +125,13 @@ class Bundle:
 
     def _find(self, name):
         """(offset, size) of the file whose line begins so, or None."""
-        at = self._index.find((name + " ").encode())
+        if self.index is None:
+            self._file.seek(0)
+            self.index = self._file.read(self._index_bytes)
+        at = self.index.find((name + " ").encode())
         if at < 0:
             return None
-        _, start, size = self._index[at + 1:self._index.find(b"\n", at + 1)].split()
+        _, start, size = self.index[at + 1:self.index.find(b"\n", at + 1)].split()
         return int(start), int(size)
 
 

@@ -27,7 +27,7 @@ class TestCycle(unittest.TestCase):
         self.device = Device(self.files, self.http, info(), self.clock)
 
     def cycle(self):
-        return asyncio.run(self.device.checkin.cycle())
+        return asyncio.run(self.device.cycle())
 
     def answer(self, body, status=200, headers=None):
         async def request(*arguments, **named):

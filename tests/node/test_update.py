@@ -44,7 +44,7 @@ class Bench:
     def cycle(self):
         """One check-in; the reason when it ended in a restart."""
         try:
-            asyncio.run(self.device.checkin.cycle())
+            asyncio.run(self.device.cycle())
         except Restart as error:
             return error.args[0]
         return None
@@ -188,7 +188,7 @@ class TestUpdate(unittest.TestCase):
         bench.cycle()
         device = bench.install(NEXT)
         request = dict(bench.http.requests[-1], seq=device.trust().seq)
-        asyncio.run(device.update.offered(bench.http.direct(request, NEXT), request["nonce"], device.server))
+        asyncio.run(device.update.offered(bench.http.direct(request, NEXT), request["nonce"], lambda: device.server))
         self.assertEqual((device.update.state, stub.release(bench.files, "a")), (update.TRIAL, NEW.marker()))
 
     def test_network_failure_at_any_request_fails_no_release(self):

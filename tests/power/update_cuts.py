@@ -108,7 +108,7 @@ class World:
         self.device = device = Device(VfsFiles(), self.server, info, chance=self.chance, restart=self.restart)
         for _ in range(MAX_CYCLES):
             self.stop_if_dead()
-            asyncio.run(device.checkin.cycle())
+            asyncio.run(device.cycle())
             self.stop_if_dead()
             if device.update.state == update.TRIAL:
                 device.acked, device.clock.now_ms = self.good, TRIAL_MS

@@ -297,6 +297,10 @@ class Parts:
         return device.checkin
 
     @staticmethod
+    def server(device):
+        return device.server
+
+    @staticmethod
     def first_wait_ms(device):
         if device.update.facts()["trial"]:
             return TRIAL_MS // 10
@@ -329,6 +333,13 @@ class Device:
                                heard=lambda: None, log=self.log)
         self.rounds = Rounds(Turns(True, self.clock), self.clock, self, lambda: Parts, look_ms=1000,
                              alive=lambda: None)
+
+    async def cycle(self):
+        """A check-in and what follows from it, as node.agent.rounds does it; ms until the next."""
+        wait_ms, direction, nonce = await self.checkin.ask()
+        if direction is not None:
+            wait_ms += 1000 * await self.update.offered(direction, nonce, lambda: self.server)
+        return wait_ms
 
     def trust(self):
         return Trust(self.files, DEVICE)

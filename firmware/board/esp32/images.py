@@ -8,6 +8,7 @@ import binascii
 import struct
 
 BLOCK_BYTES = 4096
+ERASE = 6   # os.AbstractBlockDev's ioctl
 OTA_0 = 0x10   # subtype of the application partition ota_0; ota_1 is one more
 DATA_OTA = 0   # subtype of the data partition otadata
 PENDING_VERIFY = 1   # state (esp_ota_img_states_t); a bootloader without rollback leaves it at 0, new
@@ -41,8 +42,12 @@ class EspImages:
     def read(self, at, buf):
         self._other.readblocks(at // BLOCK_BYTES, buf, at % BLOCK_BYTES)
 
-    def write(self, at, block):
-        self._other.writeblocks(at // BLOCK_BYTES, block)   # without an offset it erases first
+    def erase(self, at):
+        if self._other.ioctl(ERASE, at // BLOCK_BYTES):
+            raise OSError(5)   # EIO
+
+    def write(self, at, data):
+        self._other.writeblocks(at // BLOCK_BYTES, data, at % BLOCK_BYTES)   # with an offset it does not erase
 
     def pending(self):
         entry = bytearray(32)

@@ -13,7 +13,12 @@ that came back would be another class.
 import gc
 import sys
 
+TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
+if TYPE_CHECKING:
+    from node.hints import Callable
+
 keep = True   # main.py says otherwise on a board without room
+left: "Callable[[], None] | None" = None   # called when modules have left: what helped to import them may go too
 
 
 class Loaded:
@@ -28,6 +33,8 @@ class Loaded:
             return
         for name in [name for name in sys.modules if name not in self._before and not name.startswith("asyncio.")]:
             _forget(name)
+        if left is not None:
+            left()
         gc.collect()
 
 

@@ -114,8 +114,11 @@ class Images(Protocol):
     def read(self, at: int, buf: bytearray | memoryview) -> None:
         """Fill `buf` from byte `at` of the other partition. OSError: the flash refused, as in the others."""
 
-    def write(self, at: int, block: bytes | bytearray) -> None:
-        """Erase and program a block of 4096 bytes of the other partition; `at` is a multiple of that."""
+    def erase(self, at: int) -> None:
+        """Erase a block of 4096 bytes of the other partition; `at` is a multiple of that."""
+
+    def write(self, at: int, data: bytes | memoryview) -> None:
+        """Program bytes of the other partition, erased before, within one block."""
 
     def pending(self) -> bool:
         """Whether the running image is in its first boot and not confirmed."""

@@ -44,11 +44,11 @@ class CheckIn:
         if kept is not None:
             self._period_ms, self._attempts = kept
 
-    async def cycle(self) -> int:
-        """One check-in and what follows from it.
+    async def ask(self) -> "tuple[int, bytes | None, str]":
+        """One check-in.
 
         Returns:
-            Milliseconds until the next.
+            Milliseconds until the next; a direction to act upon before that, or None; the nonce that it answers, in hex.
         """
         nonce = hexstr(self._chance.urandom(NONCE_BYTES))
         request: dict[str, Any] = self._update.facts()
@@ -57,16 +57,15 @@ class CheckIn:
             answer = checkin.parse_response(await self._server.checkin(checkin.encode_request(request)))
         except (NetworkError, FormatError) as error:
             self._log("checkin", str(error))
-            return self._retry_in_ms()
+            return self._retry_in_ms(), None, nonce
         self._clock.learn(answer["now_s"] * 1000, QUALITY_SERVER)
         self._period_ms = answer["period_s"] * 1000
         self._heard()
         self._update.checked_in()
         if answer["direction"] is None:
             self._attempts = 0
-            return self._due_in_ms()
-        await self._update.offered(answer["direction"], nonce, self._server)
-        return self._retry_in_ms()   # still here: it failed, which is to be told, or it was interrupted
+            return self._due_in_ms(), None, nonce
+        return self._retry_in_ms(), answer["direction"], nonce   # after an update that failed or was interrupted
 
     def keep(self) -> tuple[int, int]:
         """What the next CheckIn of this boot must know, as its `kept`: this one may leave memory."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from node.ports import Clock, OpenFile, Store
 
 COMMIT_BYTES = const(8192)   # closed, that is committed, after so many: a close costs littlefs an erase (45 ms) and a copied block
-READ_BYTES = const(2048)   # hashed at a time: RAM held against flash reads, and about 2 ms in which nothing else runs
+READ_BYTES = const(512)   # hashed at a time: RAM in one piece, against flash reads of 0.1 ms
 WINDOW_MS = const(30000)   # the speed is judged over this time: a WiFi roam or a flash erase is no slow server
 MIN_WINDOW_BYTES = const(4096)   # about 140 B/s: a slow modem passes, a trickle that blocks updates does not
 SESSION_MS = const(1800000)   # one download; what arrived stays, so a slower one goes on at the next check-in

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from node.ports import Net, Stream
 
 MAX_HEAD_BYTES = 2048   # status line and headers; ours send about 300
-CHUNK_BYTES = 1024      # a read during a body: bounds what a download holds in RAM
+CHUNK_BYTES = 512       # a read during a body: what a download holds in RAM, and in one piece
 TIMEOUT_S = 20          # a whole small exchange, or one chunk of a download; a TLS handshake on ESP32 is 1-2 s
 
 

@@ -1,7 +1,8 @@
 """A release's image on its way into the other application partition: what download.fetch fills, as Slots is for bundles.
 
-What is on flash is whole blocks, and known by a small file that follows them: what a power cut or a broken connection left over
-is fetched again. Decides nothing else; the switch to the image is update.py's. Loaded only for a release that brings one.
+Bytes go to flash as they come, since a block would not fit into RAM beside a TLS session. Whole blocks are remembered in a small
+file that follows them; what a power cut or a broken connection left of another is fetched again. Decides nothing else; the
+switch to the image is install.py's. Loaded only for a release that brings one.
 """
 
 from node.compat import const
@@ -11,7 +12,7 @@ TYPE_CHECKING = False   # mypy reads it as true; the device never runs the impor
 if TYPE_CHECKING:
     from node.ports import Files, Images
 
-BLOCK_BYTES = const(4096)   # the flash's erase unit: one erase (45 ms) and one program at a time, between which sampling goes on
+BLOCK_BYTES = const(4096)   # the flash's erase unit: one erase (45 ms) at a time, between which sampling goes on
 COMMIT_BYTES = const(65536)   # the file grows after so many: 26 times for a stock MicroPython
 PATH = "/state/image"   # SHA-256 in hex, then a byte for each commit: its number of blocks. Below 128 bytes inline on littlefs
 
@@ -35,8 +36,6 @@ class ImagePart:
         self._known = 0     # blocks, as the file says
         self._written = 0   # bytes on flash
         self._read = 0
-        self._block = bytearray(BLOCK_BYTES)
-        self._fill = 0      # bytes of the block that is being filled
 
     def prepare(self, slot: str, sha256: str) -> None:
         """Go on with what is there if it is of this image; else say that nothing is, before anything is overwritten."""
@@ -54,7 +53,7 @@ class ImagePart:
 
     def open(self, slot: str) -> "ImagePart":
         """What is there, for reading; what comes next is written behind it."""
-        self._read = self._fill = 0
+        self._read = 0
         return self
 
     def readinto(self, buf: bytearray) -> int:
@@ -68,22 +67,22 @@ class ImagePart:
         return self
 
     def write(self, data: bytes | memoryview) -> int:
-        """Take the next bytes; raises OSError when the flash refuses a block."""
+        """Take the next bytes; raises OSError when the flash refuses."""
         at = 0
         while at < len(data):
-            n = min(BLOCK_BYTES - self._fill, len(data) - at)
-            self._block[self._fill:self._fill + n] = data[at:at + n]
-            self._fill += n
+            inside = self._written % BLOCK_BYTES
+            if not inside:
+                self._images.erase(self._written)
+            n = min(BLOCK_BYTES - inside, len(data) - at)
+            self._images.write(self._written, data[at:at + n])
+            self._written += n
             at += n
-            if self._fill == BLOCK_BYTES or self._written + self._fill == self._size:
-                self._images.write(self._written, self._block)   # what lies behind the image's end in its last block is no matter
-                self._written += self._fill
-                self._fill = 0
         return at
 
     def close(self) -> None:
         """Remember what is on flash; raises OSError when the flash refuses. Appended: a rename costs littlefs ten times as much."""
-        blocks = (self._written + BLOCK_BYTES - 1) // BLOCK_BYTES - self._known
+        end = self._written if self._written < self._size else self._written + BLOCK_BYTES - 1   # the last block ends early
+        blocks = end // BLOCK_BYTES - self._known
         if blocks:
             file = self._files.append(PATH)
             try:

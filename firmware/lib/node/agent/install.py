@@ -3,6 +3,8 @@
 Decides in which order things are verified, fetched and switched; verify.py what is trusted, download.py how bytes arrive.
 """
 
+import json
+
 from node.compat import const
 from node.errors import FlashError
 from node.loading import Loaded
@@ -12,17 +14,22 @@ if TYPE_CHECKING:
     from node.agent.server import Server
     from node.agent.update import Update
     from node.agent.verify import Trust
-    from node.hints import Any, Callable
+    from node.hints import Any, Awaitable, Callable
 
 MAX_ROOT_STEPS = const(64)   # in one update; a device asleep for years goes on at the next (The Update Framework, 5.3.3)
 
 
 class Install:
-    """One attempt."""
+    """One attempt.
 
-    def __init__(self, update: "Update", server: "Server") -> None:
+    Attributes:
+        retry_after_s: how long the server asked us to stay away in its last answer.
+    """
+
+    def __init__(self, update: "Update", server: "Callable[[], Server]") -> None:
         self._update = update
         self._server = server
+        self.retry_after_s = 0
 
     async def run(self, raw: bytes, nonce: str, named: "dict[str, Any]") -> None:
         """From the direction's envelope to a trial that the next boot begins; `named` learns what is asked for on the way.
@@ -46,42 +53,60 @@ class Install:
     async def _believe(self, raw: bytes, nonce: str, named: "dict[str, Any]") -> "dict[str, Any]":
         """The manifest to install, every signature checked; `named` learns what the direction asks for on the way.
 
-        What verifies is loaded between the exchanges: a chip has no room for it beside a TLS session.
+        What verifies is in memory between the exchanges, what asks the server during them: a chip has no room for both.
         """
         version = self._trusted(lambda trust: trust.root()["version"])
         for _ in range(MAX_ROOT_STEPS):
-            following = await self._server.root(version + 1)
+            following = await self._asked(lambda server, number=version + 1: server.root(number))   # type: ignore[misc]
             if following is None:
                 break
             version = self._trusted(lambda trust, root=following: trust.follow(root))   # type: ignore[misc]
         now_ms = self._update.clock.unix_ms()
         direction = self._trusted(lambda trust: trust.direction(raw, nonce, now_ms // 1000 if now_ms else None))
         named["manifest"] = sha = direction["manifest"]
-        envelope = await self._server.manifest(sha)
+        envelope = await self._asked(lambda server: server.manifest(sha))
         manifest: dict[str, Any] = self._trusted(
             lambda trust: trust.manifest(envelope, sha, self._update.model, self._update.counter(), self._update.mpy))
         named["counter"] = manifest["counter"]
         self._update.floors.consume(direction)
         return manifest
 
+    async def _asked(self, ask: "Callable[[Server], Awaitable[Any]]") -> "Any":
+        server = self._server()
+        try:
+            return await ask(server)
+        finally:
+            self.retry_after_s = server.retry_after_s
+
     def _trusted(self, ask: "Callable[[Trust], Any]") -> "Any":
+        """What a Trust answers. Made anew when its code has left: where that lay, the heap must be able to shrink."""
         with Loaded():
-            from node.agent.verify import Trust
-            try:
-                return ask(Trust(self._update.files, self._update.device))
-            finally:
-                self._update.floors.load()
+            text = self._judged(ask)
+        return json.loads(text)
+
+    def _judged(self, ask: "Callable[[Trust], Any]") -> str:
+        from node.agent.verify import Trust
+        try:
+            return json.dumps(ask(Trust(self._update.files, self._update.device)))
+        finally:
+            self._update.floors.load()
 
     async def _fetch(self, slot: str, manifest: "dict[str, Any]") -> int:
         """What the release brings, onto flash; bytes received. The image comes first: a board without room for it stops there."""
         from node.agent.download import fetch
-        received = 0
+        update, received = self._update, 0
         if manifest["image"]:
-            from node.agent.images import COMMIT_BYTES, ImagePart
-            part = ImagePart(self._update.files, self._update.images(), manifest["image"]["size"])
-            received = await fetch(self._server, part, "image", manifest["image"], self._update.clock, COMMIT_BYTES)
-            del part   # its buffer
-        return received + await fetch(self._server, self._update.slots, slot, manifest["artifact"], self._update.clock)
+            received = await self._fetch_image(manifest["image"])
+        more: int = await self._asked(lambda server: fetch(server, update.slots, slot, manifest["artifact"], update.clock))
+        return received + more
+
+    async def _fetch_image(self, image: "dict[str, Any]") -> int:
+        from node.agent.download import fetch
+        from node.agent.images import COMMIT_BYTES, ImagePart
+        update = self._update
+        part = ImagePart(update.files, update.images(), image["size"])
+        received: int = await self._asked(lambda server: fetch(server, part, "image", image, update.clock, COMMIT_BYTES))
+        return received
 
     def _switch_image(self) -> str:
         """Let the bootloader start the other image next; its partition's label. The trial must begin at once: until then the

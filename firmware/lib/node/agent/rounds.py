@@ -12,6 +12,7 @@ from node.loading import Loaded
 TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
 if TYPE_CHECKING:
     from node.agent.checkin import CheckIn
+    from node.agent.server import Server
     from node.agent.turns import Turns
     from node.agent.update import Update
     from node.hints import Any, Callable, Protocol
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
         def checkin(self, device: Any, update: Update, kept: Any) -> CheckIn:
             """The CheckIn; `kept` as for the Update."""
+
+        def server(self, device: Any) -> Server:
+            """The update server's interface."""
 
         def first_wait_ms(self, device: Any) -> int:
             """Until the first check-in of this boot."""
@@ -89,12 +93,20 @@ class Rounds:
             self._turns.give()
 
     async def _exchange(self) -> int:
+        checkin: CheckIn | None
         with Loaded():   # the parts themselves are not waited for
             update, checkin = self._made()
-        wait_ms = await checkin.cycle()
+        wait_ms, direction, nonce = await checkin.ask()
         self._checkin = checkin.keep()
+        checkin = None   # it leaves memory before an installation comes in
+        if direction is not None:
+            wait_ms += 1000 * await update.offered(direction, nonce, self._server)
         self._keep(update)
         return wait_ms
+
+    def _server(self) -> "Server":
+        with Loaded():
+            return self._load().server(self._device)
 
     def _made(self) -> "tuple[Update, CheckIn]":
         parts = self._load()

@@ -153,17 +153,20 @@ class Update:
             self._settled = True
         return False
 
-    async def offered(self, raw: bytes, nonce: str, server: "Server") -> None:
+    async def offered(self, raw: bytes, nonce: str, server: "Callable[[], Server]") -> int:
         """Act on a direction: verify, fetch, stage, and restart into the trial (install.py).
 
         A release on trial is not replaced: the slot under it is the way back. Ends without an error whatever the server or
         the network did; the state and `failed` tell.
 
         Args:
-            raw: the direction's envelope. nonce: of the check-in that it answers, in hex. server: that gave it.
+            raw: the direction's envelope. nonce: of the check-in that it answers, in hex. server: makes one.
+
+        Returns:
+            Seconds for which the server asked us to stay away.
         """
         if self.state != IDLE or self._pending:   # pending: the other partition holds the only image that is confirmed
-            return
+            return 0
         self.to("offered")
         gc.collect()   # a manifest is the largest thing the agent ever holds
         with Loaded():
@@ -185,6 +188,7 @@ class Update:
             self.to(event)
         if self.state == TRIAL:
             self._restart("update")
+        return install.retry_after_s
 
     def _confirm_image(self) -> None:
         try:
