@@ -32,7 +32,7 @@ else:
     from board.esp32.board import TICKS_WRAP_MS, Board
 
 TRUST_PATHS = ("/trust/ca.der", CERT_PATH, KEY_PATH)
-LOOK_MS = (5000, 1000)   # between looks at a trial: on a board that must load the code for it each time, and on one that need not
+LOOK_MS = (15000, 1000)   # between looks at a trial: on a board that must load the code for it each time, and on one that need not
 SETTLE_S = 0.2       # between looks whether the uplink has left memory
 SETTLE_TRIES = 50    # 10 s; after that somebody else may have grown
 SETTLE_BYTES = 6000  # more than what the others gain meanwhile, half of what the uplink takes

@@ -15,12 +15,12 @@ from host.sim.esp32.board import Emulated
 from node.ring import Ring
 from provisioning.line.image import SECTOR_BYTES, read_table, read_vfs, ring_partition
 
-WAIT_S = 120   # the slowest thing that is waited for, a TLS connection on a loaded machine, takes a tenth of it
-UPDATE_S = 300   # 80 KB into a flash of 5 ms an operation, a reset, a trial until a batch is acknowledged and a check-in answered
+WAIT_S = 240   # the slowest thing that is waited for, a TLS connection on a loaded machine, takes a twentieth of it
+UPDATE_S = 1200   # 80 KB into a flash of 5 ms an operation, a reset, a trial until a batch is acknowledged and a check-in answered
 IMAGE_S = 900   # 1.7 MB at 76 ms a block of 4 KiB, hashed twice, on a loaded machine
 SITE = {
     "host": "localhost", "mqtt_port": 1, "ota_port": 1, "est_port": 1, "product": "hall", "model": "hall", "lot": "demo",
-    "period_ms": 200, "batch_samples": 60, "uplink_s": 5, "checkin_s": 15, "ack_timeout_s": 10, "trial_s": 120,
+    "period_ms": 200, "batch_samples": 120, "uplink_s": 10, "checkin_s": 45, "ack_timeout_s": 10, "trial_s": 600,
     "backoff_max_s": 2, "keepalive_s": 20,
 }
 
