@@ -36,6 +36,7 @@ def _esp32c3(mac: bytes) -> bytes:
     words = bytearray(1024)
     words[0x18:0x1E] = mac[::-1]                            # block 1, words 0 and 1
     words[0x24:0x28] = (3 << 18).to_bytes(4, "little")      # block 1, word 3: revision 0.3, the least that stock images run on
+    words[0x40] = 1                                         # block 2, bit 128: the ADC has a calibration, of nought
     return bytes(words)
 
 
