@@ -70,9 +70,9 @@ else:
         import choose
         import stub
         info = choose.start(Disk(), running_app())
-        del choose, sys.modules["choose"]
         info["watchdog"] = watchdog
-        info["bundle"] = stub.bundle(Disk(), info["slot"])
+        info["bundle"] = choose.bundle(Disk(), info["slot"])
+        del choose, sys.modules["choose"], on_the_line, running_app   # done with
         os.mount(info["bundle"], APP)
         sys.path[:] = [APP, ".frozen"]
         import main

@@ -7,6 +7,7 @@ import stub
 
 MAX_TRIES = 2      # boots of a trial: the second allows for a power cut during the first
 MAX_CRASHES = 5    # in a row before another slot is tried: rides out a fault that passes, ends one that stays
+MAX_INDEX = 8192   # bytes, as node.wire.bundle
 
 
 def choose(state, have, app=None):
@@ -72,7 +73,7 @@ class Complete:
 
     def __contains__(self, slot):
         if slot not in self._known:
-            opened = stub.bundle(self._files, slot) if stub.release(self._files, slot) is not None else None
+            opened = bundle(self._files, slot) if stub.release(self._files, slot) is not None else None
             if opened is not None:
                 opened.umount()
             self._known[slot] = opened is not None
@@ -86,3 +87,22 @@ def _first(count, order, have, bad):
         if len(found) < count and slot != bad and slot in have:
             found.append(slot)
     return found
+
+
+def bundle(files, slot):
+    """A slot's Bundle, or None: it is absent, its index is damaged, or it does not end where its index does."""
+    file = files.open(stub.DIRS[slot] + "/bundle")
+    if file is None:
+        return None
+    try:
+        head = file.read(12)
+        size = int(head[5:11])
+        if head[:5] == b"TFB1 " and 12 < size <= MAX_INDEX:
+            index = head + file.read(size - 12)
+            _, start, length = index[index.rfind(b"\n", 0, -2):].split()
+            if index[-2:] == b"\n\n" and int(start) + int(length) == file.seek(0, 2):
+                return stub.Bundle(file, size)
+    except (ValueError, OSError):
+        pass
+    file.close()
+    return None

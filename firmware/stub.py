@@ -23,7 +23,7 @@ DIRS = {"a": "/slots/a", "b": "/slots/b", "factory": "/factory"}
 MAX_BYTES = 128    # littlefs keeps a file up to 4 x its program size (32 on ESP32) inline
 MAX_REASON = 20    # characters; two reasons and the longest values then fit MAX_BYTES
 MAX_LABEL = 16     # characters of a partition's label
-MAX_INDEX = 8192   # bytes, as node.wire.bundle
+READ_BYTES = 240   # at a time while a module is imported; the interpreter takes 255 at most (py/reader.h)
 RELEASE = {"release": str, "counter": int, "manifest": str, "model": str, "mpy": int}   # keys of a slot's release.json
 
 
@@ -62,25 +62,6 @@ def release(files, slot):
         return None
 
 
-def bundle(files, slot):
-    """A slot's Bundle, or None: it is absent, its index is damaged, or it does not end where its index does."""
-    file = files.open(DIRS[slot] + "/bundle")
-    if file is None:
-        return None
-    try:
-        head = file.read(12)
-        size = int(head[5:11])
-        if head[:5] == b"TFB1 " and 12 < size <= MAX_INDEX:
-            index = head + file.read(size - 12)
-            _, start, length = index[index.rfind(b"\n", 0, -2):].split()
-            if index[-2:] == b"\n\n" and int(start) + int(length) == file.seek(0, 2):
-                return Bundle(file, size)
-    except (ValueError, OSError):
-        pass
-    file.close()
-    return None
-
-
 class Bundle:
     """A bundle as a read-only file system: os.mount(Bundle(...), "/app"), sys.path = ["/app"].
 
@@ -111,17 +92,13 @@ class Bundle:
         return (0x8000, 0, 0, 0, 0, 0, found[1], 0, 0, 0) if found else (0x4000, 0, 0, 0, 0, 0, 0, 0, 0, 0)
 
     def open(self, path, mode):
-        """The file's bytes, in one read."""
+        """The file, as a stream."""
         if mode != "rb":
             raise OSError(30)   # EROFS
         found = self._find("\n" + path.strip("/"))
         if found is None:
             raise OSError(2)   # ENOENT
-        self._file.seek(found[0])
-        data = self._file.read(found[1])
-        if len(data) != found[1]:
-            raise OSError(5)   # EIO
-        return io.BytesIO(data)
+        return Part(self._file, found[0], found[0] + found[1])
 
     def _find(self, name):
         """(offset, size) of the file whose line begins so, or None."""
@@ -133,6 +110,25 @@ class Bundle:
             return None
         _, start, size = self.index[at + 1:self.index.find(b"\n", at + 1)].split()
         return int(start), int(size)
+
+
+class Part(io.IOBase):
+    """The bytes of a file from `at` to `end`, read as they are asked for: a whole module would need one large hole in memory."""
+
+    def __init__(self, file, at, end):
+        self._file, self._at, self._end = file, at, end
+
+    def readinto(self, buffer):
+        n = min(len(buffer), self._end - self._at)
+        self._file.seek(self._at)
+        if self._file.readinto(memoryview(buffer)[:n]) != n:
+            raise OSError(5)   # EIO
+        self._at += n
+        return n
+
+    def ioctl(self, request, argument):
+        """For the interpreter's reader: 11 asks how much to read at a time, 4 closes."""
+        return READ_BYTES if request == 11 else 0 if request == 4 else -22   # EINVAL
 
 
 def ended(files, reason, crash):

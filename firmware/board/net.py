@@ -7,6 +7,7 @@ here. The peer's chain and name are always verified (tls.SSLContext, not ssl.SSL
 import asyncio
 import errno
 import gc
+import hashlib
 import select
 import socket
 
@@ -44,7 +45,7 @@ class Net:
         self._cert_path = cert_path
         self._key_path = key_path
 
-        self._contexts = {}   # our certificate or None -> context; a renewed certificate takes a new one
+        self._contexts = {}   # hash of our certificate or None -> context; a renewed certificate takes a new one
 
     async def open(self, host, port, mutual):
         gc.collect()   # TLS takes buffers of 17 KB and 4 KB in one piece each
@@ -59,15 +60,16 @@ class Net:
             raise
 
     def _context(self, cert):
-        if cert not in self._contexts:
+        name = cert and hashlib.sha256(cert).digest()
+        if name not in self._contexts:
             context = tls.SSLContext(tls.PROTOCOL_TLS_CLIENT)
             context.verify_mode = tls.CERT_REQUIRED
             context.load_verify_locations(self._files.read(self._ca_path) or b"")
             if cert is not None:
                 context.load_cert_chain(cert, self._files.read(self._key_path) or b"")
             self._contexts.clear()   # one at a time: each holds its keys in memory
-            self._contexts[cert] = context
-        return self._contexts[cert]
+            self._contexts[name] = context
+        return self._contexts[name]
 
 
 async def _connect(raw, address):

@@ -11,28 +11,34 @@ import hashlib
 import os
 import stat
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 
 from node.errors import CallerError
 from node.wire import bundle, manifest
-from ota.release.fold import inline, shorten
+from ota.release.fold import fold
+from ota.release.merge import merge
+from ota.release.names import borrow, mentioned
 from ota.release.shake import shake
-from ota.release.source import SourceError
+from ota.release.source import SourceError, parse, unparse
 
 COMPILE_TIMEOUT_S = 30   # one module takes about 5 ms; a compiler that hangs must not hang the build
 MPY_VERSION = 6          # format of the bytecode that this mpy-cross writes; devices refuse another (manifest.mpy)
 MAIN = "main.py"
+RESIDENT = "device.py"   # what it imports stays in memory for as long as the device runs
 PACKAGES = {"node": "lib/node", "board": "board"}   # folder in the bundle -> folder under firmware/
+STUB = "stub.py"
+BOOT = ("boot.py", "choose.py", STUB)   # never updated over the air
 NOT_SHIPPED = (
-    "boot.py", "choose.py", "stub.py",   # never updated over the air
+    *BOOT,
     "board/unix/rom.py",     # the simulated board's mask ROM: hardware, never updated
     "node/wire/bundle.py",   # a device imports from its bundle with the boot stub
 )
 UMQTT = "umqtt/simple.py"
-ROOTS = {MAIN: "run", UMQTT: "*"}   # boot.py calls main.run(boot_info)
+ROOTS = ((MAIN, "run"), (UMQTT, "*"))   # boot.py calls main.run(boot_info)
+STUB_NAMES = ("DIRS", "parse", "load", "save", "release", "ended")   # what a release may use, now or later
 SMALLEST = "-O3"         # mpy-cross: no assertions (the firmware has none), no line numbers
 
 
@@ -62,11 +68,36 @@ def compile_tree(firmware_dir: Path, umqtt_file: Path, overlay: Mapping[str, byt
         raise BundleError(f"{umqtt_file}: {error.strerror}; expected the source of umqtt.simple") from None
     sources.update(overlay or {})
     try:
-        sources = shorten(shake(inline(sources), ROOTS))
-    except SourceError as error:
-        compile_sources(sources)   # names every fault, not only the first
+        program = parse(sources)
+        fold(program)
+        program = merge(shake(program, ROOTS), ROOTS, RESIDENT)
+        borrow(program, {*(name for _, name in ROOTS), *mentioned(parse(_read(firmware_dir, NOT_SHIPPED)))})
+        return compile_sources(unparse(program))
+    except (SourceError, BundleError) as error:
+        compile_sources(sources)   # names every fault, and in the files that people know
         raise BundleError(str(error)) from None
-    return compile_sources(sources)
+
+
+def boot_files(firmware_dir: Path) -> dict[str, bytes]:
+    """What a device is given once, on the line, and that is compiled on it: smaller, as bundles are.
+
+    Names that a release may use (STUB_NAMES, and whatever the firmware mentions) are as they were.
+
+    Raises:
+        BundleError: a source is missing or does not parse.
+    """
+    sources = _read(firmware_dir, BOOT)
+    if missing := set(BOOT) - set(sources):
+        raise BundleError(f"{firmware_dir / min(missing)}: no such file; expected a firmware folder with {', '.join(BOOT)}")
+    try:
+        shipped = mentioned(parse(dict(_sources(firmware_dir))))
+        program = parse(sources)
+        fold(program)
+        program = shake(program, [(BOOT[0], ""), *((STUB, name) for name in STUB_NAMES)])
+        borrow(program, {*STUB_NAMES, *shipped})
+        return unparse(program)
+    except SourceError as error:
+        raise BundleError(str(error)) from None
 
 
 def compile_sources(sources: Mapping[str, bytes]) -> dict[str, bytes]:
@@ -141,6 +172,12 @@ def _sources(firmware_dir: Path) -> Iterator[tuple[str, bytes]]:
             path = (PurePosixPath(package) / file.relative_to(firmware_dir / folder).as_posix()).as_posix()
             if path not in NOT_SHIPPED:
                 yield path, file.read_bytes()
+
+
+def _read(firmware_dir: Path, names: Iterable[str]) -> dict[str, bytes]:
+    """Those of these files that are there."""
+    found = {name: firmware_dir / name for name in names}
+    return {name: file.read_bytes() for name, file in found.items() if file.is_file()}
 
 
 def _compile(compiler: str, path: str, source: bytes) -> bytes | str:

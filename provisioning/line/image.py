@@ -15,6 +15,7 @@ from typing import Any
 from littlefs import LittleFS, LittleFSError, UserContext
 
 from node.wire import bundle as bundle_format
+from ota.release.bundle import boot_files
 
 SECTOR_BYTES = 4096   # smallest erase unit, and littlefs block
 IO_BYTES = 32         # read and program size of littlefs as MicroPython on ESP32 mounts it
@@ -152,7 +153,7 @@ def decode_table(raw: bytes) -> list[Partition]:
 
 def base_files(firmware: Path, bundle: Mapping[str, bytes], release: Mapping[str, Any], *, boots: int = 0) -> dict[str, bytes]:
     """The files that are the same in every plant: code, but neither trust nor site. Arguments as `device_files`."""
-    files = {f"/{name}": (firmware / name).read_bytes() for name in ("boot.py", "choose.py", "stub.py")}
+    files = {f"/{name}": code for name, code in boot_files(firmware).items()}
     files["/factory/bundle"] = bundle_format.build(dict(bundle))
     files["/factory/release.json"] = compact(release)
     files["/state/boot_count"] = str(boots).encode()

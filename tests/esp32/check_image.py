@@ -14,7 +14,7 @@ STRANGER = b"def run(info):\n    raise ValueError('does not run on this image')\
 def test_confirmed_image_is_left_again(born, field, ingest, bundle, parts):
     until(lambda: born.ring().first_unacked() > 0)
     began = born.seconds()
-    roll_out(field, {**bundle, "node/marker.mpy": bundle["node/__init__.mpy"]}, "1.1.0", 2, parts.stock.app)
+    roll_out(field, {**bundle, "marker.mpy": b"new"}, "1.1.0", 2, parts.stock.app)
     until(lambda: runs(field, "1.1.0"), IMAGE_S, every_s=1)
     show(f"\n{born.seconds() - began:.1f} s from the rollout's start to the confirmed image of {len(parts.stock.app):,} bytes")
     assert born.images() == {1: VALID, 2: VALID}
@@ -34,5 +34,5 @@ def test_image_that_is_never_confirmed_stays(born, field, ingest, bundle, parts)
     assert born.images() == {1: VALID, 2: ABORTED}
     until(lambda: json.loads(born.files()["/boot.json"])["bad"] is None, UPDATE_S, every_s=1)   # the server has heard of it
     assert runs(field, "1.0.0")
-    roll_out(field, {**bundle, "node/marker.mpy": bundle["node/__init__.mpy"]}, "1.2.0", 3)
+    roll_out(field, {**bundle, "marker.mpy": b"new"}, "1.2.0", 3)
     until(lambda: runs(field, "1.2.0"), UPDATE_S)

@@ -11,7 +11,7 @@ from host.ingest.commit import ASK_SCHEMA_MS, Ack, Committer
 from host.ingest.sort import sort
 from host.store import tables as t
 from host.store.telemetry import Telemetry
-from node.wire.fields import MAX_U32, MAX_U53
+from node.wire.limits import MAX_U32, MAX_U53
 from node.wire.topics import SEND_SCHEMA
 from tests.ingest.records import DEVICE, HASH, OTHER, SCHEMA, batch_of, schema_of, state, up, will
 

@@ -5,6 +5,7 @@ import unittest
 
 from node.errors import FormatError
 from node.wire import checkin
+from node.wire.metrics import METRICS
 from tests.node.common import DEVICE, DIGEST, NONCE, code_of, golden
 
 FAILED = {"counter": 2, "manifest": DIGEST, "reason": "boot"}
@@ -23,7 +24,7 @@ class RequestTest(unittest.TestCase):
         self.assertEqual(parsed, dict(request(manifest="", slot="factory", metrics={"uptime_s": 61, "msgs": 2}), v=1))
 
     def test_every_member_returns(self):
-        sent = request(failed=FAILED, trial=True, metrics={name: i for i, name in enumerate(checkin.METRICS)})
+        sent = request(failed=FAILED, trial=True, metrics={name: i for i, name in enumerate(METRICS)})
         self.assertEqual(checkin.parse_request(checkin.encode_request(sent)), dict(sent, v=1))
 
     def test_unknown_members_and_metrics_are_ignored(self):

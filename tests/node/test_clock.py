@@ -2,7 +2,8 @@
 
 import unittest
 
-from node.agent.clock import DeviceClock, http_date_s
+from node.agent.clock import DeviceClock
+from node.agent.dates import http_date_s
 from node.wire.batch import QUALITY_FLOOR, QUALITY_NONE, QUALITY_NTP, QUALITY_SERVER
 
 WRAP = 1 << 30

@@ -4,7 +4,6 @@ import sys
 import unittest
 
 import node.wire  # noqa: F401  the package stays when its module leaves
-from node import loading
 from node.compat import IS_MICROPYTHON
 from node.loading import Loaded
 
@@ -19,10 +18,10 @@ def forget():
 @unittest.skipUnless(IS_MICROPYTHON, "on CPython modules stay: a class that came back would be another class")
 class TestLoaded(unittest.TestCase):
     def setUp(self):
-        loading.keep = False
+        Loaded.keep = False
 
     def tearDown(self):
-        loading.keep = True
+        Loaded.keep = True
 
     def test_import_of_the_block_leaves_with_it(self):
         forget()

@@ -19,6 +19,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "firmware/lib")]
 
 from host import tls  # noqa: E402
 from node.wire import checkin  # noqa: E402
+from node.wire.metrics import METRICS  # noqa: E402
 from ota.server.app import create_app  # noqa: E402
 from tests.ota.support import MODEL, Keys, WithPeer, settings_for  # noqa: E402
 
@@ -41,7 +42,7 @@ def request_of(index: int) -> bytes:
     device = f"{MODEL}-{index:012x}"
     body = checkin.encode_request({
         "device": device, "model": MODEL, "release": "1.1.0", "counter": 1, "manifest": "", "boot": 1, "nonce": "0" * 32,
-        "slot": "a", "trial": False, "failed": None, "root": 1, "seq": 0, "metrics": dict.fromkeys(checkin.METRICS, 7)})
+        "slot": "a", "trial": False, "failed": None, "root": 1, "seq": 0, "metrics": dict.fromkeys(METRICS, 7)})
     head = f"POST /v1/checkin HTTP/1.1\r\nHost: ota\r\nX-Test-Peer: {device}\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 

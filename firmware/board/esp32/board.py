@@ -11,6 +11,7 @@ import machine
 
 from board.esp32.adc import AdcSensors
 from board.esp32.reset import Causes
+from board.esp32.room import PSRAM_BYTES
 from board.esp32.rtc import Rtc
 from board.esp32.wifi import Wifi, WifiNet
 from board.files import VfsFiles
@@ -19,7 +20,6 @@ from board.ntp import Ntp
 from node.errors import CallerError
 
 TICKS_WRAP_MS = 1 << 30   # time.ticks_ms on this port
-PSRAM_BYTES = 500_000   # no chip has such a block inside; a TLS session takes 40 KB of about 100 KB that are left there
 WIFI_PATH = "/state/wifi.json"   # {"ssid", "password"}; flash is not encrypted: give the fleet a network of its own
 
 raw_ticks_ms = time.ticks_ms
@@ -57,7 +57,7 @@ class System:
 
     def mem_free(self):
         gc.collect()
-        return gc.mem_free()
+        return gc.mem_free() - self.idf_block()   # MicroPython counts as free what the heap could still take from TLS
 
     def idf_block(self):
         return max(region[2] for region in esp32.idf_heap_info(esp32.HEAP_DATA))

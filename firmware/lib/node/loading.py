@@ -17,24 +17,29 @@ TYPE_CHECKING = False   # mypy reads it as true; the device never runs the impor
 if TYPE_CHECKING:
     from node.hints import Callable
 
-keep = True   # main.py says otherwise on a board without room
-left: "Callable[[], None] | None" = None   # called when modules have left: what helped to import them may go too
-
 
 class Loaded:
-    """A context in which imports are temporary."""
+    """A context in which imports are temporary.
+
+    Attributes:
+        keep: of the class: nothing leaves. device.py says otherwise on a board without room.
+        left: of the class: called when modules have left: what helped to import them may go too.
+    """
+
+    keep = True
+    left: "Callable[[], None] | None" = None
 
     def __enter__(self) -> "Loaded":
         self._before = set(sys.modules)
         return self
 
     def __exit__(self, *error: object) -> None:
-        if keep:
+        if Loaded.keep:
             return
         for name in [name for name in sys.modules if name not in self._before and not name.startswith("asyncio.")]:
             _forget(name)
-        if left is not None:
-            left()
+        if Loaded.left is not None:
+            Loaded.left()
         gc.collect()
 
 

@@ -6,7 +6,7 @@ the key is credentials.py's, loaded only for as long as it takes.
 
 import asyncio
 
-from node.agent.clock import http_date_s
+from node.agent.dates import http_date_s
 from node.agent.paths import CERT_PATH
 from node.agent.scatter import backoff_ms
 from node.errors import NodeError

@@ -1,12 +1,12 @@
 """The device's counters since boot, as the check-in reports them.
 
-Counts what others tell it; the names are those of node.wire.checkin.METRICS and no others. All are integers, cumulative
+Counts what others tell it; the names are those of node.wire.metrics.METRICS and no others. All are integers, cumulative
 since boot unless the name says a state (ring_used, heap_free) or a maximum (late_max_ms). Also counts failures by class,
 for the console of the board.
 """
 
 from node.errors import CallerError, NodeError
-from node.wire.checkin import METRICS
+from node.wire.metrics import METRICS
 
 
 class Metrics:
@@ -51,4 +51,4 @@ class Metrics:
 
     def _check(self, name: str) -> None:
         if name not in self._values:
-            raise CallerError("metrics.name", "got %s, expected one of node.wire.checkin.METRICS" % name)
+            raise CallerError("metrics.name", "got %s, expected one of node.wire.metrics.METRICS" % name)

@@ -11,7 +11,7 @@ from node.errors import CallerError, FormatError
 from node.wire import schema
 from node.wire.bits import BitReader, BitWriter, get_varint, put_varint, unzigzag, zigzag
 from node.wire.columns import decode_column, encode_column
-from node.wire.fields import MAX_U32, MAX_U53
+from node.wire.limits import MAX_U32, MAX_U53
 
 BATCH = const(1)   # first byte of a batch: kind and version of the format
 SCHEMA = const(2)   # first byte of a schema record

@@ -9,22 +9,11 @@ import json
 
 from node.compat import Any, const
 from node.errors import FormatError
-from node.wire.fields import (
-    MAX_I31,
-    MAX_U32,
-    MAX_U53,
-    is_model,
-    is_release,
-    parse_object,
-    want_bool,
-    want_dict,
-    want_hex,
-    want_int,
-    want_text,
-)
+from node.wire.fields import is_model, is_release, parse_object, want_bool, want_dict, want_hex, want_int, want_text
 from node.wire.identity import want_device
-from node.wire.limits import DIRECTION, NONCE_BYTES
+from node.wire.limits import DIRECTION, MAX_I31, MAX_U32, MAX_U53, NONCE_BYTES
 from node.wire.limits import MAX_BYTES as MAX_SIGNED_BYTES
+from node.wire.metrics import METRICS
 
 VERSION = const(1)
 MAX_REQUEST_BYTES = const(4096)
@@ -32,23 +21,6 @@ MAX_RESPONSE_BYTES = const(8192)
 MAX_REASON = const(120)   # characters, for people
 MAX_PERIOD_S = const(604800)   # a week: no answer may silence a device for longer
 SLOTS = ("factory", "a", "b")
-METRICS = (   # non-negative integers, cumulative since boot unless said
-    "uptime_s",
-    "connects",   # broker connections that succeeded
-    "drops",   # broker connections that ended unasked
-    "tx_bytes",   # to the broker, before TLS
-    "rx_bytes",
-    "msgs",   # records published, with repeats
-    "acked",   # records that the server's database has committed
-    "ring_used",   # bytes in the ring not yet acknowledged, now
-    "ring_dropped",   # records overwritten before they were acknowledged, ever
-    "app_crashes",
-    "task_restarts",
-    "late_max_ms",   # largest lateness of a sample
-    "heap_free",   # bytes, lowest seen
-    "idf_block",   # bytes, largest free block of the chip's own heap, lowest seen; TLS lives there
-    "resets",   # boots not asked for by the firmware, ever
-)
 
 
 def encode_request(request: dict[str, Any]) -> bytes:

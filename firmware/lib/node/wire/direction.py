@@ -10,9 +10,9 @@ from node.compat import Any, const
 from node.errors import CallerError, FormatError, PeerError
 from node.wire import root as roots
 from node.wire import signed
-from node.wire.fields import MAX_I31, MAX_U32, parse_object, want_hex, want_int, want_type
+from node.wire.fields import parse_object, want_hex, want_int, want_type
 from node.wire.identity import want_device
-from node.wire.limits import NONCE_BYTES
+from node.wire.limits import MAX_I31, MAX_U32, NONCE_BYTES
 
 MAX_STEP = const(1 << 20)   # a longer jump of the sequence would lock out the servers that come after
 

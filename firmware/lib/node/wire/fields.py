@@ -7,12 +7,10 @@ the code `<part>.<key>`. Knows no message: identity, root, manifest, direction, 
 import binascii
 import json
 
-from node.compat import Any, const
+from node.compat import Any
 from node.errors import FormatError
+from node.wire.limits import MAX_I31
 
-MAX_I31 = const(0x7FFFFFFF)   # counters, versions, boots: a device compares them as machine integers
-MAX_U32 = const(0xFFFFFFFF)   # sequence numbers, Unix seconds until 2106
-MAX_U53 = const(0x1FFFFFFFFFFFFF)   # milliseconds and sums: exact in JSON readers that use doubles
 LOWER = "abcdefghijklmnopqrstuvwxyz"
 DIGITS = "0123456789"
 HEX = "0123456789abcdef"

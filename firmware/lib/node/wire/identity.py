@@ -9,19 +9,8 @@ import json
 from node.compat import Any, const, hexstr, sha256
 from node.errors import CallerError, FormatError
 from node.wire import p256
-from node.wire.fields import (
-    DIGITS,
-    HEX,
-    LOWER,
-    MAX_U32,
-    only,
-    parse_object,
-    unhex,
-    want_hex,
-    want_int,
-    want_text,
-    want_type,
-)
+from node.wire.fields import DIGITS, HEX, LOWER, only, parse_object, unhex, want_hex, want_int, want_text, want_type
+from node.wire.limits import MAX_U32
 
 MAX_PRODUCT = const(16)
 MAX_BIRTH_BYTES = const(2048)

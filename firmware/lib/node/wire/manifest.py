@@ -10,18 +10,8 @@ from node.compat import Any, const
 from node.errors import CallerError, FormatError, PeerError
 from node.wire import root as roots
 from node.wire import signed
-from node.wire.fields import (
-    MAX_I31,
-    is_model,
-    is_release,
-    parse_object,
-    want_bool,
-    want_dict,
-    want_hex,
-    want_int,
-    want_list,
-    want_type,
-)
+from node.wire.fields import is_model, is_release, parse_object, want_bool, want_dict, want_hex, want_int, want_list, want_type
+from node.wire.limits import MAX_I31
 
 MAX_MODELS = const(16)
 MAX_ARTIFACT_BYTES = const(4194304)   # an OTA slot of an 8 MiB flash is smaller

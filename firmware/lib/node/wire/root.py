@@ -9,7 +9,8 @@ import json
 from node.compat import Any, const, hexstr
 from node.errors import CallerError, FormatError, PeerError
 from node.wire import p256, signed
-from node.wire.fields import MAX_I31, is_hex, parse_object, unhex, want_dict, want_int, want_list, want_type
+from node.wire.fields import is_hex, parse_object, unhex, want_dict, want_int, want_list, want_type
+from node.wire.limits import MAX_I31
 
 ROLES = ("root", "release", "direction")
 MAX_KEYS = const(8)   # of one role

@@ -9,16 +9,9 @@ import struct
 
 from node.compat import Any, const
 from node.errors import FormatError
-from node.wire.fields import (
-    MAX_I31,
-    MAX_U32,
-    is_release,
-    parse_object,
-    want_int,
-    want_list,
-    want_text,
-)
+from node.wire.fields import is_release, parse_object, want_int, want_list, want_text
 from node.wire.identity import is_device_id
+from node.wire.limits import MAX_I31, MAX_U32
 
 UP = "up"   # records, device to server, QoS 1
 ACK = "ack"   # acknowledgements, server to device

@@ -1,0 +1,19 @@
+"""What a device counts and tells with each check-in, by name."""
+
+METRICS = (   # non-negative integers, cumulative since boot unless said
+    "uptime_s",
+    "connects",   # broker connections that succeeded
+    "drops",   # broker connections that ended unasked
+    "tx_bytes",   # to the broker, before TLS
+    "rx_bytes",
+    "msgs",   # records published, with repeats
+    "acked",   # records that the server's database has committed
+    "ring_used",   # bytes in the ring not yet acknowledged, now
+    "ring_dropped",   # records overwritten before they were acknowledged, ever
+    "app_crashes",
+    "task_restarts",
+    "late_max_ms",   # largest lateness of a sample
+    "heap_free",   # bytes, lowest seen
+    "idf_block",   # bytes, largest free block of the chip's own heap, lowest seen; TLS lives there
+    "resets",   # boots not asked for by the firmware, ever
+)

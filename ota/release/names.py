@@ -1,0 +1,184 @@
+"""Renames what is ours to names that every interpreter holds in its image anyway, as minifiers rename to short ones.
+
+A name that the image does not hold costs a chip a string, a row of 7 bytes in a table that doubles when it is full, and is never
+freed: 950 of them took 17 KB of 112. Which names images hold is data (interned.txt); on one that lacks some of them those
+cost what they did before, and nothing else changes.
+
+Renames alike in the whole program: a name means one new name, which nothing else in it bears. Parameters that nobody passes by
+name are called alike in every function. Left as they are: names that the interpreter or the boot stub may know (all that are in
+interned.txt, that boot code mentions, that belong to modules of others), and exceptions, whose names devices report.
+
+Relies on how the firmware is written: names are reached by no text (`getattr`, `globals`), keyword arguments are no data.
+"""
+
+import ast
+import builtins
+import keyword
+from collections.abc import Iterator, Mapping, Set
+from hashlib import sha256
+from itertools import count, product
+from pathlib import Path
+from string import ascii_lowercase
+
+from ota.release.scopes import CLASS, MODULE, Scope, Use, uses
+from ota.release.source import Program, path_of
+
+INTERNED = Path(__file__).with_name("interned.txt")
+PARAMETERS = 12   # names kept for parameters; a function with more shows its own
+# looked for on objects by the interpreter itself
+PROTOCOLS = {"chdir", "close", "count", "deinit", "getcwd", "ilistdir", "ioctl", "irq", "keys", "mkdir", "mount", "open",
+             "pend_throw", "read", "readblocks", "readinto", "readline", "remove", "rename", "rmdir", "send", "stat", "statvfs",
+             "throw", "umount", "value", "write", "writeblocks"}
+_EXCEPTIONS = {name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)}
+
+
+def borrow(program: Program, kept: Set[str]) -> None:
+    """Rename a program's names, in place.
+
+    Args:
+        program: one that nothing is left out of any more.
+        kept: names that code outside it uses, too.
+    """
+    interned = INTERNED.read_text(encoding="utf-8").split()
+    found = {path: uses(tree) for path, tree in program.items()}
+    named = {node.arg for tree in program.values() for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg}
+    theirs = {*interned, *kept, *(name for tree in program.values() for name in _theirs(tree, program))}
+    ours = {name for path, tree in program.items() for name in _ours(tree, found[path], named) if _may(name, theirs)}
+    everything = kept | mentioned(program)
+    free = [name for name in interned if name not in everything | PROTOCOLS and name.isidentifier() and not keyword.iskeyword(name)
+            and not hasattr(builtins, name)]
+    free.sort(key=lambda name: (len(name), name))
+    fresh = _short_names(everything)
+    parameters = [*free[:PARAMETERS], *(next(fresh) for _ in range(PARAMETERS - len(free)))]
+    new = _given(sorted(ours), free[PARAMETERS:], fresh)
+    for path, tree in program.items():
+        _rename(tree, found[path], new, named, parameters, program)
+
+
+def _given(names: list[str], pool: list[str], fresh: Iterator[str]) -> dict[str, str]:
+    """A new name for each: mostly the same ones as long as the pool is the same, so that releases differ in what has changed."""
+    left = dict.fromkeys(pool)
+    found = {}
+    for name in names:
+        at = int.from_bytes(sha256(name.encode()).digest()[:4], "big") % len(pool) if pool else 0
+        found[name] = next((new for new in (*pool[at:], *pool[:at]) if new in left), "") or next(fresh)
+        left.pop(found[name], None)
+    return found
+
+
+def _may(name: str, theirs: set[str]) -> bool:
+    return name not in theirs and not (name.startswith("__") and name.endswith("__"))
+
+
+def _ours(tree: ast.Module, found: list[Use], named: set[str]) -> Iterator[str]:
+    """Names that a module defines and that a chip would hold."""
+    for use in found:
+        owner = use.scope.owner(use.name)
+        if owner is not None and (owner.kind in (MODULE, CLASS) or (use.name in owner.parameters and use.name in named)):
+            yield use.name
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and not isinstance(node.ctx, ast.Load):
+            yield node.attr
+
+
+def _theirs(tree: ast.Module, program: Program) -> Iterator[str]:
+    """Names in a module that others made, or that are data."""
+    modules = set()
+    for statement in ast.walk(tree):
+        if isinstance(statement, ast.Import):
+            for each in statement.names:
+                yield from each.name.split(".")
+                if path_of(each.name, program) is None:
+                    modules.add(each.asname or each.name)
+        elif isinstance(statement, ast.ImportFrom):
+            yield from (statement.module or "").split(".")
+            if path_of(statement.module or "", program) is None:
+                yield from (each.name for each in statement.names)
+    exceptions = set(_EXCEPTIONS)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
+            yield node.attr
+        elif isinstance(node, ast.Call):
+            yield from _data(node)
+        elif isinstance(node, ast.ClassDef) and any(_last(base) in exceptions or _last(base).endswith(("Error", "Exception"))
+                                                    for base in node.bases):
+            exceptions.add(node.name)
+            yield node.name
+
+
+def _data(call: ast.Call) -> Iterator[str]:
+    """Arguments' names that become keys, and names in texts."""
+    if _last(call.func) in ("dict", "format", "update"):
+        yield from (each.arg for each in call.keywords if each.arg)
+    if _last(call.func) in ("getattr", "hasattr", "setattr", "delattr"):
+        yield from (each.value for each in call.args if isinstance(each, ast.Constant) and isinstance(each.value, str))
+
+
+def _last(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else node.attr if isinstance(node, ast.Attribute) else ""
+
+
+def mentioned(program: Program) -> set[str]:
+    """Every identifier in a program."""
+    return {name for tree in program.values() for name in _mentioned(tree)}
+
+
+def _mentioned(tree: ast.Module) -> Iterator[str]:
+    for use in uses(tree):
+        yield use.name
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.keyword) and node.arg:
+            yield node.arg
+        elif isinstance(node, ast.Import | ast.ImportFrom):
+            yield from (part for each in node.names for part in each.name.split("."))
+            if isinstance(node, ast.ImportFrom):
+                yield from (node.module or "").split(".")
+
+
+def _rename(tree: ast.Module, found: list[Use], new: Mapping[str, str], named: set[str], parameters: list[str],
+            program: Program) -> None:
+    places: dict[Scope, dict[str, str]] = {}
+    ours = {each for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) and path_of(node.module or "", program) is not None
+            for each in node.names}
+    for use in found:
+        owner = use.scope.owner(use.name)
+        if owner is None:
+            continue
+        if isinstance(use.node, ast.alias):
+            _rename_import(use.node, new if use.node in ours else {}, new if owner.kind == MODULE else {})
+        elif owner.kind in (MODULE, CLASS) or (use.name in owner.parameters and use.name in named):
+            use.rename(new.get(use.name, use.name))
+        elif use.name in owner.parameters:
+            if owner not in places:
+                places[owner] = _by_place(owner, parameters, named)
+            use.rename(places[owner].get(use.name, use.name))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            node.attr = new.get(node.attr, node.attr)
+        elif isinstance(node, ast.keyword) and node.arg:
+            node.arg = new.get(node.arg, node.arg)
+
+
+def _rename_import(each: ast.alias, names: Mapping[str, str], bounds: Mapping[str, str]) -> None:
+    bound = each.asname or each.name
+    bound = bounds.get(bound, bound)
+    each.name = names.get(each.name, each.name)
+    each.asname = None if bound == each.name else bound
+
+
+def _by_place(scope: Scope, parameters: list[str], named: set[str]) -> dict[str, str]:
+    """The new names of a function's parameters: by their number, after those of the functions around it."""
+    before, outer = 0, scope.outer
+    while outer is not None:
+        before += len(outer.parameters)
+        outer = outer.outer
+    mine = [name for name in scope.parameters if name not in named]
+    return dict(zip(mine, parameters[before:], strict=False))
+
+
+def _short_names(taken: Set[str]) -> Iterator[str]:
+    """_a, _b ... for when the interpreter has no more."""
+    names = ("_" + "".join(letters) for length in count(1) for letters in product(ascii_lowercase, repeat=length))
+    return (name for name in names if name not in taken)

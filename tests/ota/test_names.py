@@ -1,0 +1,115 @@
+"""Borrowed names: fewer in memory, and nothing that anybody reaches by its name is lost."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ota.release.names import INTERNED, borrow, mentioned
+from ota.release.source import parse, unparse
+
+PROGRAM = b"""import json
+from os import path as where
+
+class OddError(ValueError):
+    pass
+
+class Meter:
+    unit_name = 'V'
+
+    def __init__(self, channel_no, *, offset_mv=0):
+        self.channel_no = channel_no
+        self.offset_mv = offset_mv
+        self.append = []
+
+    def read_all(self, reading_mv):
+        def corrected(channel_no):
+            return channel_no + reading_mv - self.offset_mv
+        return [corrected(channel_no) for channel_no in range(self.channel_no)]
+
+    @property
+    def first_one(self):
+        return self.read_all(reading_mv=100)[0]
+
+def report_all(meter, **more):
+    text = json.dumps(dict(more, first_mv=meter.first_one), sort_keys=True)
+    try:
+        raise OddError(getattr(meter, 'unit_name') + meter.unit_name)
+    except OddError as error:
+        return text, type(error).__name__, str(error), where.join('a', 'b')
+
+def run():
+    return report_all(Meter(3, offset_mv=7), level_no=4)
+"""
+
+
+def renamed(source: bytes, kept: set[str] | None = None) -> str:
+    program = parse({"main.py": source})
+    borrow(program, {"run"} if kept is None else kept)
+    return unparse(program)["main.py"].decode()
+
+
+def result(source: str | bytes) -> object:
+    space: dict[str, object] = {}
+    exec(source, space)  # noqa: S102
+    return space["run"]()   # type: ignore[operator]
+
+
+def test_renamed_program_behaves_otherwise() -> None:
+    found = renamed(PROGRAM)
+    assert result(found) == result(PROGRAM)
+    for name in ("Meter", "channel_no", "offset_mv", "read_all", "report_all", "first_one"):
+        assert f"{name}(" not in found
+        assert f".{name}" not in found
+
+
+@pytest.mark.parametrize("name", ["OddError", "unit_name", "first_mv", "append", "json", "join", "__init__"])
+def test_name_that_others_know_is_changed(name: str) -> None:
+    assert name in renamed(PROGRAM)
+
+
+def test_name_that_others_use_is_changed_or_given_away() -> None:
+    program = parse({"main.py": PROGRAM})
+    borrow(program, {"run", "read_all", *INTERNED.read_text().split()})
+    found = mentioned(program)
+    assert "read_all" in found
+    assert "report_all" not in found
+    assert not set(INTERNED.read_text().split()) & (found - mentioned(parse({"main.py": PROGRAM})))
+
+
+NESTED = b"""def run():
+    def outer(left, right):
+        def inner(near, far=left):
+            return left, right, near, far
+        return inner(3)
+    return outer(1, 2)
+"""
+
+
+def test_parameter_of_an_inner_function_takes_that_of_the_outer_one() -> None:
+    assert result(renamed(NESTED)) == (1, 2, 3, 1)
+
+
+def test_one_more_name_changes_the_others() -> None:
+    source = b"".join(b"def function_%d():\n    pass\n" % n for n in range(300))
+    before, after = renamed(source).split("\n"), renamed(source + b"def another():\n    pass\n").split("\n")
+    assert sum(old != new for old, new in zip(before, after, strict=False)) < 30
+
+
+def test_more_names_than_the_interpreter_has() -> None:
+    source = b"".join(b"def function_%d():\n    return %d\n" % (n, n) for n in range(2000))
+    found = renamed(source + b"def run():\n    return function_1999()\n")
+    assert result(found) == 1999
+    assert "function_" not in found
+
+
+def test_names_are_those_of_an_interpreter() -> None:
+    """Most of the list, asked of a real one: a name that it holds already has a lower number than one that is new to it."""
+    names = [name for name in INTERNED.read_text().split() if not name.startswith("__")]
+    asked = ("class Empty: pass\ndef number(name):\n    one = Empty()\n    setattr(one, name, 1)\n"
+             "    return [id(each) for each in dir(one) if each == name][0]\nnew = number('zqzqzq')\n"
+             f"print(sum(number(name) < new for name in {' '.join(names)!r}.split()))\n")
+    command = [Path(sys.executable).parent / "micropython", "-X", "heapsize=32m", "-c", asked]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
+    assert int(done.stdout) > len(names) // 2   # the list is an ESP32's; this is the port for PCs
