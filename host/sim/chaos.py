@@ -3,7 +3,7 @@
 import asyncio
 import random
 
-from host.sim.esp32.board import AnyBoard
+from host.sim.powered import Powered
 from host.sim.processes import Child
 from host.sim.view import View
 
@@ -11,7 +11,7 @@ EVERY_S = (2.0, 6.0)   # often enough that every kind is hit in a run, seldom en
 SERVER_SHARE = 0.5     # half of the kills hit a server, half a device
 
 
-async def run(boards: dict[str, AnyBoard], children: dict[str, Child], view: View) -> None:
+async def run(boards: dict[str, Powered], children: dict[str, Child], view: View) -> None:
     """SIGKILL one process after the other until cancelled; their supervisors start them again."""
     chance = random.Random()  # noqa: S311  chooses victims, no secrets
     while True:

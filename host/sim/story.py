@@ -7,7 +7,6 @@ that names the step and the logs.
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import random
 import time
@@ -17,12 +16,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from host.db import open_engine
-from host.sim import audit, chaos, door, replay
+from host.sim import audit, chaos, door, releases, replay
 from host.sim.errors import DemoError
 from host.sim.esp32 import line
-from host.sim.esp32.board import AnyBoard, Emulated
+from host.sim.esp32.board import Emulated
 from host.sim.fleet import Board
-from host.sim.plant import FIRMWARE, LOT, QUICK, BuiltRelease, Pace, Plant
+from host.sim.plant import LOT, QUICK, BuiltRelease, Pace, Plant
+from host.sim.powered import Powered
 from host.sim.processes import Child, stop_all
 from host.sim.verdict import Facts, Figures, figures, promises
 from host.sim.view import State, Step, View
@@ -82,7 +82,7 @@ class Story:
         self._steps = {key: Step(title) for key, title in STEPS.items()}
         view.steps = list(self._steps.values())
         self._children: dict[str, Child] = {}
-        self._boards: dict[str, AnyBoard] = {}
+        self._boards: dict[str, Powered] = {}
         self._enough = asyncio.Event()
         self._keeping = False
         self._main: asyncio.Task[Any] | None = None
@@ -175,7 +175,8 @@ class Story:
                            for board in self._boards.values() if self._options.esp32 and isinstance(board, Emulated)]
             for number, device in enumerate(devices, 1):
                 self._boards[device] = simulated = Board(
-                    device, device[-12:], self._plant.flash(device), self._plant.bench, self._plant.log(device), self._on_console)
+                    device, device[-12:], self._plant.flash(device), self._plant.log(device), self._on_console,
+                    bench=self._plant.bench)
                 simulated.power_on()
                 step.detail = f"{number} of {len(devices)} boards have power"
                 await asyncio.sleep(0.1)   # the line plugs in one board after the other
@@ -214,8 +215,8 @@ class Story:
 
     async def _rollout_of_next(self) -> None:
         async with self._step("rollout") as step:
-            good = await self._built(NEXT, 2, CHANGE)
-            self._good_sha256 = _main_of(good)
+            good = await self._built(NEXT, 2, releases.CHANGE)
+            self._good_sha256 = releases.main_sha256(good.files)
             rollout = await self._start_rollout(good)
             await self._until("rollout", lambda: self._at_last_stage(rollout, step), ROLLOUT_S)
             self._aim = True
@@ -256,8 +257,8 @@ class Story:
 
     async def _rollout_of_bad(self) -> None:
         async with self._step("bad") as step:
-            bad = await self._built(BAD, 3, CRASH)
-            self._bad_sha256 = _main_of(bad)
+            bad = await self._built(BAD, 3, releases.CRASH)
+            self._bad_sha256 = releases.main_sha256(bad.files)
             rollout = await self._start_rollout(bad)
             await self._until("bad", lambda: self._has_state(rollout, step, "halted"), ROLLOUT_S)
         async with self._step("halt") as step:
@@ -269,8 +270,7 @@ class Story:
             await self._until("halt", lambda: self._watch.all_on(NEXT), SETTLE_S)
 
     async def _built(self, release: str, counter: int, appended: bytes) -> BuiltRelease:
-        changed = {"main.py": (FIRMWARE / "main.py").read_bytes() + appended}
-        return await asyncio.to_thread(self._plant.make_release, release, counter, changed)
+        return await asyncio.to_thread(self._plant.make_release, release, counter, releases.overlay(appended))
 
     async def _start_rollout(self, built: BuiltRelease) -> str:
         await self._ask(lambda: self._client.publish(built.manifest, built.artifact))
@@ -386,23 +386,3 @@ class Story:
         for board in self._boards.values():
             board.powered = False
         await asyncio.gather(*(board.unplug() for board in self._boards.values()), stop_all(list(self._children.values())))
-
-
-def _main_of(built: BuiltRelease) -> str:
-    return hashlib.sha256(built.files["main.mpy"]).hexdigest()
-
-
-# Appended to main.py of the good release: so that its code can be told from its predecessor's on a flash file.
-CHANGE = b"""
-
-CHANGED_IN = "1.1.0"
-"""
-
-# Appended to main.py of the bad release: it boots, looks well for a moment, and dies.
-CRASH = b"""
-
-def run(info):
-    import time
-    time.sleep_ms(1500)
-    raise RuntimeError("a fault that no test of this release found")
-"""

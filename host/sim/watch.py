@@ -12,8 +12,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from host.db import open_engine
 from host.sim import audit
-from host.sim.esp32.board import AnyBoard
 from host.sim.plant import Plant
+from host.sim.powered import Powered
 from host.sim.processes import Child
 from host.sim.view import DeviceFace, RolloutFace, View
 from host.store.queries import Queries
@@ -26,7 +26,7 @@ class Watch:
     """The latest facts. `run` refreshes them until cancelled; the rest answers from memory."""
 
     def __init__(
-        self, plant: Plant, client: OtaClient, boards: dict[str, AnyBoard], children: dict[str, Child], view: View,
+        self, plant: Plant, client: OtaClient, boards: dict[str, Powered], children: dict[str, Child], view: View,
     ) -> None:
         self._queries = Queries(open_engine(plant.url("telemetry"), read_only=True))
         self._plant = plant

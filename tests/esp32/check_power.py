@@ -7,12 +7,20 @@ import os
 import random
 import time
 
+import pytest
+
 from node.wire import batch
 from tests.esp32.rig import show, until
 
 CUTS = int(os.environ.get("TENFOLD_CUTS") or 50)
 SEED = int(os.environ.get("TENFOLD_SEED") or time.time())
-LONGEST_S = 25.0   # boot, connection and some batches
+LONGEST_S = 30.0   # boot, connection and some batches
+
+
+@pytest.fixture
+def ports(ports):
+    """Something is committed every other second."""
+    return {**ports, "batch_samples": 10, "uplink_s": 2}
 
 
 def test_power_cut_at_any_instant_loses_a_committed_reading(born, ingest):

@@ -81,7 +81,7 @@ class Board:
         self.lines = []   # (seconds since the power came on, text)
         self.emulated = Emulated(self.device, self.device[-12:], self.path, folder / f"{self.device}.log",
                                  lambda _device, word, values: self._heard.put((word, values)),
-                                 replace(parts.emulator, watchdog=watchdog), self._line)
+                                 emulator=replace(parts.emulator, watchdog=watchdog), on_line=self._line)
 
     def _line(self, text):
         self.lines.append((self.seconds(), text))

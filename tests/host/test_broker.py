@@ -8,7 +8,6 @@ import subprocess
 import threading
 import urllib.request
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import paho.mqtt.client as mqtt
 import pytest
@@ -379,25 +378,3 @@ def test_a_client_id_with_a_dot_is_refused_so_services_use_a_dash(server, fleet)
     context = tls.client_context(fleet.cert("root"), fleet.cert("svc.ingest"), fleet.key("svc.ingest"))
     assert connack(server, context, "svc.ingest") == 2   # identifier rejected
     assert connack(server, context, "svc-ingest") == 0
-
-
-@pytest.mark.parametrize("name", ["svc.ingest", "hall-0242ac110001\"}", "*", "hall-0242AC110001", ">", ""])
-def test_only_device_ids_become_devices(name):
-    with pytest.raises(broker.BrokerError, match="expected a device id"):
-        broker.render_users([name])
-
-
-def test_the_example_is_what_is_rendered():
-    folder = Path(__file__).parent.parent.parent / "deploy/nats"
-    etc, store = Path("/etc/tenfold/pki"), Path("/var/lib/tenfold/nats")
-    settings = broker.BrokerSettings(
-        host="0.0.0.0", cert_file=etc / "svc.broker.pem", key_file=etc / "svc.broker.key", ca_file=etc / "ca.pem",
-        store_dir=store, log_file=Path("/var/log/tenfold/nats.log"))
-    assert (folder / broker.MAIN_FILE).read_text(encoding="utf-8") == broker.render(settings)
-    assert (folder / broker.USERS_FILE).read_text(encoding="utf-8") == broker.render_users([A, B])
-
-
-def test_the_users_are_rendered_sorted_and_once():
-    text = broker.render_users([B, A, A])
-    assert text.index(A) < text.index(B)
-    assert text.count(f'"CN={A}"') == 1

@@ -3,7 +3,7 @@
 import unittest
 
 from node.app.application import Application
-from node.app.batcher import Batcher, Journal
+from node.app.batcher import MAX_SKIPPED, Batcher, Journal
 from node.errors import FlashError
 from node.ring import Ring
 from node.wire import batch, schema
@@ -87,11 +87,20 @@ class TestBatcher(Bench):
         self.assertEqual(self.batches()[0]["columns"], [[1, None, 3], [None, None, 4]])
         self.assertEqual(self.ring.tally, 3)
 
-    def test_skipped_places_begin_another_batch_not_wrong_times(self):
+    def test_device_that_cannot_keep_up_commits_each_row_by_itself(self):
         self.batcher.add(100, 0, [1, 1])
         self.batcher.add(500, 0, [2, 2])
+        self.batcher.add(600, 0, [3, 3])
         self.batcher.flush()
-        self.assertEqual([one["times"] for one in self.batches()], [[100], [500]])
+        only, = self.batches()
+        self.assertEqual((only["times"], only["columns"][0]), ([100, 200, 300, 400, 500, 600], [1, None, None, None, 2, 3]))
+        self.assertEqual(self.ring.tally, 6)
+
+    def test_long_gap_is_kept_as_a_batch_of_nothing(self):
+        self.batcher.add(100, 0, [1, 1])
+        self.batcher.add(100 * (MAX_SKIPPED + 3), 0, [2, 2])
+        self.batcher.flush()
+        self.assertEqual([one["times"] for one in self.batches()], [[100], [100 * (MAX_SKIPPED + 3)]])
 
     def test_lateness_is_kept_when_it_matters(self):
         for i, late_ms in enumerate((0, 12, 13, 90)):

@@ -10,11 +10,11 @@ from tests.sim.updates import (
     OTHER,
     RELEASE,
     ROOT,
+    Boots,
     Device,
     MemoryFiles,
     OtaServer,
     Release,
-    Restart,
     choose,
     complete,
     root_envelope,
@@ -26,7 +26,7 @@ NEW = Release(2, {"main.mpy": b"two" * 300, "node/a.mpy": b"same" * 200, "node/b
 NEXT = Release(3, {"main.mpy": b"three" * 300})
 
 
-class Bench:
+class Bench(Boots):
     """A device with OLD in its factory slot, its server, and its boots one after the other."""
 
     def __init__(self):
@@ -40,33 +40,6 @@ class Bench:
         self.info = choose.start(self.files)
         self.device = Device(self.files, self.http, self.info)
         return self.device
-
-    def cycle(self):
-        """One check-in; the reason when it ended in a restart."""
-        try:
-            asyncio.run(self.device.cycle())
-        except Restart as error:
-            return error.args[0]
-        return None
-
-    def tick(self):
-        try:
-            return self.device.update.tick()
-        except Restart as error:
-            return error.args[0]
-
-    def install(self, release):
-        """Offer a release and boot into its trial."""
-        self.http.offer = release
-        reason = self.cycle()
-        if reason != "update":
-            raise AssertionError(f"not installed: {reason} {self.device.logged}")
-        return self.boot()
-
-    def confirm(self):
-        self.device.acked = True
-        self.cycle()
-        return self.tick()
 
 
 class TestTable(unittest.TestCase):

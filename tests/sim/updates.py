@@ -4,6 +4,7 @@ The server signs with real keys and answers through the interface of node.agent.
 a test sets. The device is composed of the real parts. Only the network, the clock and the files are simulated.
 """
 
+import asyncio
 import io
 import json
 import sys
@@ -346,3 +347,34 @@ class Device:
 
     def log(self, event, detail):
         self.logged.append((event, detail))
+
+
+class Boots:
+    """A device's boots one after the other: `boot()` makes a new `device`, which `http` serves."""
+
+    def cycle(self):
+        """One check-in; the reason when it ended in a restart."""
+        try:
+            asyncio.run(self.device.cycle())
+        except Restart as error:
+            return error.args[0]
+        return None
+
+    def tick(self):
+        try:
+            return self.device.update.tick()
+        except Restart as error:
+            return error.args[0]
+
+    def install(self, release):
+        """Offer a release and boot into its trial."""
+        self.http.offer = release
+        reason = self.cycle()
+        if reason != "update":
+            raise AssertionError(f"not installed: {reason} {self.device.logged}")
+        return self.boot()
+
+    def confirm(self):
+        self.device.acked = True
+        self.cycle()
+        return self.tick()

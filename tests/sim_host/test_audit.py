@@ -9,11 +9,12 @@ from sqlalchemy import Engine, text
 from host.db import migrate, open_engine
 from host.ingest.commit import Committer
 from host.ingest.sort import sort
-from host.sim import audit
-from host.sim.plant import PARTITIONS
+from host.sim import audit, releases
+from host.sim.plant import FIRMWARE, PARTITIONS
 from host.store.telemetry import Telemetry
 from node.ring import Ring
 from node.wire import batch, bundle, schema, topics
+from ota.release.bundle import compile_tree
 from provisioning.line.image import build_flash, ring_partition
 
 DEVICE = "hall-0242ac110001"
@@ -68,6 +69,14 @@ def test_flash_tells_release_trial_and_half_written_slots(flash: Path) -> None:
 
 def test_code_is_known_by_its_hash_also_in_a_bundle_that_is_still_coming(flash: Path) -> None:
     assert audit.read_device(DEVICE, flash).hashes == {sha256(data).hexdigest() for data in (b"good", b"same", b"bad")}
+
+
+def test_good_release_and_bad_one_differ_from_what_runs_in_the_file_that_they_are_known_by(tmp_path: Path) -> None:
+    umqtt = tmp_path / "simple.py"
+    umqtt.write_text("class MQTTClient:\n    pass\n")
+    made = [releases.main_sha256(compile_tree(FIRMWARE, umqtt, releases.overlay(appended)))
+            for appended in (b"", releases.CHANGE, releases.CRASH)]
+    assert len(set(made)) == len(made)
 
 
 @pytest.mark.parametrize("held", [{"part": b"ab" * 32}, {"bundle": b""}, {"bundle": b"no bundle", "release.json": b"{"}])

@@ -41,7 +41,7 @@ def board(folder: Path, boot: bytes, heard: list[tuple[str, dict[str, object]]] 
     def listen(_device: str, word: str, values: dict[str, object]) -> None:
         said.append((word, values))
 
-    return Board(DEVICE, MAC, flash, bench, folder / "log", listen)
+    return Board(DEVICE, MAC, flash, folder / "log", listen, bench=bench)
 
 
 async def until(condition: Callable[[], object]) -> None:

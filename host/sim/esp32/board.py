@@ -1,56 +1,46 @@
 """One emulated board: QEMU on a flash file, its serial port a TCP socket on this machine.
 
-Has the face of `host.sim.fleet.Board`: power switch, counters, a listener for what the board says. A reset inside the chip is
-QEMU's own business; SIGKILL of QEMU is a power cut. QEMU hands each write of the chip to the kernel at once, without a buffer of
-its own: SIGKILL loses at most the writes of the last millisecond, which no peer can have heard of.
+A reset inside the chip is QEMU's own business; SIGKILL of QEMU is a power cut. QEMU hands each write of the chip to the kernel
+at once, without a buffer of its own: SIGKILL loses at most the writes of the last millisecond, which no peer can have heard of.
 """
 
 import asyncio
 import contextlib
-import json
 import os
 import re
-import signal
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from host.sim.esp32 import efuse
 from host.sim.esp32.qemu import Emulator, EmulatorError
-from host.sim.fleet import MAX_LINE_BYTES, REBOOT_S, Board, Listener
+from host.sim.powered import MAX_LINE_BYTES, REBOOT_S, Powered
 from host.sim.processes import die_with_parent
 
 PROMPT = b">>> "   # MicroPython's; only a board on the line shows it
 PROMPT_S = 60.0   # to the prompt: 3 s on an idle machine
-WORDS = ("BIRTH", "LOG")
 _RESET = re.compile(rb"rst:0x[0-9a-f]+ \((\w+)\)")   # the chip's ROM tells each start and its cause
 _PANICS = (b"Guru Meditation Error", b"abort() was called")
 _WATCHDOG = b"Task watchdog got triggered"
 
 
 @dataclass
-class Emulated:
-    """One board. `on_line` is told each line of its console as it stands, for people; `listener` what it says in JSON."""
+class Emulated(Powered):
+    """One board. Its resets are starts that were no power-on, its crashes panics, and ends of the emulator.
 
-    device: str
-    mac: str
-    flash: Path
-    log: Path
-    listener: Listener
-    emulator: Emulator
+    Attributes:
+        emulator: what runs it.
+        on_line: told each line of its console as it stands, for people.
+        started_s: time.monotonic() of the last power-on.
+        on_the_line: set when it is at its prompt: it has no site.
+    """
+
+    emulator: Emulator = field(kw_only=True)
     on_line: Callable[[str], None] | None = None
-    powered: bool = True
-    resets: int = 0       # starts that were no power-on, whatever the cause
-    crashes: int = 0      # panics, and ends of the emulator by a kill from outside
-    power_cuts: int = 0
-    starved: int = 0      # resets by the watchdog
-    started_s: float = 0.0   # time.monotonic() of the last power-on
-    on_the_line: asyncio.Event = field(default_factory=asyncio.Event, repr=False)   # at its prompt: it has no site
+    started_s: float = 0.0
+    on_the_line: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     _listener: socket.socket | None = field(default=None, repr=False)
-    _process: asyncio.subprocess.Process | None = field(default=None, repr=False)
-    _task: asyncio.Task[None] | None = field(default=None, repr=False)
     _free: asyncio.Event = field(default_factory=asyncio.Event, repr=False)   # nobody else has the serial port
     _writer: asyncio.StreamWriter | None = field(default=None, repr=False)
 
@@ -58,38 +48,14 @@ class Emulated:
         self._free.set()
 
     @property
-    def pid(self) -> int | None:
-        """Process id while it has power, else None."""
-        return self._process.pid if self._process is not None and self._process.returncode is None else None
-
-    @property
     def port(self) -> str:
         """The serial port, as mpremote takes it; the same over power cuts."""
         host, number = self._socket().getsockname()
         return f"socket://{host}:{number}"
 
-    def power_on(self) -> None:
-        """Plug it in."""
-        self.powered = True
-        if self._task is None or self._task.done():
-            self._task = asyncio.create_task(self._run(), name=self.device)
-
-    def cut_power(self) -> None:
-        """Pull the plug at this instant."""
-        self.powered = False
-        self.power_cuts += 1
-        self._kill()
-
-    def crash(self) -> None:
-        """End it at this instant; the power stays on, so it starts again."""
-        self._kill()
-
     async def unplug(self) -> None:
-        """Cut the power for good: the process is gone and the flash file at rest afterwards, the serial port is closed."""
-        self.powered = False
-        self._kill()
-        if self._task is not None:
-            await self._task
+        """Cut the power for good: as any board, and the serial port is closed."""
+        await super().unplug()
         if self._listener is not None:
             self._listener.close()
             self._listener = None
@@ -140,7 +106,7 @@ class Emulated:
                     stdout=log, stderr=log, pass_fds=(listener.fileno(),), start_new_session=True, preexec_fn=die_with_parent)
                 if not self.powered:   # cut while it was being started
                     self._kill()
-                hearing = asyncio.create_task(self._hear(log.fileno()))
+                hearing = asyncio.create_task(self._attend(log.fileno()))
                 await self._process.wait()
                 hearing.cancel()
                 await asyncio.gather(hearing, return_exceptions=True)
@@ -148,7 +114,7 @@ class Emulated:
                 self.crashes += 1
                 await asyncio.sleep(REBOOT_S)
 
-    async def _hear(self, log: int) -> None:
+    async def _attend(self, log: int) -> None:
         """Listen to the console for as long as the process lives, except while somebody else has the port."""
         while True:
             await self._free.wait()
@@ -186,24 +152,10 @@ class Emulated:
         text = line.decode("utf-8", "replace")
         if self.on_line is not None:
             self.on_line(text)
-        word, _, rest = text.strip().partition(" ")
-        if word in WORDS:
-            with contextlib.suppress(ValueError):
-                values = json.loads(rest)
-                if isinstance(values, dict):
-                    self.listener(self.device, word, values)
+        self._hear(text)
 
     def _socket(self) -> socket.socket:
         """The listening socket, which QEMU inherits: no port can be lost to somebody else between two starts."""
         if self._listener is None:
             self._listener = socket.create_server(("127.0.0.1", 0))
         return self._listener
-
-    def _kill(self) -> None:
-        pid = self.pid
-        if pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-
-
-AnyBoard = Board | Emulated

@@ -16,8 +16,8 @@ from host.ecdsa import point
 from host.sim.esp32 import efuse
 from host.sim.esp32.board import Emulated
 from host.sim.esp32.qemu import MODELS, Emulator, EmulatorError, check
-from host.sim.fleet import Listener
 from host.sim.plant import FIRMWARE, PRODUCT, Plant
+from host.sim.powered import Listener
 from node.wire import identity
 from provisioning.ca import make_key
 from provisioning.errors import ProvisioningError
@@ -88,7 +88,7 @@ class Parts:
             place = plant.flash(device)
             place.write_bytes(flash)
             place.with_suffix(".efuse").unlink(missing_ok=True)
-            made[device] = Emulated(device, device[-12:], place, plant.log(device), listener, self.emulator)
+            made[device] = Emulated(device, device[-12:], place, plant.log(device), listener, emulator=self.emulator)
         return made
 
     async def bring(self, board: Emulated, plant: Plant, lot: str) -> None:

@@ -4,6 +4,7 @@ Decides how samples on the grid become records that fit, and that a boot's first
 the application's decision; when it is sent is the agent's.
 """
 
+from node.compat import const
 from node.errors import CallerError
 from node.wire import batch
 
@@ -12,6 +13,9 @@ if TYPE_CHECKING:
     from node.hints import Callable
     from node.ports import Clock
     from node.ring import Ring
+
+
+MAX_SKIPPED = const(128)   # places without a sample inside a batch: a bit a channel each; a record of its own costs 40 bytes
 
 
 class Journal:
@@ -92,8 +96,13 @@ class Batcher:
             due_ms: the place, in ticks.
             late_ms: how much later it was taken; kept when it is more than an eighth of the period.
         """
-        if self.samples and due_ms != self._first_ms + self.samples * self._period_ms:
-            self.flush()   # places were skipped: another grid begins
+        skipped = (due_ms - self._first_ms) // self._period_ms - self.samples if self.samples else 0
+        if skipped > MAX_SKIPPED:
+            self.flush()
+        elif skipped:   # a commit takes time: one for each gap would make the next
+            for column in self._columns:
+                column.extend([None] * skipped)
+            self.samples += skipped
         if not self.samples:
             self._first_ms = due_ms
         if late_ms > self._period_ms // 8:
