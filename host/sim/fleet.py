@@ -14,7 +14,7 @@ from pathlib import Path
 from host.sim.powered import MAX_LINE_BYTES, REBOOT_S, Powered
 from host.sim.processes import die_with_parent
 
-HEAP = "320k"            # an update needs 272 KB on this 64-bit port; what an ESP32 needs, firmware/DESIGN.md, "Memory"
+HEAP = "256k"            # an update needs 208 KB on this 64-bit port; what an ESP32 needs, firmware/DESIGN.md, "Memory"
 RESET_EXIT = 75          # what the simulated chip exits with for machine.reset()
 ROM = Path(__file__).parents[2] / "firmware" / "board" / "unix" / "rom.py"
 

@@ -8,7 +8,7 @@ Renames alike in the whole program: a name means one new name, which nothing els
 name are called alike in every function. Left as they are: names that the interpreter or the boot stub may know (all that are in
 interned.txt, that boot code mentions, that belong to modules of others), and exceptions, whose names devices report.
 
-Relies on how the firmware is written: names are reached by no text (`getattr`, `globals`), keyword arguments are no data.
+Relies on how the firmware is written: names are reached by no text (`getattr` of a variable, `globals`).
 """
 
 import ast
@@ -42,7 +42,8 @@ def borrow(program: Program, kept: Set[str]) -> None:
     interned = INTERNED.read_text(encoding="utf-8").split()
     found = {path: uses(tree) for path, tree in program.items()}
     named = {node.arg for tree in program.values() for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg}
-    theirs = {*interned, *kept, *(name for tree in program.values() for name in _theirs(tree, program))}
+    theirs = {*interned, *kept, *(name for tree in program.values() for name in _theirs(tree, program)),
+              *(name for tree in program.values() for name in _data(tree, _gatherers(program)))}
     ours = {name for path, tree in program.items() for name in _ours(tree, found[path], named) if _may(name, theirs)}
     everything = kept | mentioned(program)
     free = [name for name in interned if name not in everything | PROTOCOLS and name.isidentifier() and not keyword.iskeyword(name)
@@ -50,19 +51,18 @@ def borrow(program: Program, kept: Set[str]) -> None:
     free.sort(key=lambda name: (len(name), name))
     fresh = _short_names(everything)
     parameters = [*free[:PARAMETERS], *(next(fresh) for _ in range(PARAMETERS - len(free)))]
-    new = _given(sorted(ours), free[PARAMETERS:], fresh)
+    new = _given(sorted(ours), interned, set(free[PARAMETERS:]), fresh)
     for path, tree in program.items():
         _rename(tree, found[path], new, named, parameters, program)
 
 
-def _given(names: list[str], pool: list[str], fresh: Iterator[str]) -> dict[str, str]:
-    """A new name for each: mostly the same ones as long as the pool is the same, so that releases differ in what has changed."""
-    left = dict.fromkeys(pool)
+def _given(names: list[str], interned: list[str], free: set[str], fresh: Iterator[str]) -> dict[str, str]:
+    """A new name for each: by its hash, so that most keep theirs when the sources change, and releases differ little."""
     found = {}
     for name in names:
-        at = int.from_bytes(sha256(name.encode()).digest()[:4], "big") % len(pool) if pool else 0
-        found[name] = next((new for new in (*pool[at:], *pool[:at]) if new in left), "") or next(fresh)
-        left.pop(found[name], None)
+        at = int.from_bytes(sha256(name.encode()).digest()[:4], "big") % len(interned)
+        found[name] = next((new for new in (*interned[at:], *interned[:at]) if new in free), "") or next(fresh)
+        free.discard(found[name])
     return found
 
 
@@ -98,20 +98,30 @@ def _theirs(tree: ast.Module, program: Program) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in modules:
             yield node.attr
-        elif isinstance(node, ast.Call):
-            yield from _data(node)
         elif isinstance(node, ast.ClassDef) and any(_last(base) in exceptions or _last(base).endswith(("Error", "Exception"))
                                                     for base in node.bases):
             exceptions.add(node.name)
             yield node.name
 
 
-def _data(call: ast.Call) -> Iterator[str]:
+def _gatherers(program: Program) -> set[str]:
+    """Functions, and classes made by such ones, that gather arguments by their names."""
+    found = {"dict", "format", "update"}
+    for tree in program.values():
+        for node in ast.walk(tree):
+            for inner in node.body if isinstance(node, ast.ClassDef) else [node]:
+                if isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef) and inner.args.kwarg is not None:
+                    found.add(node.name if isinstance(node, ast.ClassDef) else inner.name)
+    return found
+
+
+def _data(tree: ast.Module, gatherers: set[str]) -> Iterator[str]:
     """Arguments' names that become keys, and names in texts."""
-    if _last(call.func) in ("dict", "format", "update"):
-        yield from (each.arg for each in call.keywords if each.arg)
-    if _last(call.func) in ("getattr", "hasattr", "setattr", "delattr"):
-        yield from (each.value for each in call.args if isinstance(each, ast.Constant) and isinstance(each.value, str))
+    for call in ast.walk(tree):
+        if isinstance(call, ast.Call) and _last(call.func) in gatherers:
+            yield from (each.arg for each in call.keywords if each.arg)
+        elif isinstance(call, ast.Call) and _last(call.func) in ("getattr", "hasattr", "setattr", "delattr"):
+            yield from (each.value for each in call.args if isinstance(each, ast.Constant) and isinstance(each.value, str))
 
 
 def _last(node: ast.expr) -> str:
