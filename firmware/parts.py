@@ -54,9 +54,9 @@ def update(device, kept):
                   app_crashes=device.app_crashes, restart=device.restart, log=board.system.log, images=board.images, kept=kept)
 
 
-def checkin(device, update, kept):
+def checkin(device, kept):
     from node.agent.checkin import CheckIn
-    return CheckIn(server(device), update, device.clock, device.board.chance, device=device.id, boot=device.boot,
+    return CheckIn(server(device), device.clock, device.board.chance, device=device.id, boot=device.boot,
                    period_s=device.config.checkin_s, metrics=device.measured, heard=device.supervisor.heard,
                    log=device.board.system.log, kept=kept)
 

@@ -20,7 +20,7 @@ from node.errors import CallerError
 from node.wire import bundle, manifest
 from ota.release.fold import fold
 from ota.release.merge import merge
-from ota.release.names import borrow, mentioned
+from ota.release.names import borrow, public
 from ota.release.shake import shake
 from ota.release.source import SourceError, parse, unparse
 
@@ -71,7 +71,7 @@ def compile_tree(firmware_dir: Path, umqtt_file: Path, overlay: Mapping[str, byt
         program = parse(sources)
         fold(program)
         program = merge(shake(program, ROOTS), ROOTS, RESIDENT)
-        borrow(program, {*(name for _, name in ROOTS), *mentioned(parse(_read(firmware_dir, NOT_SHIPPED)))})
+        borrow(program, {*(name for _, name in ROOTS), *public(parse(_read(firmware_dir, NOT_SHIPPED)))})
         return compile_sources(unparse(program))
     except (SourceError, BundleError) as error:
         compile_sources(sources)   # names every fault, and in the files that people know
@@ -90,7 +90,7 @@ def boot_files(firmware_dir: Path) -> dict[str, bytes]:
     if missing := set(BOOT) - set(sources):
         raise BundleError(f"{firmware_dir / min(missing)}: no such file; expected a firmware folder with {', '.join(BOOT)}")
     try:
-        shipped = mentioned(parse(dict(_sources(firmware_dir))))
+        shipped = public(parse(dict(_sources(firmware_dir))))
         program = parse(sources)
         fold(program)
         program = shake(program, [(BOOT[0], ""), *((STUB, name) for name in STUB_NAMES)])

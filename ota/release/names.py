@@ -5,8 +5,9 @@ freed: 950 of them took 17 KB of 112. Which names images hold is data (interned.
 cost what they did before, and nothing else changes.
 
 Renames alike in the whole program: a name means one new name, which nothing else in it bears. Parameters that nobody passes by
-name are called alike in every function. Left as they are: names that the interpreter or the boot stub may know (all that are in
-interned.txt, that boot code mentions, that belong to modules of others), and exceptions, whose names devices report.
+name are called alike in every function, and so are functions inside it, whose names a chip holds too. Left as they are: names
+that the interpreter or the boot stub may know (all that are in interned.txt, that boot code shares, that belong to modules of
+others), and exceptions, whose names devices report.
 
 Relies on how the firmware is written: names are reached by no text (`getattr` of a variable, `globals`).
 """
@@ -130,12 +131,22 @@ def _last(node: ast.expr) -> str:
 
 def mentioned(program: Program) -> set[str]:
     """Every identifier in a program."""
-    return {name for tree in program.values() for name in _mentioned(tree)}
+    return {name for tree in program.values() for name in (*(use.name for use in uses(tree)), *_outer(tree))}
 
 
-def _mentioned(tree: ast.Module) -> Iterator[str]:
-    for use in uses(tree):
-        yield use.name
+def public(program: Program) -> set[str]:
+    """Names in a program that another one may share with it: no local variables, and nothing that begins with an underscore."""
+    found = {name for tree in program.values() for name in (*(use.name for use in uses(tree) if _is_public(use)), *_outer(tree))}
+    return {name for name in found if not name.startswith("_")}
+
+
+def _is_public(use: Use) -> bool:
+    owner = use.scope.owner(use.name)
+    return owner is None or owner.kind in (MODULE, CLASS) or use.name in owner.parameters
+
+
+def _outer(tree: ast.Module) -> Iterator[str]:
+    """Identifiers that are no names: attributes, keywords, what is imported."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute):
             yield node.attr
@@ -160,7 +171,7 @@ def _rename(tree: ast.Module, found: list[Use], new: Mapping[str, str], named: s
             _rename_import(use.node, new if use.node in ours else {}, new if owner.kind == MODULE else {})
         elif owner.kind in (MODULE, CLASS) or (use.name in owner.parameters and use.name in named):
             use.rename(new.get(use.name, use.name))
-        elif use.name in owner.parameters:
+        elif use.name in owner.parameters or use.name in owner.functions:
             if owner not in places:
                 places[owner] = _by_place(owner, parameters, named)
             use.rename(places[owner].get(use.name, use.name))
@@ -179,13 +190,14 @@ def _rename_import(each: ast.alias, names: Mapping[str, str], bounds: Mapping[st
 
 
 def _by_place(scope: Scope, parameters: list[str], named: set[str]) -> dict[str, str]:
-    """The new names of a function's parameters: by their number, after those of the functions around it."""
+    """The new names of a function's parameters and of the functions in it: by their number, after those of functions around it."""
     before, outer = 0, scope.outer
     while outer is not None:
-        before += len(outer.parameters)
+        before += len(outer.parameters) + len(outer.functions)
         outer = outer.outer
-    mine = [name for name in scope.parameters if name not in named]
-    return dict(zip(mine, parameters[before:], strict=False))
+    passed = [name for name in scope.parameters if name not in named]
+    inner = [name for name in scope.functions if name not in scope.parameters]
+    return dict(zip([*passed, *inner], parameters[before:], strict=False))
 
 
 def _short_names(taken: Set[str]) -> Iterator[str]:

@@ -20,12 +20,14 @@ class Scope:
         kind: MODULE, CLASS, FUNCTION (a lambda too) or COMPREHENSION.
         bound: names that something in it binds.
         parameters: those of them that a caller may pass by name.
+        functions: those that are functions inside this function.
     """
 
     kind: str
     outer: "Scope | None"
     bound: set[str] = field(default_factory=set)
     parameters: list[str] = field(default_factory=list)
+    functions: list[str] = field(default_factory=list)
     declared: dict[str, str] = field(default_factory=dict)   # name -> MODULE or FUNCTION, by `global` and `nonlocal`
 
     def owner(self, name: str) -> "Scope | None":
@@ -81,6 +83,8 @@ class _Walker:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             self._see(scope, node, "name", binds=True)
             self.block(node.decorator_list, scope)
+            if scope.kind == FUNCTION and node.name not in scope.functions and not isinstance(node, ast.ClassDef):
+                scope.functions.append(node.name)
         if isinstance(node, Definition):
             self._function(node, scope)
         elif isinstance(node, ast.ClassDef):

@@ -115,6 +115,15 @@ def heap(values):
             f"largest block {values['idf_block']:,} B")
 
 
+def spare(found):
+    """What is left, at the worst of all moments and at most of them."""
+    def said(key):
+        values = sorted(one[key] for one in found)
+        return f"{values[0]:,} B at least, mostly {values[len(values) // 2]:,} B"
+
+    return f"Python heap free {said('free')}; IDF heap free {said('idf_free')}; its largest block {said('idf_block')}"
+
+
 def test_memory_is_eaten_batch_by_batch(born, field, ingest, bundle):
     until(lambda: figures(born, "times"))
     sizes = Counter()
@@ -128,17 +137,17 @@ def test_memory_is_eaten_batch_by_batch(born, field, ingest, bundle):
     show(f"P-256: sign {times['sign_ms']} ms, verify {times['verify_ms']} ms; encoding {times['encode_us']} us a reading, "
          f"{times['bytes']} B for 120 readings")
     until(lambda: born.ring().first_unacked() > 0)
-    show(f"first ack {born.seconds():.1f} s after the power came on, the line's work included")
+    show(f"new board: first ack {born.seconds():.1f} s after the power came on, the line, key and certificate included")
     until(lambda: len(ingest.records) > BATCHES // 10, BATCHES_S)
     early_s = born.seconds()
-    show("connecting: " + heap(min(figures(born, "connected"), key=lambda values: values["free"])))
-    show("at work, at worst: " + heap(min(figures(born, "work"), key=lambda values: values["free"])))
+    show(f"connecting: {spare(figures(born, 'connected'))}")
     until(lambda: len(ingest.records) > BATCHES, BATCHES_S, every_s=2)
     late_s = born.seconds()
     until(lambda: len(figures(born, "work", late_s)) > 5)
     first = max(figures(born, "work", early_s)[:6], key=lambda values: values["used"])
     last = max(figures(born, "work", late_s), key=lambda values: values["used"])
     show(f"after {len(ingest.records):,} batches: {heap(last)}")
+    show(f"at work: {spare(figures(born, 'work'))}")
     size = sum(map(len, ingest.records.values())) / len(ingest.records)
     show(f"{size:.0f} B a batch of one row, and 8 B of record around it")
     roll_out(field, {**bundle, "marker.mpy": b"new"}, "1.1.0", 2)
@@ -146,5 +155,10 @@ def test_memory_is_eaten_batch_by_batch(born, field, ingest, bundle):
     for phase in ("tls connect", "update", "at work"):
         worst = max((values["ms"] for values in figures(born, "late") if values["phase"] == phase), default=None)
         show(f"worst lateness of a sample, {phase}: {worst} ms")
+    born.power_off()
+    end = born.ring().next_seq
+    born.power_on()
+    until(lambda: born.ring().first_unacked() > end)
+    show(f"board in the field: first ack {born.seconds():.1f} s after the power came on")
     assert last["used"] < first["used"] + 2048, "memory grows"
 

@@ -24,7 +24,9 @@ def test_new_board_announces_its_birth_and_samples_before_anybody_knows_it(make_
     assert b"\x01" not in birth["key"].encode()
     one = batches(board)[-1]
     assert len(one["columns"]) == 2
-    assert all(1700 <= value <= 2300 for value in one["columns"][0])
+    taken = [value for value in one["columns"][0] if value is not None]   # on a loaded machine places go by
+    assert taken
+    assert all(1700 <= value <= 2300 for value in taken)
 
 
 def test_key_survives_a_power_cut_and_is_shown_again(make_board):

@@ -98,7 +98,9 @@ NESTED = b"""def run():
 
 
 def test_parameter_of_an_inner_function_takes_that_of_the_outer_one() -> None:
-    assert result(renamed(NESTED)) == (1, 2, 3, 1)
+    found = renamed(NESTED)
+    assert result(found) == (1, 2, 3, 1)
+    assert not {"inner", "outer", "near", "left"} & mentioned(parse({"main.py": found.encode()}))
 
 
 def test_small_change_renames_everything() -> None:

@@ -294,7 +294,7 @@ class Parts:
         return device.update
 
     @staticmethod
-    def checkin(device, update, kept):
+    def checkin(device, kept):
         return device.checkin
 
     @staticmethod
@@ -329,7 +329,7 @@ class Device:
         self.update = Update(boot, DEVICE, MODEL, MPY, slots=self.slots, files=files, floors=Floors(files),
                              clock=self.clock, trial_ms=TRIAL_MS, acked=lambda: self.acked, app_crashes=lambda: self.app_crashes,
                              restart=restart, log=self.log, images=images)
-        self.checkin = CheckIn(self.server, self.update, self.clock, chance or Chance(), device=DEVICE, boot=1, period_s=60,
+        self.checkin = CheckIn(self.server, self.clock, chance or Chance(), device=DEVICE, boot=1, period_s=60,
                                metrics=lambda: {"uptime_s": self.clock.ticks_ms() // 1000},
                                heard=lambda: None, log=self.log)
         self.rounds = Rounds(Turns(True, self.clock), self.clock, self, lambda: Parts, look_ms=1000,
@@ -337,7 +337,9 @@ class Device:
 
     async def cycle(self):
         """A check-in and what follows from it, as node.agent.rounds does it; ms until the next."""
-        wait_ms, direction, nonce = await self.checkin.ask()
+        wait_ms, direction, nonce = await self.checkin.ask(self.update.facts())
+        if self.checkin.answered:
+            self.update.checked_in()
         if direction is not None:
             wait_ms += 1000 * await self.update.offered(direction, nonce, lambda: self.server)
         return wait_ms

@@ -15,7 +15,6 @@ TYPE_CHECKING = False   # mypy reads it as true; the device never runs the impor
 if TYPE_CHECKING:
     from node.agent.clock import DeviceClock
     from node.agent.server import Server
-    from node.agent.update import Update
     from node.hints import Any, Callable
     from node.ports import Random
 
@@ -31,37 +30,44 @@ class CheckIn:
         period_s: until the server says another.
         heard: called when the server has answered. log: (event, detail), rarely.
         kept: what keep() of the CheckIn before in this boot said.
+
+    Attributes:
+        answered: whether the server has heard the last request.
     """
 
-    def __init__(self, server: "Server", update: "Update", clock: "DeviceClock", chance: "Random", *, device: str, boot: int,
-                 period_s: int, metrics: "Callable[[], dict[str, int]]", heard: "Callable[[], None]",
-                 log: "Callable[[str, str], None]", kept: tuple[int, int] | None = None) -> None:
-        self._server, self._update, self._clock, self._chance = server, update, clock, chance
+    def __init__(self, server: "Server", clock: "DeviceClock", chance: "Random", *, device: str, boot: int, period_s: int,
+                 metrics: "Callable[[], dict[str, int]]", heard: "Callable[[], None]", log: "Callable[[str, str], None]",
+                 kept: tuple[int, int] | None = None) -> None:
+        self._server, self._clock, self._chance = server, clock, chance
         self._device, self._boot = device, boot
         self._period_ms = period_s * 1000
         self._metrics, self._heard, self._log = metrics, heard, log
         self._attempts = 0   # in a row that failed, or that brought a direction
+        self.answered = False
         if kept is not None:
             self._period_ms, self._attempts = kept
 
-    async def ask(self) -> "tuple[int, bytes | None, str]":
+    async def ask(self, facts: "dict[str, Any]") -> "tuple[int, bytes | None, str]":
         """One check-in.
+
+        Args:
+            facts: what Update.facts() says; its keys are added to.
 
         Returns:
             Milliseconds until the next; a direction to act upon before that, or None; the nonce that it answers, in hex.
         """
         nonce = hexstr(self._chance.urandom(NONCE_BYTES))
-        request: dict[str, Any] = self._update.facts()
-        request.update({"boot": self._boot, "nonce": nonce, "metrics": self._metrics()})
+        facts.update({"boot": self._boot, "nonce": nonce, "metrics": self._metrics()})
+        self.answered = False
         try:
-            answer = checkin.parse_response(await self._server.checkin(checkin.encode_request(request)))
+            answer = checkin.parse_response(await self._server.checkin(checkin.encode_request(facts)))
         except (NetworkError, FormatError) as error:
             self._log("checkin", str(error))
             return self._retry_in_ms(), None, nonce
         self._clock.learn(answer["now_s"] * 1000, QUALITY_SERVER)
         self._period_ms = answer["period_s"] * 1000
         self._heard()
-        self._update.checked_in()
+        self.answered = True
         if answer["direction"] is None:
             self._attempts = 0
             return self._due_in_ms(), None, nonce

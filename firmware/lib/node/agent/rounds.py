@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         def update(self, device: Any, kept: Any) -> Update:
             """The Update; `kept`: what keep() of the one before in this boot said, None at first."""
 
-        def checkin(self, device: Any, update: Update, kept: Any) -> CheckIn:
+        def checkin(self, device: Any, kept: Any) -> CheckIn:
             """The CheckIn; `kept` as for the Update."""
 
         def server(self, device: Any) -> Server:
@@ -79,7 +79,7 @@ class Rounds:
     def _look(self) -> bool:
         """Judge the trial; whether the server should hear news at once."""
         with Loaded():
-            update = self._load().update(self._device, self._update)
+            update = self._made()
             news = update.tick()
             self._keep(update)
         return news
@@ -93,26 +93,43 @@ class Rounds:
             self._turns.give()
 
     async def _exchange(self) -> int:
-        checkin: CheckIn | None
-        with Loaded():   # the parts themselves are not waited for
-            update, checkin = self._made()
-        wait_ms, direction, nonce = await checkin.ask()
-        self._checkin = checkin.keep()
-        checkin = None   # it leaves memory before an installation comes in
+        """One check-in, and what its answer asks for. The code of the update is not in memory while the server is asked."""
+        (wait_ms, direction, nonce), answered = await self._ask(self._facts())
+        if answered:
+            self._told()
         if direction is not None:
+            with Loaded():   # the parts themselves are not waited for
+                update = self._made()
             wait_ms += 1000 * await update.offered(direction, nonce, self._server)
-        self._keep(update)
+            self._keep(update)
         return wait_ms
+
+    async def _ask(self, facts: "dict[str, Any]") -> "tuple[tuple[int, bytes | None, str], bool]":
+        with Loaded():
+            checkin = self._load().checkin(self._device, self._checkin)
+        answer = await checkin.ask(facts)
+        self._checkin = checkin.keep()
+        return answer, checkin.answered
+
+    def _facts(self) -> "dict[str, Any]":
+        with Loaded():
+            update = self._made()
+            update.tick()
+            self._keep(update)
+            return update.facts()
+
+    def _told(self) -> None:
+        with Loaded():
+            update = self._made()
+            update.checked_in()
+            self._keep(update)
 
     def _server(self) -> "Server":
         with Loaded():
             return self._load().server(self._device)
 
-    def _made(self) -> "tuple[Update, CheckIn]":
-        parts = self._load()
-        update = parts.update(self._device, self._update)
-        update.tick()
-        return update, parts.checkin(self._device, update, self._checkin)
+    def _made(self) -> "Update":
+        return self._load().update(self._device, self._update)
 
     def _keep(self, update: "Update") -> None:
         self._update = update.keep()
