@@ -32,8 +32,12 @@ def share():
     lock = _thread.allocate_lock()
     with lock:
         usual = _thread.stack_size(RESERVED_BYTES)
-        _thread.start_new_thread(lock.acquire, ())
-        _thread.stack_size(usual)
+        try:
+            _thread.start_new_thread(lock.acquire, ())
+        except OSError:   # no room for it: the heap grows when it is full, as it always did
+            return None
+        finally:
+            _thread.stack_size(usual)
         pin = _grown()
     time.sleep_ms(RETURN_MS)
     return pin
