@@ -26,10 +26,10 @@ from ota.release.source import Program, path_of
 
 INTERNED = Path(__file__).with_name("interned.txt")
 PARAMETERS = 12   # names kept for parameters; a function with more shows its own
-# looked for on objects by the interpreter itself
-PROTOCOLS = {"chdir", "close", "count", "deinit", "getcwd", "ilistdir", "ioctl", "irq", "keys", "mkdir", "mount", "open",
-             "pend_throw", "read", "readblocks", "readinto", "readline", "remove", "rename", "rmdir", "send", "stat", "statvfs",
-             "throw", "umount", "value", "write", "writeblocks"}
+# looked for on objects by the interpreter itself, or in sources by its compiler
+PROTOCOLS = {"chdir", "close", "const", "count", "deinit", "getcwd", "ilistdir", "ioctl", "irq", "keys", "micropython", "mkdir",
+             "mount", "open", "pend_throw", "read", "readblocks", "readinto", "readline", "remove", "rename", "rmdir", "send",
+             "stat", "statvfs", "throw", "umount", "value", "write", "writeblocks"}
 _EXCEPTIONS = {name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from ota.release.bundle import compile_sources
 from ota.release.names import INTERNED, borrow, mentioned
 from ota.release.source import parse, unparse
 
@@ -116,6 +117,12 @@ def test_more_names_than_the_interpreter_has() -> None:
     found = renamed(source + b"def run():\n    return function_1999()\n")
     assert result(found) == 1999
     assert "function_" not in found
+
+
+def test_name_that_the_compiler_takes_for_its_own() -> None:
+    source = b"".join(b"def function_%d(a):\n    return a\n" % n for n in range(2000)) + b"".join(
+        b"x_%d = function_%d(function_1(2))\n" % (n, n) for n in range(2000))
+    compile_sources({"main.py": renamed(source).encode()})
 
 
 def test_names_are_those_of_an_interpreter() -> None:
