@@ -43,8 +43,9 @@ def borrow(program: Program, kept: Set[str]) -> None:
     interned = INTERNED.read_text(encoding="utf-8").split()
     found = {path: uses(tree) for path, tree in program.items()}
     named = {node.arg for tree in program.values() for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg}
+    gatherers = _gatherers(program)
     theirs = {*interned, *kept, *(name for tree in program.values() for name in _theirs(tree, program)),
-              *(name for tree in program.values() for name in _data(tree, _gatherers(program)))}
+              *(name for tree in program.values() for name in _data(tree, gatherers))}
     ours = {name for path, tree in program.items() for name in _ours(tree, found[path], named) if _may(name, theirs)}
     everything = kept | mentioned(program)
     free = [name for name in interned if name not in everything | PROTOCOLS and name.isidentifier() and not keyword.iskeyword(name)
