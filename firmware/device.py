@@ -21,6 +21,7 @@ from node.app.application import Application
 from node.errors import CallerError
 from node.loading import Loaded
 from node.ring import Ring
+from node.settings import Config
 
 if sys.platform == "linux":
     from board.unix.board import TICKS_WRAP_MS, Board
@@ -63,7 +64,7 @@ class Device:
         Loaded.left = self._forget_index
         files = self.board.files
         with Loaded():
-            self.config = _config().parse(files.read("/state/site.json") or b"")
+            self.config = _config().parse(files.read("/state/site.json") or b"", Config())
             self.id = _identity().device_id(self.config.product, self.board.mac)
         rtc = self.board.rtc(self.config.time_floor_s)
         self.clock = DeviceClock(self.board.raw_ticks_ms, TICKS_WRAP_MS, floor_s=self.config.time_floor_s, seen_s=rtc.seen_s,

@@ -2,7 +2,7 @@
 
 Checks everything once, at boot, and turns it into plain attributes; the rest of the firmware never sees the JSON. Unknown keys
 are left alone: after a rollback an older release must still run with a newer release's file. Holds no secrets, and reads
-no file itself.
+no file itself. The object that stays is the caller's, of a class that stays: its own class would keep this module in memory.
 """
 
 import json
@@ -17,11 +17,14 @@ MAX_ADDRESS = 45      # characters of an IPv6 address that ends in dotted quads
 MAX_STEPS = (1 << 31) - 1   # readings are signed 32-bit counts of a channel's resolution
 
 
-def parse(data: bytes) -> Config:
+def parse(data: bytes, config: Config) -> Config:
     """The configuration from the file's bytes.
 
+    Args:
+        config: a new one; it is filled and returned.
+
     Raises:
-        CallerError: `config.json` or `config.value`, naming the key, what it holds and what it should.
+        CallerError: `config.json` or `config.value`, naming the key, what it holds and what it should. `config` is of no use then.
     """
     if len(data) > MAX_BYTES:
         raise CallerError("config.json", "got %d bytes, expected at most %d" % (len(data), MAX_BYTES))
@@ -31,11 +34,11 @@ def parse(data: bytes) -> Config:
         raise CallerError("config.json", "site.json is not JSON")
     if not isinstance(raw, dict):
         raise CallerError("config.json", "site.json: got %s, expected an object" % type(raw).__name__)
-    return _config(raw)
+    _fill(config, raw)
+    return config
 
 
-def _config(raw: dict[str, object]) -> Config:
-    config = Config()
+def _fill(config: Config, raw: dict[str, object]) -> None:
     config.host = _text(raw, "host", 1, 253)
     config.zone = _text(raw, "zone", 0, 220, "")
     config.address = _word(raw, "address", MAX_ADDRESS, "")
@@ -65,7 +68,6 @@ def _config(raw: dict[str, object]) -> Config:
     config.channels = [_channel(one, "channels[%d]" % i) for i, one in enumerate(channels)]
     if len({channel.name for channel in config.channels}) != len(channels):
         raise _error("channels", [channel.name for channel in config.channels], "different names")
-    return config
 
 
 def _channel(raw: object, where: str) -> Channel:

@@ -1,4 +1,4 @@
-"""What the rest of the firmware sees of the configuration; config.py makes it out of the file, and need not stay in memory."""
+"""What the rest of the firmware sees of the configuration; config.py reads it out of the file, and need not stay in memory."""
 
 
 class Channel:
