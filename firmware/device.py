@@ -77,7 +77,7 @@ class Device:
             self.boot = _parts().count_boot(self)
         self.net = self.board.net(TRUST_PATHS, self.config, self.clock, self.id)   # radio on: from here chance is true chance
         self.turns = Turns(self.board.tls_sessions > 1, self.clock)
-        self.turns.asked = self.committed
+        self.turns.asked = self.wake
         with Loaded():
             self.journal = _parts().journal(self)
         self.certified = asyncio.Event()
@@ -93,6 +93,10 @@ class Device:
         stub.ended(self.board.files, reason, True)
 
     def committed(self):
+        self._measure_block()   # with the uplink's session in it
+        self.wake()
+
+    def wake(self):
         if self.uplink is not None:
             self.uplink.wake()
 
@@ -114,8 +118,11 @@ class Device:
         metrics.put("ring_used", self.ring.used_bytes)
         metrics.put("ring_dropped", self.ring.dropped)
         metrics.low("heap_free", system.mem_free())
-        metrics.low("idf_block", system.idf_block())
+        self._measure_block()
         return metrics.snapshot()
+
+    def _measure_block(self):
+        self.metrics.low("idf_block", self.board.system.idf_block())
 
     async def sample(self):
         """The app, a new one after each crash."""
