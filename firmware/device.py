@@ -93,7 +93,7 @@ class Device:
         stub.ended(self.board.files, reason, True)
 
     def committed(self):
-        self._measure_block()   # with the uplink's session in it
+        self._measure_memory()   # with the uplink and its session in it
         self.wake()
 
     def wake(self):
@@ -113,16 +113,17 @@ class Device:
 
     def measured(self):
         """The metrics, the states among them brought up to date."""
-        metrics, system = self.metrics, self.board.system
+        metrics = self.metrics
         metrics.put("uptime_s", self.clock.ticks_ms() // 1000)
         metrics.put("ring_used", self.ring.used_bytes)
         metrics.put("ring_dropped", self.ring.dropped)
-        metrics.low("heap_free", system.mem_free())
-        self._measure_block()
+        self._measure_memory()
         return metrics.snapshot()
 
-    def _measure_block(self):
-        self.metrics.low("idf_block", self.board.system.idf_block())
+    def _measure_memory(self):
+        system = self.board.system
+        self.metrics.low("heap_free", system.mem_free())
+        self.metrics.low("idf_block", system.idf_block())
 
     async def sample(self):
         """The app, a new one after each crash."""
