@@ -4,6 +4,7 @@ import binascii
 import json
 
 from node.compat import sha256
+from node.errors import NodeError
 from node.wire import p256, root, signed
 
 HERE = __file__.rsplit("/", 1)[0]
@@ -62,3 +63,12 @@ def code_of(case, error, function, *args):
     with case.assertRaises(error) as caught:
         function(*args)
     return caught.exception.code
+
+
+def fault_of(function):
+    """Return the code of the error that a call ends with, or None."""
+    try:
+        function()
+    except NodeError as error:
+        return error.code
+    return None

@@ -6,7 +6,8 @@ import unittest
 from node.agent import download
 from node.agent.server import Server
 from node.agent.slots import Slots
-from node.errors import NetworkError, NodeError
+from node.errors import NetworkError
+from tests.node.common import fault_of
 from tests.sim.updates import MemoryFile, MemoryFiles, OtaServer, Release, StepClock, stub
 
 FILES = {"main.mpy": b"m" * 1700, "node/a.mpy": b"a" * 900, "node/b.mpy": bytes(range(250)) * 70, "node/wire/c.mpy": b"c" * 10}
@@ -28,11 +29,7 @@ class TestDownload(unittest.TestCase):
         return asyncio.run(download.fetch(server, Slots(self.files, stub, "a"), "b", self.content, self.clock))
 
     def fault(self):
-        try:
-            self.fetch()
-        except NodeError as error:
-            return error.code
-        return None
+        return fault_of(self.fetch)
 
     def held(self):
         start = "/slots/b/"

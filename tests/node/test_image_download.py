@@ -6,8 +6,9 @@ import unittest
 from node.agent import download, images
 from node.agent.images import BLOCK_BYTES, PATH, ImagePart
 from node.agent.server import Server
-from node.errors import NetworkError, NodeError
+from node.errors import NetworkError
 from node.wire import manifest
+from tests.node.common import fault_of
 from tests.sim.flash import PowerCut
 from tests.sim.image_board import APP_SECTORS, BOTH, NEW_IMAGE, OLD_IMAGE, ImageTest
 from tests.sim.partitions import Chip, make_image
@@ -28,11 +29,7 @@ class TestDownload(ImageTest):
         return asyncio.run(download.fetch(Server(self.http, lambda: None), part, "image", self.content, StepClock(), commit_bytes))
 
     def fault(self):
-        try:
-            self.fetch()
-        except NodeError as error:
-            return error.code
-        return None
+        return fault_of(self.fetch)
 
     def offsets(self):
         return [offset for _, path, offset in self.http.asked]
