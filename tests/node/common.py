@@ -65,10 +65,10 @@ def code_of(case, error, function, *args):
     return caught.exception.code
 
 
-def fault_of(function):
+def fault_of(function, *args):
     """Return the code of the error that a call ends with, or None."""
     try:
-        function()
+        function(*args)
     except NodeError as error:
         return error.code
     return None

@@ -3,21 +3,13 @@
 import unittest
 
 from node.agent.slots import Slots
-from node.errors import CallerError, FlashError
+from node.errors import FlashError
 from node.wire import bundle
+from tests.node.common import fault_of
 from tests.sim.updates import MemoryFiles, choose, stub
 
 MARKER = {"release": "1.2.0", "counter": 2, "manifest": "cd" * 32, "model": "hall", "mpy": 6}
 SHA = "ab" * 32
-
-
-def code_of(call, *arguments):
-    """The code of the NodeError that the call raises."""
-    try:
-        call(*arguments)
-    except (CallerError, FlashError) as error:
-        return error.code
-    return None
 
 
 class TestSlots(unittest.TestCase):
@@ -35,7 +27,7 @@ class TestSlots(unittest.TestCase):
         for slot in ("a", "factory", "c"):
             for call, arguments in ((slots.prepare, (SHA,)), (slots.drop, ()), (slots.open, ()), (slots.append, ()),
                                     (slots.finish, (MARKER,)), (slots.begin_trial, ())):
-                self.assertEqual(code_of(call, slot, *arguments), "slot.protected")
+                self.assertEqual(fault_of(call, slot, *arguments), "slot.protected")
         self.assertEqual(self.files.data, {})
 
     def test_target_is_neither_the_running_nor_the_confirmed_slot(self):
@@ -91,7 +83,7 @@ class TestSlots(unittest.TestCase):
 
     def test_slot_without_its_marker_cannot_be_tried(self):
         self.put("/slots/b/bundle")
-        self.assertEqual(code_of(self.slots().begin_trial, "b"), "slot.incomplete")
+        self.assertEqual(fault_of(self.slots().begin_trial, "b"), "slot.incomplete")
         self.assertEqual(stub.load(self.files)["trial"], None)
 
     def test_finished_slot_is_complete_for_the_stub(self):
@@ -100,15 +92,15 @@ class TestSlots(unittest.TestCase):
 
     def test_marker_that_does_not_read_back_is_an_error(self):
         self.files.write_atomic = lambda path, data: None
-        self.assertEqual(code_of(self.slots().finish, "b", MARKER), "slot.marker")
+        self.assertEqual(fault_of(self.slots().finish, "b", MARKER), "slot.marker")
 
     def test_full_flash_is_a_flash_error(self):
         self.files.refuse = "/slots/b/release.json"
-        self.assertEqual(code_of(self.slots().finish, "b", MARKER), "files.io")
+        self.assertEqual(fault_of(self.slots().finish, "b", MARKER), "files.io")
         self.files.refuse = "/slots/b/bundle"
-        self.assertEqual(code_of(self.slots().append, "b"), "slot.io")
+        self.assertEqual(fault_of(self.slots().append, "b"), "slot.io")
         self.files.refuse = "/slots/b/part"
-        self.assertEqual(code_of(self.slots().prepare, "b", SHA), "files.io")
+        self.assertEqual(fault_of(self.slots().prepare, "b", SHA), "files.io")
 
     def test_trial_runs_next_and_confirming_ends_it(self):
         self.slots("a").confirm()
