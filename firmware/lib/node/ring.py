@@ -112,7 +112,7 @@ class Ring:
         """
         if not self._unacked <= seq < self.next_seq:
             return 0
-        found = self._log.step(*self._log.place_of(seq), seq)
+        found = self._log.step(*max(self._log.place_of(seq), self._tail), seq)   # not again over what was let go of
         if not found:   # rotten, and nothing behind it
             self._tail = (self._log.head.number, self._log.end)
         elif found[3] != seq:   # rotten since it was sent
