@@ -42,5 +42,9 @@ class FlashError(NodeError):
     """The flash did not read, program or erase what it was told to."""
 
 
+class SensorError(NodeError):
+    """A sensor answers what cannot be its reading: damaged, implausible, or a fault that it tells itself."""
+
+
 class CallerError(NodeError):
     """The program or its configuration is wrong; trying again does not help."""
