@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from node.errors import FormatError
-from node.wire import batch, columns
+from node.wire import batch, classes, columns
 
 Int64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
@@ -53,7 +53,7 @@ def decode(raw: bytes) -> DecodedBatch:
     values = np.zeros((n_columns, n), np.int64)
     valid = np.zeros((n_columns, n), np.bool_)
     for i in range(n_columns):
-        _read_column(source, values[i], valid[i])
+        _read_column(source, values[i], valid[i], n_readings < n * n_columns)
     source.finish()
     if int(np.count_nonzero(valid)) != n_readings:
         raise FormatError("batch.count", f"header says {n_readings} readings")
@@ -102,28 +102,65 @@ class _Bits:
                 raise FormatError("bits.unary", f"more than {limit} ones")
         return runs
 
+    def read(self, count: int) -> int:
+        """The interface of node.wire.bits.BitReader, for short fields."""
+        return self.number(count)
+
+    def prefix_codes(self, lengths: list[int], count: int) -> Int64:
+        """Read `count` symbols of the canonical prefix code with these lengths."""
+        window = classes.MAX_LENGTH
+        table = classes.table(lengths)
+        bits = np.concatenate((self._bits[self._at : self._at + count * window], np.zeros(window, np.uint8)))
+        weights = (1 << np.arange(window - 1, -1, -1)).astype(np.uint8)
+        seen = (np.lib.stride_tricks.sliding_window_view(bits, window) @ weights).tolist()
+        symbols = np.empty(count, np.int64)
+        at = 0
+        for i in range(count):
+            if at >= len(seen):
+                raise FormatError("bits.short", f"{count} codes wanted, {i} left")
+            symbols[i], length = table[seen[at]]
+            at += length
+        self._take(at)
+        return symbols
+
     def finish(self) -> None:
         left = len(self._bits) - self._at
         if left > 7 or self._take(left).any():
             raise FormatError("bits.trailing", f"{left} bits left over")
 
 
-def _read_column(source: _Bits, values: Int64, valid: Bool) -> None:
+def _read_column(source: _Bits, values: Int64, valid: Bool, has_gaps: bool) -> None:
     """Fill one row of values and of valid."""
     mode = source.number(3)
     if mode == columns.EMPTY:
         return
-    if mode > columns.RAW:
-        raise FormatError("batch.column", f"coding {mode}")
-    gaps = source.number(1)
+    gaps = source.number(1) if has_gaps else 0
     valid[:] = source.flags(len(valid)) if gaps else True
     count = int(np.count_nonzero(valid))
     if gaps and not 0 < count < len(valid):
         raise FormatError("batch.column", "bitmap without a gap or without a value")
+    divisor, remainder = 1, 0
+    if mode == columns.SCALED:
+        divisor, remainder, mode = _read_divisor(source)
     got = _read_values(source, mode, count)
-    if int(got.min()) < columns.VALUE_MIN or int(got.max()) > columns.VALUE_MAX:
-        raise FormatError("batch.range", "a value does not fit 32 bits")
+    _check_range(got)   # first: the multiples of a wild base would overflow 64 bits
+    if divisor > 1:
+        got = divisor * got + remainder
+        _check_range(got)
     values[valid] = got
+
+
+def _check_range(values: Int64) -> None:
+    if int(values.min()) < columns.VALUE_MIN or int(values.max()) > columns.VALUE_MAX:
+        raise FormatError("batch.range", "a value does not fit 32 bits")
+
+
+def _read_divisor(source: _Bits) -> tuple[int, int, int]:
+    width = source.number(columns.DIVISOR_BITS)
+    divisor, remainder, mode = source.number(width), source.number(width), source.number(3)
+    if divisor < 2 or remainder >= divisor or mode in (columns.EMPTY, columns.SCALED):
+        raise FormatError("batch.column", f"multiples of {divisor} and {remainder} in coding {mode}")
+    return divisor, remainder, mode
 
 
 def _read_values(source: _Bits, mode: int, count: int) -> Int64:
@@ -134,16 +171,19 @@ def _read_values(source: _Bits, mode: int, count: int) -> Int64:
         return base + source.numbers(count, _width(source))
     if mode == columns.LEVEL:
         return base + _unzigzag(_read_rice(source, count))
-    codes = _read_runs(source, count - 1) if mode == columns.RUNS else _read_rice(source, count - 1)
+    if mode == columns.CLASSES:
+        steps = _read_classes(source, count - 1)
+    else:
+        steps = _unzigzag(_read_runs(source, count - 1) if mode == columns.RUNS else _read_rice(source, count - 1))
     values = np.empty(count, np.int64)
     values[0] = base
-    np.cumsum(_unzigzag(codes), out=values[1:])
+    np.cumsum(steps, out=values[1:])
     values[1:] += base
     return values
 
 
 def _read_runs(source: _Bits, count: int) -> Int64:
-    moves = source.number(columns.COUNT_BITS)
+    moves = source.number(count.bit_length())
     if moves > count:
         raise FormatError("batch.column", f"{moves} steps for {count} places")
     gaps = _read_rice(source, moves)
@@ -163,6 +203,22 @@ def _read_rice(source: _Bits, count: int) -> Int64:
     if len(over):
         quotients[over] += source.numbers(len(over), columns.OVERFLOW_BITS)
     return (quotients << k) | rests
+
+
+def _read_classes(source: _Bits, count: int) -> Int64:
+    lengths = classes.read_lengths(source)
+    member = source.prefix_codes(lengths, count)
+    width = np.maximum(member, 0)
+    at = np.cumsum(width) - width   # where each value's sign stands behind the codes
+    bits = source.flags(int(width.sum()))
+    values = np.zeros(count, np.int64)
+    for one in np.unique(member[member > 0]).tolist():
+        here = np.flatnonzero(member == one)
+        places = at[here][:, np.newaxis]
+        weights = np.left_shift(np.int64(1), np.arange(one - 2, -1, -1, dtype=np.int64))
+        magnitude = (1 << (one - 1)) + bits[places + np.arange(1, one)].astype(np.int64) @ weights
+        values[here] = np.where(bits[at[here]], -magnitude, magnitude)
+    return values
 
 
 def _width(source: _Bits) -> int:

@@ -42,7 +42,8 @@ def test_power_cut_at_any_instant_loses_a_committed_reading(born, ingest):
         born.power_on()
     end = until(lambda: born.ring().tally > tally and born.ring().next_seq)   # it samples again
     until(lambda: set(range(end)) <= set(ingest.records))
-    stored = sum(batch.peek(data)[3] for seq, data in ingest.records.items() if seq < end and data[0] == batch.BATCH)
+    stored = sum(batch.peek(data)[3] for seq, data in ingest.records.items()
+                 if seq < end and batch.record_name(data)[0] == batch.BATCH)
     boots = {batch.record_name(data)[1] for data in ingest.records.values()}
     assert stored >= tally, f"{tally} readings committed before the last cut, {stored} stored"
     show(f"{tally} readings committed, {stored} stored, from {len(boots)} boots that committed something")

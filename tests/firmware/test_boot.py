@@ -11,7 +11,7 @@ from tests.firmware.boards import CSV, RESET, until
 
 
 def batches(board):
-    return [batch.decode(data) for _, _, data in board.ring().records(0) if data[0] == batch.BATCH]
+    return [batch.decode(data) for _, _, data in board.ring().records(0) if batch.record_name(data)[0] == batch.BATCH]
 
 
 def test_new_board_announces_its_birth_and_samples_before_anybody_knows_it(make_board):

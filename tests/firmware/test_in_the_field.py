@@ -52,7 +52,7 @@ def test_readings_reach_the_server_and_acks_trim_the_ring(field, board):
 
 
 def decode(record):
-    return batch.decode(record) if record[0] == batch.BATCH else None
+    return batch.decode(record) if batch.record_name(record)[0] == batch.BATCH else None
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from node.wire.topics import SEND_SCHEMA
 from tests.ingest.records import DEVICE, HASH, OTHER, SCHEMA, batch_of, schema_of, state, up, will
 
 NOW = 1_800_000_000_000
+LAST_EPOCH_MS = 1577836800000 + 2**40 - 1   # the wire's: 2054-11
 
 
 @pytest.fixture
@@ -175,8 +176,8 @@ def test_best_clock_wins_in_any_order(engine, committer):
 
 def test_greatest_numbers_of_the_wire_fit_the_database(engine, committer):
     """One refused value would hold up every device of its group."""
-    put(committer, up(batch_of(MAX_U32, MAX_U32, columns=[[1], [2]], uptime_ms=MAX_U53, epoch_ms=MAX_U53, quality=3)))
-    assert one(engine, t.batch).start_ms == 2 * MAX_U53
+    put(committer, up(batch_of(MAX_U32, MAX_U32, columns=[[1], [2]], uptime_ms=MAX_U53, epoch_ms=LAST_EPOCH_MS, quality=3)))
+    assert one(engine, t.batch).start_ms == LAST_EPOCH_MS + MAX_U53
 
 
 def test_clock_of_one_boot_does_not_place_another(engine, committer):

@@ -7,12 +7,14 @@ from node.errors import CallerError, FormatError
 from node.wire import batch
 from node.wire.bits import BitReader, BitWriter
 from node.wire.columns import (
+    CLASSES,
     CONSTANT,
     DELTA,
     EMPTY,
     LEVEL,
     RAW,
     RUNS,
+    SCALED,
     VALUE_MAX,
     VALUE_MIN,
     decode_column,
@@ -74,9 +76,10 @@ def resealed(raw, place, value):
 
 def coding_of(values):
     out = BitWriter()
-    encode_column(out, values)
+    gaps = None in values
+    encode_column(out, values, gaps)
     raw = out.finish()
-    if decode_column(BitReader(raw, 0, len(raw)), len(values)) != values:
+    if decode_column(BitReader(raw, 0, len(raw)), len(values), gaps) != values:
         raise AssertionError("column did not return")
     return raw[0] >> 5, len(raw)
 
@@ -86,17 +89,22 @@ class ColumnTest(unittest.TestCase):
         chance = Chance(1)
         drift = [0]
         for _ in range(99):
-            drift.append(drift[-1] + chance.below(7) - 3)
+            drift.append(drift[-1] + chance.normal(30))
+        bursts = [0]
+        for i in range(99):
+            bursts.append(bursts[-1] + (chance.below(2001) - 1000 if i % 6 == 0 else chance.below(3) - 1))
         for want, values in (
             (EMPTY, [None] * 9), (CONSTANT, [5] * 9), (CONSTANT, [None, -7, None]), (DELTA, drift),
             (LEVEL, [1000 + chance.below(9) for _ in range(60)]), (RUNS, [4] * 40 + [9] * 40),
-            (RAW, [chance.wide() + VALUE_MIN for _ in range(50)]),
+            (RAW, [chance.wide() + VALUE_MIN for _ in range(50)]), (CLASSES, bursts),
+            (SCALED, [5 - 25 * value for value in drift]), (SCALED, [3 + 64 * value for value in bursts]),
         ):
             self.assertEqual(coding_of(values)[0], want)
 
     def test_extreme_values_and_steps_return(self):
         for values in ([VALUE_MIN, VALUE_MAX] * 5, [VALUE_MAX], [VALUE_MIN, None, VALUE_MIN], [0] * 5 + [VALUE_MAX] + [0] * 5,
-                       [VALUE_MIN] + [VALUE_MAX] * 30, [1, 2, 3, 4, 5, 6, 7, 8, 9, VALUE_MIN]):
+                       [VALUE_MIN] + [VALUE_MAX] * 30, [VALUE_MIN, VALUE_MAX, *range(60)],
+                       [1, 2, 3, 4, 5, 6, 7, 8, 9, VALUE_MIN]):
             coding_of(values)
 
     def test_one_spike_does_not_cost_thousands_of_bits(self):
@@ -111,11 +119,11 @@ class ColumnTest(unittest.TestCase):
             for top in (2, 1000, 2**31):
                 values = [chance.wide() % top - top // 2 for _ in range(n)]
                 width = len(bin(top)) - 2
-                self.assertTrue(coding_of(values)[1] <= (3 + 1 + 39 + 6 + n * width) // 8 + 1)
+                self.assertTrue(coding_of(values)[1] <= (3 + 39 + 6 + n * width) // 8 + 1)
 
     def test_values_beyond_32_bits_are_refused(self):
         for value in (VALUE_MAX + 1, VALUE_MIN - 1):
-            self.assertEqual(code_of(self, CallerError, encode_column, BitWriter(), [0, value]), "batch.range")
+            self.assertEqual(code_of(self, CallerError, encode_column, BitWriter(), [0, value], False), "batch.range")
 
 
 class BatchTest(unittest.TestCase):
@@ -152,17 +160,38 @@ class BatchTest(unittest.TestCase):
 
     def test_lies_in_the_header_are_refused(self):
         raw = encode([[1, 2, 3], [4, 5, 6]])
-        # version 0, flags 1, boot 2, seq 3, hash 4..7, uptime 8..10, epoch 11..16, period 17..18, n 19, columns 20, readings 21
-        self.assertEqual((raw[19], raw[20], raw[21]), (3, 2, 6))
-        for place, value, code in ((0, 9, "batch.kind"), (0, batch.SCHEMA, "batch.kind"), (1, 8, "batch.flags"),
-                                   (1, 0x83, "batch.flags"), (19, 0, "batch.header"), (20, 0, "batch.header"),
-                                   (20, 65, "batch.header"), (21, 7, "batch.header"), (21, 5, "batch.count")):
+        # flags and kind 0, boot 1, seq 2, hash 3..6, uptime 7..9, epoch 10..14, columns and unit 15, period 16, n 17
+        self.assertEqual((raw[0], raw[15], raw[16], raw[17]), (0x31, 1 << 2 | 1, 10, 3))
+        for place, value, code in ((0, 0x39, "batch.kind"), (0, batch.SCHEMA, "batch.kind"), (0, 0x32, "batch.kind"),
+                                   (0, 0xB1, "batch.header"), (16, 0, "batch.header"), (17, 0, "batch.header")):
             self.assertEqual(code_of(self, FormatError, batch.decode, resealed(raw, place, value)), code)
+        gaps = encode([[1, None, 3], [4, 5, 6]])
+        self.assertEqual((gaps[0], gaps[18]), (0xB1, 5))
+        for place, value, code in ((0, 0x31, "bits.trailing"), (18, 6, "batch.header"), (18, 7, "batch.header"),
+                                   (18, 4, "batch.count"), (15, 63 << 2 | 1, "bits.short")):
+            self.assertEqual(code_of(self, FormatError, batch.decode, resealed(gaps, place, value)), code)
+        unknown = batch.encode(3, 7, b"abcd", 61250, 0, 0, 10000, [[1]], [])
+        self.assertEqual(code_of(self, FormatError, batch.decode, resealed(unknown, 0, 0x11)), "batch.header")
+
+    def test_clock_that_is_wrong_by_decades_costs_no_reading(self):
+        for epoch_ms, kept in ((1577836800000, False), (1577836800001, True), (1577836800000 + 2**40 - 1, True),
+                               (1577836800000 + 2**40, False), (1, False), (2**53 - 1, False)):
+            decoded = batch.decode(batch.encode(3, 7, b"abcd", 61250, epoch_ms, 2, 10000, [[1, 2]], []))
+            self.assertEqual((decoded["epoch_ms"], decoded["quality"]), (epoch_ms, 2) if kept else (0, 0))
+
+    def test_periods_return_in_the_coarsest_unit(self):
+        for period_ms, size in ((1, 1), (127, 1), (250, 1), (6400, 2), (1000, 1), (127000, 1), (60000, 1),
+                                (86400000, 2), (1001, 2)):
+            raw = batch.encode(3, 7, b"abcd", 61250, 1795000000000, 3, period_ms, [[1, 2]], [])
+            self.assertEqual(batch.decode(raw)["period_ms"], period_ms)
+            self.assertEqual(raw[16 + size], 2)
+        day = batch.encode(3, 7, b"abcd", 61250, 1795000000000, 3, 86400000, [[1, 2]], [])
+        self.assertEqual(code_of(self, FormatError, batch.decode, resealed(day, 16, day[16] + 1)), "batch.header")
 
     def test_exceptions_that_point_nowhere_are_refused(self):
         raw = encode([[1, 2, 3]], [(2, 40)])
-        self.assertEqual((raw[22], raw[23], raw[24]), (1, 2, 80))
-        for place, value in ((22, 0), (22, 4), (23, 3), (24, 0)):
+        self.assertEqual((raw[18], raw[19], raw[20]), (1, 2, 80))
+        for place, value in ((18, 0), (18, 4), (19, 3), (20, 0)):
             self.assertEqual(code_of(self, FormatError, batch.decode, resealed(raw, place, value)), "batch.exceptions")
         for exceptions in ([(3, 1)], [(-1, 1)], [(1, 1), (1, 2)], [(2, 1), (1, 1)], [(0, 0)], [(0, batch.MAX_OFFSET_MS + 1)]):
             self.assertEqual(code_of(self, CallerError, encode, [[1, 2, 3]], exceptions), "batch.exceptions")

@@ -63,7 +63,7 @@ class Bench(unittest.TestCase):
         self.commits += 1
 
     def batches(self):
-        return [batch.decode(data) for _, _, data in self.ring.records(0) if data[0] == batch.BATCH]
+        return [batch.decode(data) for _, _, data in self.ring.records(0) if batch.record_name(data)[0] == batch.BATCH]
 
 
 class TestBatcher(Bench):

@@ -13,8 +13,8 @@ from node.wire.bits import BitReader, BitWriter, get_varint, put_varint, unzigza
 from node.wire.columns import decode_column, encode_column
 from node.wire.limits import MAX_U32, MAX_U53
 
-BATCH = const(1)   # first byte of a batch: kind and version of the format
-SCHEMA = const(2)   # first byte of a schema record
+BATCH = const(1)   # low half of a record's first byte: kind and version of the format
+SCHEMA = const(2)
 _HASH_BYTES = const(4)   # of a schema; as schema.HASH_BYTES
 MAX_RECORD_BYTES = const(2048)   # a batch of 360 readings is about 250; larger ones are split by the batcher
 MAX_SAMPLES = const(4096)
@@ -25,8 +25,14 @@ QUALITY_NONE = const(0)   # wall time unknown, epoch_ms is 0
 QUALITY_FLOOR = const(1)   # not before a remembered time
 QUALITY_SERVER = const(2)   # from the server's answers
 QUALITY_NTP = const(3)
+_KIND_MASK = const(15)
+_QUALITY_SHIFT = const(4)   # high half of a batch's first byte
 _QUALITY_MASK = const(3)
-_HAS_EXCEPTIONS = const(4)
+_HAS_EXCEPTIONS = const(0x40)
+_HAS_GAPS = const(0x80)
+_EPOCH_BASE_MS = 1577836800000   # 2020-01-01; with 40 bits until 2054-11-03
+_EPOCH_BYTES = const(5)
+_UNITS_MS = (60000, 1000, 50, 1)   # of a period: the coarsest that divides it takes a byte less
 
 
 def count_readings(columns: list[list[int | None]]) -> int:
@@ -40,7 +46,8 @@ def encode(boot: int, seq: int, schema_hash: bytes, uptime_ms: int, epoch_ms: in
 
     Args:
         uptime_ms: Of sample 0, since this boot.
-        epoch_ms: Unix milliseconds of uptime 0; 0 when unknown.
+        epoch_ms: Unix milliseconds of uptime 0; 0 when unknown. One before 2020 or after 2054 is stored as unknown: a clock
+            that is wrong costs no reading.
         columns: One list per channel of the schema, all of one length; None is a missing reading.
         exceptions: (sample index ascending, ms off the grid) of samples not taken at uptime_ms + index * period_ms.
 
@@ -54,17 +61,30 @@ def encode(boot: int, seq: int, schema_hash: bytes, uptime_ms: int, epoch_ms: in
             and 0 <= uptime_ms <= MAX_U53 and 0 <= epoch_ms <= MAX_U53
             and 0 <= quality <= _QUALITY_MASK and 0 < period_ms <= MAX_PERIOD_MS):
         raise CallerError("batch.header", f"boot {boot} seq {seq} period {period_ms} quality {quality}")
-    out = bytearray((BATCH, quality | (_HAS_EXCEPTIONS if exceptions else 0)))
+    since_ms = epoch_ms - _EPOCH_BASE_MS
+    if not 0 < since_ms < 1 << 8 * _EPOCH_BYTES:
+        since_ms = quality = 0
+    n_readings = count_readings(columns)
+    gaps = n_readings < n * len(columns)
+    unit = 0
+    while period_ms % _UNITS_MS[unit]:
+        unit += 1
+    out = bytearray((BATCH | quality << _QUALITY_SHIFT | (_HAS_EXCEPTIONS if exceptions else 0) | (_HAS_GAPS if gaps else 0),))
     put_varint(out, boot)
     put_varint(out, seq)
     out.extend(schema_hash)
-    for value in (uptime_ms, epoch_ms, period_ms, n, len(columns), count_readings(columns)):
-        put_varint(out, value)
+    put_varint(out, uptime_ms)
+    out.extend(since_ms.to_bytes(_EPOCH_BYTES, "little"))
+    out.append(len(columns) - 1 << 2 | unit)
+    put_varint(out, period_ms // _UNITS_MS[unit])
+    put_varint(out, n)
+    if gaps:
+        put_varint(out, n_readings)
     if exceptions:
         _put_exceptions(out, exceptions, n)
     bits = BitWriter()
     for column in columns:
-        encode_column(bits, column)
+        encode_column(bits, column, gaps)
     out.extend(bits.finish())
     return _sealed(out)
 
@@ -89,13 +109,13 @@ def decode(raw: bytes) -> dict[str, Any]:
         boot, seq, schema (4 bytes), uptime_ms, epoch_ms, quality, period_ms, times (uptime in ms of each sample), columns.
 
     Raises:
-        FormatError: `batch.size`, `batch.crc`, `batch.kind`, `batch.flags`, `batch.header`, `batch.exceptions`,
+        FormatError: `batch.size`, `batch.crc`, `batch.kind`, `batch.header`, `batch.exceptions`,
             `batch.column`, `batch.range`, `batch.count` or `bits.*`.
     """
     boot, seq, schema_hash, uptime_ms, epoch_ms, quality, period_ms, shape, n_readings, exceptions, at = read_header(raw)
     n, n_columns = shape
     bits = BitReader(raw, at, len(raw) - 4)
-    columns = [decode_column(bits, n) for _ in range(n_columns)]
+    columns = [decode_column(bits, n, n_readings < n * n_columns) for _ in range(n_columns)]
     bits.finish()
     if count_readings(columns) != n_readings:
         raise FormatError("batch.count", f"header says {n_readings} readings")
@@ -114,26 +134,30 @@ def read_header(raw: bytes) -> tuple[int, int, bytes, int, int, int, int, tuple[
         position of the columns).
     """
     end = _checked(raw, BATCH)
-    flags = raw[1]
-    if flags > (_QUALITY_MASK | _HAS_EXCEPTIONS):
-        raise FormatError("batch.flags", f"flags {flags}")
-    boot, seq, at = _get_name(raw, 2, end)
+    flags = raw[0]
+    quality = flags >> _QUALITY_SHIFT & _QUALITY_MASK
+    boot, seq, at = _get_name(raw, 1, end)
     schema_hash = bytes(raw[at:at + _HASH_BYTES])
-    at += _HASH_BYTES
-    uptime_ms, at = get_varint(raw, at, end)
-    epoch_ms, at = get_varint(raw, at, end)
-    period_ms, at = get_varint(raw, at, end)
-    n, at = get_varint(raw, at, end)
-    n_columns, at = get_varint(raw, at, end)
-    n_readings, at = get_varint(raw, at, end)
-    if not (uptime_ms <= MAX_U53 and epoch_ms <= MAX_U53 and 0 < period_ms <= MAX_PERIOD_MS
-            and 0 < n <= MAX_SAMPLES and 0 < n_columns <= MAX_CHANNELS and n_readings <= n * n_columns):
+    uptime_ms, at = get_varint(raw, at + _HASH_BYTES, end)
+    epoch_ms = int.from_bytes(raw[at:at + _EPOCH_BYTES], "little")
+    at += _EPOCH_BYTES
+    if at >= end:
+        raise FormatError("batch.header", f"ends at byte {end}")
+    n_columns = (raw[at] >> 2) + 1
+    units, after = get_varint(raw, at + 1, end)
+    period_ms = units * _UNITS_MS[raw[at] & 3]
+    n, at = get_varint(raw, after, end)
+    n_readings = n * n_columns
+    if flags & _HAS_GAPS:
+        n_readings, at = get_varint(raw, at, end)
+    if not (uptime_ms <= MAX_U53 and (epoch_ms or not quality) and 0 < period_ms <= MAX_PERIOD_MS and 0 < n <= MAX_SAMPLES
+            and (n_readings < n * n_columns) == bool(flags & _HAS_GAPS)):
         raise FormatError("batch.header", f"{n_columns} columns of {n}, {n_readings} readings, every {period_ms} ms")
     exceptions: list[tuple[int, int]] = []
     if flags & _HAS_EXCEPTIONS:
         exceptions, at = _get_exceptions(raw, at, end, n)
-    return (boot, seq, schema_hash, uptime_ms, epoch_ms, flags & _QUALITY_MASK, period_ms, (n, n_columns), n_readings,
-            exceptions, at)
+    return (boot, seq, schema_hash, uptime_ms, epoch_ms + _EPOCH_BASE_MS if epoch_ms else 0, quality, period_ms, (n, n_columns),
+            n_readings, exceptions, at)
 
 
 def schema_record(boot: int, seq: int, canonical: bytes) -> bytes:
@@ -164,9 +188,8 @@ def record_name(raw: bytes) -> tuple[int, int, int]:
     Raises:
         FormatError: `batch.size`, `batch.crc`, `batch.kind` or `bits.varint`.
     """
-    kind = raw[0] if raw else 0
-    end = _checked(raw, SCHEMA if kind == SCHEMA else BATCH)
-    boot, seq, _ = _get_name(raw, 1 if kind == SCHEMA else 2, end)
+    kind = SCHEMA if raw[:1] == bytes((SCHEMA,)) else BATCH
+    boot, seq, _ = _get_name(raw, 1, _checked(raw, kind))
     return kind, boot, seq
 
 
@@ -221,6 +244,6 @@ def _checked(raw: bytes, kind: int) -> int:
         raise FormatError("batch.size", f"{len(raw)} bytes")
     if binascii.crc32(memoryview(raw)[:end]) != int.from_bytes(raw[end:], "little"):
         raise FormatError("batch.crc", f"of {len(raw)} bytes")
-    if raw[0] != kind:
+    if raw[0] & _KIND_MASK != kind or (kind == SCHEMA and raw[0] != kind):
         raise FormatError("batch.kind", f"got {raw[0]}, expected {kind}")
     return end

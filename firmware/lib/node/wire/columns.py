@@ -1,12 +1,13 @@
-"""One channel's values of a batch as bits: the best of six codings, chosen per column by size.
+"""One channel's values of a batch as bits: the best of seven codings, chosen per column by size.
 
-A value is a scaled integer of 32 bits with sign, or None where there was no reading. Rice codes are stored in three runs
-(quotients, remainders, overflows), not interleaved, so that the host decodes them with whole-array operations. The layout is
-specified in firmware/SPEC.md; headers, times and checksums are batch.py's.
+A value is a scaled integer of 32 bits with sign, or None where there was no reading. Codes are stored in runs (all quotients, then
+all remainders), not interleaved, so that the host decodes them with whole-array operations. The layout is specified in
+firmware/SPEC.md; headers, times and checksums are batch.py's.
 """
 
 from node.compat import const
 from node.errors import CallerError, FormatError
+from node.wire import classes
 from node.wire.bits import BitReader, BitWriter, bit_width, unzigzag, zigzag
 
 VALUE_MIN = const(-0x80000000)
@@ -17,12 +18,14 @@ DELTA = const(2)   # Rice codes of the steps from one value to the next
 LEVEL = const(3)   # Rice codes of the distances from the median: white noise costs half a bit less than with DELTA
 RUNS = const(4)   # lengths of runs without a step, and the steps between: signals that rarely move
 RAW = const(5)   # distances from the smallest value in equally many bits: bounds any signal
+CLASSES = const(6)   # steps by magnitude, a prefix code made for this column: small steps and now and then large ones
+SCALED = const(7)   # multiples of a divisor, and those in any coding but EMPTY and SCALED: steps of a coarser converter
 MAX_QUOTIENT = const(24)   # a longer quotient overflows into 33 bits: one spike costs 58 bits, not thousands
 OVERFLOW_BITS = const(33)   # zigzag of the largest step between two 32-bit values
 WIDTH_BITS = const(6)   # field that holds a width 0..33
+DIVISOR_BITS = const(5)   # field that holds the width of a divisor, 2..31
 K_BITS = const(4)   # Rice parameter 0..15; wider noise is cheaper RAW
 MAX_K = const(15)
-COUNT_BITS = const(12)   # number of steps in RUNS, below batch.MAX_SAMPLES
 
 
 def rice_cost(values: list[int]) -> tuple[int, int]:
@@ -44,8 +47,11 @@ def rice_cost(values: list[int]) -> tuple[int, int]:
     return best
 
 
-def encode_column(out: BitWriter, values: list[int | None]) -> None:
+def encode_column(out: BitWriter, values: list[int | None], gaps: bool) -> None:
     """Append one column.
+
+    Args:
+        gaps: Whether any column of the batch misses a value.
 
     Raises:
         CallerError: `batch.range`: a value does not fit 32 bits.
@@ -58,12 +64,27 @@ def encode_column(out: BitWriter, values: list[int | None]) -> None:
     high = max(present)
     if low < VALUE_MIN or high > VALUE_MAX:
         raise CallerError("batch.range", f"values {low}..{high} do not fit 32 bits")
-    mode, k, rest, base = _choose(present, low, high)
+    plan = _choose(present, low, high)
+    divisor = _divisor(present)
+    if 1 < divisor <= VALUE_MAX:
+        multiples = [value // divisor for value in present]
+        scaled = _choose(multiples, low // divisor, high // divisor)
+        width = bit_width(divisor)
+        if scaled[0] + 3 + DIVISOR_BITS + 2 * width < plan[0]:
+            plan = scaled
+            out.write(SCALED, 3)
+            _put_gaps(out, values, present, gaps)
+            out.write(width, DIVISOR_BITS)
+            out.write(divisor, width)
+            out.write(low % divisor, width)
+            low //= divisor
+            high //= divisor
+            present = multiples
+            values = multiples
+            gaps = False
+    _, mode, k, rest, base = plan
     out.write(mode, 3)
-    out.write(len(present) != len(values), 1)
-    if len(present) != len(values):
-        for value in values:
-            out.write(value is not None, 1)
+    _put_gaps(out, values, present, gaps)
     _put_width(out, zigzag(base))
     if mode == RAW:
         width = bit_width(high - low)
@@ -72,11 +93,13 @@ def encode_column(out: BitWriter, values: list[int | None]) -> None:
             out.write(item - low, width)
     elif mode == RUNS:
         _put_runs(out, rest)
+    elif mode == CLASSES:
+        classes.put(out, [unzigzag(code) for code in rest])
     elif mode != CONSTANT:
         _put_rice(out, rest, k)
 
 
-def decode_column(source: BitReader, n: int) -> list[int | None]:
+def decode_column(source: BitReader, n: int, gaps: bool) -> list[int | None]:
     """Read one column of n samples.
 
     Raises:
@@ -85,17 +108,19 @@ def decode_column(source: BitReader, n: int) -> list[int | None]:
     mode = source.read(3)
     if mode == EMPTY:
         return [None] * n
-    if mode > RAW:
-        raise FormatError("batch.column", f"coding {mode}")
     mask = None
     count = n
-    if source.read(1):
+    if gaps and source.read(1):
         mask = [source.read(1) for _ in range(n)]
         count = sum(mask)
         if not 0 < count < n:
             raise FormatError("batch.column", "bitmap without a gap or without a value")
+    divisor, remainder = 1, 0
+    if mode == SCALED:
+        divisor, remainder, mode = _get_divisor(source)
     base = unzigzag(_get_width(source))
     values = _get_values(source, mode, base, count)
+    values = [divisor * value + remainder for value in values]
     if min(values) < VALUE_MIN or max(values) > VALUE_MAX:
         raise FormatError("batch.range", "a value does not fit 32 bits")
     if mask is None:
@@ -104,26 +129,43 @@ def decode_column(source: BitReader, n: int) -> list[int | None]:
     return [next(feed) if bit else None for bit in mask]
 
 
-def _choose(present: list[int], low: int, high: int) -> tuple[int, int, list[int], int]:
-    """Return (coding, k, what it codes, base) for the smallest result."""
+def _choose(present: list[int], low: int, high: int) -> tuple[int, int, int, list[int], int]:
+    """Return (bits after the base, coding, k, what it codes, base) for the smallest result."""
     if low == high:
-        return CONSTANT, 0, [], low
+        return 0, CONSTANT, 0, [], low
     steps = [zigzag(present[i] - present[i - 1]) for i in range(1, len(present))]
     bits, k = rice_cost(steps)
-    best = (DELTA, k, steps, present[0])
+    best = (bits + K_BITS, DELTA, k, steps, present[0])
     middle = sorted(present)[len(present) // 2]   # the median: one spike does not move it
     levels = [zigzag(value - middle) for value in present]
-    level_bits, k = rice_cost(levels)
-    if level_bits < bits:
-        bits, best = level_bits, (LEVEL, k, levels, middle)
+    bits, k = rice_cost(levels)
+    if bits + K_BITS < best[0]:
+        best = (bits + K_BITS, LEVEL, k, levels, middle)
     if 2 * steps.count(0) > len(steps):
         gaps, moves = _split_runs(steps)
-        runs_bits = COUNT_BITS + K_BITS + rice_cost(gaps)[0] + rice_cost(moves)[0]
-        if runs_bits < bits:
-            bits, best = runs_bits, (RUNS, 0, steps, present[0])
-    if WIDTH_BITS - K_BITS + bit_width(high - low) * len(present) < bits:
-        best = (RAW, 0, [], low)
+        bits = bit_width(len(steps)) + 2 * K_BITS + rice_cost(gaps)[0] + rice_cost(moves)[0]
+        if bits < best[0]:
+            best = (bits, RUNS, 0, steps, present[0])
+    bits = classes.cost(steps, best[0])
+    if bits < best[0]:
+        best = (bits, CLASSES, 0, steps, present[0])
+    bits = WIDTH_BITS + bit_width(high - low) * len(present)
+    if bits < best[0]:
+        best = (bits, RAW, 0, [], low)
     return best
+
+
+def _divisor(present: list[int]) -> int:
+    """Return the greatest common divisor of all steps; 0 when there is none but 0."""
+    first = present[0]
+    divisor = 0
+    for value in present:
+        other = abs(value - first)
+        while other:
+            divisor, other = other, divisor % other
+        if divisor == 1:
+            break
+    return divisor
 
 
 def _split_runs(steps: list[int]) -> tuple[list[int], list[int]]:
@@ -141,9 +183,17 @@ def _split_runs(steps: list[int]) -> tuple[list[int], list[int]]:
     return gaps, moves
 
 
+def _put_gaps(out: BitWriter, values: list[int | None], present: list[int], gaps: bool) -> None:
+    if gaps:
+        out.write(len(present) != len(values), 1)
+        if len(present) != len(values):
+            for value in values:
+                out.write(value is not None, 1)
+
+
 def _put_runs(out: BitWriter, steps: list[int]) -> None:
     gaps, moves = _split_runs(steps)
-    out.write(len(gaps), COUNT_BITS)
+    out.write(len(gaps), bit_width(len(steps)))
     _put_rice(out, gaps, rice_cost(gaps)[1])
     _put_rice(out, moves, rice_cost(moves)[1])
 
@@ -166,6 +216,17 @@ def _put_width(out: BitWriter, value: int) -> None:
     out.write(value, width)
 
 
+def _get_divisor(source: BitReader) -> tuple[int, int, int]:
+    """Return (divisor, remainder, coding of the multiples)."""
+    width = source.read(DIVISOR_BITS)
+    divisor = source.read(width)
+    remainder = source.read(width)
+    mode = source.read(3)
+    if divisor < 2 or remainder >= divisor or mode in (EMPTY, SCALED):
+        raise FormatError("batch.column", f"multiples of {divisor} and {remainder} in coding {mode}")
+    return divisor, remainder, mode
+
+
 def _get_values(source: BitReader, mode: int, base: int, count: int) -> list[int]:
     if mode == CONSTANT:
         return [base] * count
@@ -176,16 +237,20 @@ def _get_values(source: BitReader, mode: int, base: int, count: int) -> list[int
         return [base + source.read(width) for _ in range(count)]
     if mode == LEVEL:
         return [base + unzigzag(code) for code in _get_rice(source, count)]
-    codes = _get_runs(source, count - 1) if mode == RUNS else _get_rice(source, count - 1)
+    if mode == CLASSES:
+        steps = classes.get(source, count - 1)
+    else:
+        codes = _get_runs(source, count - 1) if mode == RUNS else _get_rice(source, count - 1)
+        steps = [unzigzag(code) for code in codes]
     values = [base]
-    for code in codes:
-        base += unzigzag(code)
+    for step in steps:
+        base += step
         values.append(base)
     return values
 
 
 def _get_runs(source: BitReader, count: int) -> list[int]:
-    moves = source.read(COUNT_BITS)
+    moves = source.read(bit_width(count))
     if moves > count:
         raise FormatError("batch.column", f"{moves} steps for {count} places")
     gaps = _get_rice(source, moves)
