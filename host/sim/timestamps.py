@@ -38,6 +38,13 @@ class Times:
     seconds: Seconds | None
     kind: str
 
+    @property
+    def interval_s(self) -> float | None:
+        """Median time between two rows; None when there are no times or they do not rise."""
+        known = np.array([]) if self.seconds is None else self.seconds[np.isfinite(self.seconds)]
+        median = float(np.median(np.diff(known))) if len(known) > 1 else 0.0
+        return median if median > 0 else None
+
 
 def is_time(cell: str) -> bool:
     """Whether the text is a date, a time of day or both."""
