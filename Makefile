@@ -20,7 +20,7 @@ STOCK ?= ESP32_GENERIC.bin
 FLASH_SIZE ?= 4MB
 OUT ?= build/flash-esp32.bin
 
-.PHONY: help demo test test-slow test-esp32 image lint fix lock clean setup dev check-machine
+.PHONY: help demo test test-slow test-power test-esp32 bench image lint fix lock clean setup dev check-machine
 
 help: ## this help
 	@printf 'Tenfold: a fleet in one repository. Start with:  make demo\n\n'
@@ -40,6 +40,14 @@ test: $(VENV)/.dev build/umqtt/simple.py ## all fast tests, on CPython and on re
 
 test-slow: $(VENV)/.dev build/umqtt/simple.py ## the long tiers: every power cut, end to end
 	@$(BIN)/pytest -n 2 -m slow
+
+test-power: $(VENV)/.demo ## every power cut of the ring, and every one again during recovery: some minutes
+	@$(BIN)/tenfold bench powercut --exhaustive
+
+bench: $(VENV)/.demo ## our figures beside our peers': DATA="a.csv b.csv" for bytes a reading
+	@$(if $(DATA),$(BIN)/tenfold bench codec $(DATA),echo 'make: bytes a reading are left out: name recordings: make bench DATA="a.csv b.csv"' >&2)
+	@$(BIN)/tenfold bench ring
+	@$(BIN)/tenfold bench powercut
 
 test-esp32: $(VENV)/.dev build/umqtt/simple.py ## on an emulated ESP32: QEMU=qemu-system-xtensa IMAGE=ESP32_GENERIC.bin
 	@$(if $(and $(QEMU),$(IMAGE)),,echo 'make: every check will be skipped: name your emulator and image: make test-esp32 QEMU=… IMAGE=…' >&2)

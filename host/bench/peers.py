@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 import cbor2
-import msgpack
+import msgpack  # type: ignore[import-untyped]
 
 from node.wire.bits import zigzag
 

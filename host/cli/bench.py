@@ -1,25 +1,23 @@
 """`tenfold bench`: measurements, each with its peers in the same run; a table for people, JSON for machines."""
 
 import json
+import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from rich.table import Column, Table
 
-from host.bench import codec
+from host.bench import codec, encode, powercut
+from host.bench import ring as ring_bench
 from host.cli.server import AsJson
 from node.wire.schema import is_resolution
 
 app = typer.Typer(no_args_is_help=True, help="Measure what is promised in figures, peers beside it.")
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `codec` a command of a group."""
 
 
 @app.command(name="codec")
@@ -67,6 +65,95 @@ def bench_codec(
         console.print(_table(whole))
 
 
+@app.command(name="ring")
+def bench_ring(as_json: AsJson = False) -> None:
+    """Flash programmed and erased per payload byte: the ring beside littlefs, each record durable by itself.
+
+    At 32, 200 and 1,000 bytes a record, acknowledgements included.
+
+    Example: tenfold bench ring --json
+    """
+    commits: dict[str, tuple[ring_bench.Figures, ring_bench.Figures]] = {}
+    with _progress(as_json) as progress:
+        task = progress.add_task("", total=2 * sum(map(ring_bench.records, ring_bench.COMMITS)))
+        for size in ring_bench.COMMITS:
+            progress.update(task, description=f"{size} bytes")
+            commits[str(size)] = ring_bench.measure(size, lambda done: progress.advance(task, done))
+    if as_json:
+        print(json.dumps({"commits": {size: {**ours, "littlefs": littlefs} for size, (ours, littlefs) in commits.items()}}))
+        return
+    table = Table("", *(_right(name) for name in ("bytes a record", "programmed per byte", "erases per KiB", "records")))
+    for name, both in commits.items():
+        for who, figures in zip(("ring", "littlefs append + flush"), both, strict=True):
+            table.add_row(who, name, f"{figures['programmed_per_byte']:.3f}", f"{figures['erases_per_kib']:.3f}",
+                          f"{figures['records']:,}")
+    Console().print(table)
+
+
+@app.command(name="encode")
+def bench_encode(as_json: AsJson = False) -> None:
+    """Time and garbage of encoding a reading on MicroPython, json.dumps beside it, and the least heap in which it runs.
+
+    Batches of 60 samples of four channels, on the interpreter of this machine; of a chip, firmware/DESIGN.md tells.
+
+    Example: tenfold bench encode --json
+    """
+    with _progress(as_json) as progress:
+        progress.add_task("MicroPython", total=None)
+        report = encode.measure()
+    if as_json:
+        print(json.dumps(report))
+        return
+    table = Table("", *(_right(name) for name in ("us a reading", "bytes of garbage a reading", "bytes a reading")))
+    for who, cost in (("ours", report["ours"]), ("json.dumps", report["json"])):
+        table.add_row(who, f"{cost['us_per_reading']:.2f}", f"{cost['garbage_bytes_per_reading']:.1f}",
+                      f"{cost['bytes_per_reading']:.3f}")
+    Console().print(table)
+    print(f"heap needed: {report['heap_needed_kb']} KB on this 64-bit port, modules and readings included")
+
+
+@app.command(name="powercut")
+def bench_powercut(
+    exhaustive: Annotated[bool, typer.Option(help="Every operation, each cut again during recovery: some minutes.")] = False,
+    replay: Annotated[str | None, typer.Option(help="Run one case alone, by the name that a failure printed.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Cut the ring's power at its flash operations, in five ways, and again while it recovers; nothing committed may be lost.
+
+    Exit code 1 when something was. Example: tenfold bench powercut --replay mixed:37:garbage:2:half
+    """
+    cases = [replay] if replay else list(powercut.cases(exhaustive))
+    if replay:
+        try:
+            powercut.parse(replay)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--replay") from None
+    outcomes = []
+    with _progress(as_json) as progress, ProcessPoolExecutor(os.cpu_count()) as pool:
+        task = progress.add_task("power cuts", total=len(cases))
+        for outcome in pool.map(powercut.run, cases, chunksize=max(1, min(100, len(cases) // 20))):
+            progress.advance(task)
+            if outcome is None:
+                raise typer.BadParameter(f"{replay}: the workload ends before this operation", param_hint="--replay")
+            outcomes.append(outcome)
+    failed = [one for one in outcomes if one.faults]
+    report: dict[str, object] = {"cuts": sum(one.case.count(":") // 2 for one in outcomes), "cases": len(outcomes)}
+    report |= {fault: sum(fault in one.faults for one in failed) for fault in powercut.FAULTS}
+    report["failures"] = [one.case for one in failed]
+    if as_json:
+        print(json.dumps(report))
+    else:
+        table = Table("power cuts of the ring")
+        table.add_column("", justify="right")
+        for name in ("cuts", "cases", *powercut.FAULTS):
+            table.add_row(name.replace("_", " "), f"{report[name]:,}")
+        Console().print(table)
+        for one in failed:
+            print(f"{', '.join(one.faults)}: tenfold bench powercut --replay {one.case}")
+    if failed:
+        raise typer.Exit(1)
+
+
 def _resolutions(words: list[str]) -> dict[str, str]:
     steps = {}
     for word in words:
@@ -80,6 +167,10 @@ def _resolutions(words: list[str]) -> dict[str, str]:
 def _progress(quiet: bool) -> Progress:
     return Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), transient=True,
                     console=Console(stderr=True), disable=quiet or not sys.stderr.isatty())
+
+
+def _right(name: str) -> Column:
+    return Column(name, justify="right")
 
 
 def _table(figures: dict[str, codec.Figures]) -> Table:

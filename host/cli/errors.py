@@ -1,5 +1,6 @@
 """Faults that the user can mend: these end a command in one clear line instead of a traceback."""
 
+from host.bench.encode import EncodeError
 from host.broker import BrokerError
 from host.db import DatabaseError
 from host.settings import SettingsError
@@ -16,6 +17,6 @@ from provisioning.line.image import ImageError
 from provisioning.pki import PkiError
 
 USER_ERRORS = (
-    BrokerError, BundleError, DatabaseError, DemoError, FetchError, ImageError, KeyFileError, NodeError, OtaError, PkiError,
-    ProcessError, ProvisioningError, ReleaseError, SettingsError,
+    BrokerError, BundleError, DatabaseError, DemoError, EncodeError, FetchError, ImageError, KeyFileError, NodeError, OtaError,
+    PkiError, ProcessError, ProvisioningError, ReleaseError, SettingsError,
 )

@@ -2,13 +2,13 @@
 
 import unittest
 
+from host.sim.flash import NorFlash
 from node.app.application import Application
 from node.app.batcher import MAX_SKIPPED, Batcher, Journal
 from node.errors import FlashError
 from node.ring import Ring
 from node.wire import batch, schema
 from tests.node.common import code_of
-from tests.sim.flash import NorFlash
 
 CHANNELS = schema.build([("temp", "Cel", "0.01"), ("vib", "mm/s", "1")])
 

@@ -5,9 +5,9 @@ import os
 import sys
 import unittest
 
+from host.sim.flash import NorFlash
 from node.compat import IS_MICROPYTHON
 from node.wire import bundle
-from tests.sim.flash import NorFlash
 from tests.sim.updates import choose, stub
 
 if IS_MICROPYTHON:

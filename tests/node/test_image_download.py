@@ -3,13 +3,13 @@
 import asyncio
 import unittest
 
+from host.sim.flash import PowerCut
 from node.agent import download, images
 from node.agent.images import BLOCK_BYTES, PATH, ImagePart
 from node.agent.server import Server
 from node.errors import NetworkError
 from node.wire import manifest
 from tests.node.common import fault_of
-from tests.sim.flash import PowerCut
 from tests.sim.image_board import APP_SECTORS, BOTH, NEW_IMAGE, OLD_IMAGE, ImageTest
 from tests.sim.partitions import Chip, make_image
 from tests.sim.updates import MemoryFiles, OtaServer, Release, StepClock

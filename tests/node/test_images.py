@@ -3,11 +3,11 @@
 import asyncio
 import unittest
 
+from host.sim.flash import TEARS, PowerCut
 from node.agent import images, update
 from node.agent.images import BLOCK_BYTES, PATH
 from node.compat import sha256
 from node.errors import FlashError
-from tests.sim.flash import TEARS, PowerCut
 from tests.sim.image_board import APP_SECTORS, BOTH, NEW_IMAGE, NEXT, OLD_IMAGE, PLAIN, Board, ImageTest
 from tests.sim.partitions import ABORTED, NEW, PENDING_VERIFY, VALID, Chip, make_image
 from tests.sim.updates import Device, Release, Restart, complete, stub

@@ -2,10 +2,10 @@
 
 import unittest
 
+from host.sim.flash import DONE, GARBAGE, HALF, SKIPPED, NorFlash, PowerCut
 from node.errors import CallerError, FlashError
 from node.ring import ACK_EVERY, Ring
 from node.wire.sector import SECTOR_BYTES
-from tests.sim.flash import DONE, GARBAGE, HALF, SKIPPED, NorFlash, PowerCut
 
 
 def mounted(flash):

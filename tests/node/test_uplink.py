@@ -4,6 +4,7 @@ import asyncio
 import json
 import unittest
 
+from host.sim.flash import NorFlash
 from node.agent.cursor import MAX_STALLS, Cursor
 from node.agent.metrics import Metrics
 from node.agent.turns import Turns
@@ -11,7 +12,6 @@ from node.agent.uplink import AHEAD_WINDOWS, Uplink
 from node.ring import Ring
 from node.wire import topics
 from tests.sim import umqtt
-from tests.sim.flash import NorFlash
 from tests.sim.network import Broker, PipeNet, RealClock, Zeros, publish_packet
 
 MQTT = umqtt.load()

@@ -18,9 +18,9 @@ import sys
 sys.path.append(__file__[:-len("tests/power/update_cuts.py")] + "firmware")
 
 from board.files import VfsFiles
+from host.sim.flash import TEARS, NorFlash
 from node.agent import download, update, verify
 from tests.sim.bootable import Chip, boot
-from tests.sim.flash import TEARS, NorFlash
 from tests.sim.updates import DEVICE, TRIAL_MS, Chance, Device, OtaServer, Release, complete, root_envelope, stub
 
 LOADED = download   # the update imports it when it is needed; while a board boots, the host's files are out of reach

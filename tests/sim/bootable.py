@@ -7,7 +7,7 @@ board boots: import and read everything else before.
 import os
 import sys
 
-from tests.sim.flash import PowerCut
+from host.sim.flash import PowerCut
 
 EIO = 5
 

@@ -9,8 +9,8 @@ import binascii
 import struct
 import sys
 
+from host.sim.flash import NorFlash
 from node.compat import sha256
-from tests.sim.flash import NorFlash
 
 # The adapters lie outside every package of the host, as on the device.
 sys.path.insert(0, __file__[:-len("tests/sim/partitions.py")] + "firmware")

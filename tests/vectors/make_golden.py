@@ -11,10 +11,10 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(ROOT / "firmware/lib"), str(ROOT)]
 
+from host.sim.flash import NorFlash  # noqa: E402
 from node.compat import sha256  # noqa: E402
 from node.ring import Ring  # noqa: E402
 from node.wire import batch, bundle, checkin, der, direction, identity, manifest, p256, root, schema, signed, topics  # noqa: E402
-from tests.sim.flash import NorFlash  # noqa: E402
 
 DEVICE = "hall-0242ac110001"
 CHANNELS = [("temperature", "°C", "0.01"), ("humidity", "%RH", "0.1"), ("running", "", "1"), ("spare", "V", "0.001")]

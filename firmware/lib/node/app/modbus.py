@@ -21,7 +21,7 @@ KINDS = {"u16": (1, ">H"), "s16": (1, ">h"), "u32": (2, ">I"), "s32": (2, ">i"),
          "s64": (4, ">q")}
 
 
-def crc16(data):
+def crc16(data: "bytes | bytearray | memoryview") -> int:
     """The check of a frame, sent low byte first (appendix B): 0xA001 reflected, from 0xFFFF."""
     crc = 0xFFFF
     for byte in data:
@@ -31,7 +31,7 @@ def crc16(data):
     return crc
 
 
-def request(unit, function, start, count):
+def request(unit: int, function: int, start: int, count: int) -> bytes:
     """The frame that asks for `count` bits or registers from `start` on.
 
     Raises:
@@ -43,12 +43,12 @@ def request(unit, function, start, count):
     return _framed(struct.pack(">BBHH", unit, function, start, count))
 
 
-def answer_bytes(function, count):
+def answer_bytes(function: int, count: int) -> int:
     """How long the answer is, exceptions aside."""
     return HEAD_BYTES + (count + 7 >> 3 if function in (COILS, DISCRETE_INPUTS) else 2 * count) + CRC_BYTES
 
 
-def parse(unit, function, count, frame):
+def parse(unit: int, function: int, count: int, frame: "bytes | bytearray") -> bytes:
     """The data of an answer.
 
     Returns:
@@ -69,12 +69,12 @@ def parse(unit, function, count, frame):
     return bytes(frame[HEAD_BYTES:-CRC_BYTES])
 
 
-def bit(data, index):
+def bit(data: bytes, index: int) -> int:
     """One of an answer's bits."""
     return data[index >> 3] >> (index & 7) & 1
 
 
-def value(data, index, kind, low_word_first=False, low_byte_first=False):
+def value(data: bytes, index: int, kind: str, low_word_first: bool = False, low_byte_first: bool = False) -> "int | float":
     """A number in an answer.
 
     Args:
@@ -87,13 +87,14 @@ def value(data, index, kind, low_word_first=False, low_byte_first=False):
         words = [bytes((word[1], word[0])) for word in words]
     if low_word_first:
         words.reverse()
-    return struct.unpack(layout, b"".join(words))[0]
+    number: int | float = struct.unpack(layout, b"".join(words))[0]
+    return number
 
 
-def silence_us(baud):
+def silence_us(baud: int) -> int:
     """How long the line must be silent between frames: 3.5 characters of 11 bits, 1750 us above 19200 baud (2.5.1.1)."""
     return 1750 if baud > 19200 else 38_500_000 // baud
 
 
-def _framed(body):
+def _framed(body: "bytes | bytearray | memoryview") -> bytes:
     return bytes(body) + struct.pack("<H", crc16(body))

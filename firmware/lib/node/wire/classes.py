@@ -4,9 +4,18 @@ For lists of mostly small numbers with large ones among them, whose tail is too 
 from 2**(c-1) to 2**c - 1, class 0 holds 0. The code is Huffman's, in its canonical form, so its lengths alone describe it.
 """
 
-from node.compat import const
+from node.compat import TYPE_CHECKING, const
 from node.errors import FormatError
-from node.wire.bits import BitReader, BitWriter, bit_width, unzigzag
+from node.wire.bits import BitReader, BitWriter, bit_width
+
+if TYPE_CHECKING:
+    from node.hints import Protocol
+
+    class Source(Protocol):
+        """A BitReader, or the host's."""
+
+        def read(self, count: int) -> int: ...
+
 
 LENGTH_BITS = const(3)   # field that holds a code length; 0: the class does not occur
 MAX_LENGTH = const(7)
@@ -15,29 +24,32 @@ _WHOLE = const(1 << MAX_LENGTH)   # what the codes of a complete prefix code fil
 
 
 def cost(codes: list[int], limit: int) -> int:
-    """Return the bits that put() takes for these zigzag codes; `limit` when it is at least so much."""
-    counts, bits = _count([unzigzag(code) for code in codes])
-    bits += LENGTH_BITS * len(counts) + len(codes)   # a code has a bit or more
-    if bits >= limit:
+    """Return the bits that put() takes; `limit` when it is at least so much."""
+    counts = _count(codes)
+    bits = LENGTH_BITS * len(counts)
+    for i in range(len(counts)):
+        bits += i * counts[i]
+    if bits + len(codes) >= limit:   # a code has a bit or more
         return limit
     lengths = _lengths(counts)
-    return min(limit, bits - len(codes) + sum([counts[i] * lengths[i] for i in range(len(counts))]))
+    for i in range(len(counts)):
+        bits += counts[i] * lengths[i]
+    return min(bits, limit)
 
 
-def put(out: BitWriter, values: list[int]) -> None:
-    """Append the code and the values."""
-    lengths = _lengths(_count(values)[0])
+def put(out: BitWriter, codes: list[int]) -> None:
+    """Append the prefix code, and the values, which come as zigzag codes."""
+    lengths = _lengths(_count(codes))
     for length in lengths:
         out.write(length, LENGTH_BITS)
-    codes = _codes(lengths)
-    for value in values:
-        of = bit_width(abs(value))
-        out.write(codes[of], lengths[of])
-    for value in values:
-        of = bit_width(abs(value))
-        if of:
-            out.write(value < 0, 1)
-            out.write(abs(value), of - 1)
+    words = _codes(lengths)
+    for code in codes:
+        of = bit_width(code + 1 >> 1)
+        out.write(words[of], lengths[of])
+    for code in codes:
+        if code:
+            out.write(code, 1)   # odd: negative
+            out.write(code + 1 >> 1, bit_width(code + 1 >> 1) - 1)
 
 
 def get(source: BitReader, count: int) -> list[int]:
@@ -64,7 +76,7 @@ def get(source: BitReader, count: int) -> list[int]:
     return values
 
 
-def read_lengths(source: BitReader) -> list[int]:
+def read_lengths(source: "Source") -> list[int]:
     """Return the code length of each class, from 0 on; the list ends where the code is complete.
 
     Raises:
@@ -94,36 +106,46 @@ def table(lengths: list[int]) -> list[tuple[int, int]]:
     return found
 
 
-def _count(values: list[int]) -> tuple[list[int], int]:
-    """Return (how many values are in each class, bits of all signs and low bits)."""
-    counts = [0, 0]   # a code has two members or more
-    bits = 0
-    for value in values:
-        of = bit_width(abs(value))
+def _count(codes: list[int]) -> list[int]:
+    """Return how many values are in each class, at least two."""
+    counts = [0, 0]
+    for code in codes:
+        of = bit_width(code + 1 >> 1)
         while of >= len(counts):
             counts.append(0)
         counts[of] += 1
-        bits += of
-    return counts, bits
+    return counts
 
 
 def _lengths(counts: list[int]) -> list[int]:
     """Return Huffman's code lengths, none over MAX_LENGTH; a code of one class gets a second member."""
+    n = len(counts)
     weights = list(counts)
-    if len(weights) - weights.count(0) < 2:
+    if n - weights.count(0) < 2:
         weights[0 if weights[0] == 0 else 1] = 1
     while True:
-        lengths = [0] * len(weights)
-        groups = [[weights[i], i] for i in range(len(weights)) if weights[i]]   # weight, members
-        while len(groups) > 1:
-            groups.sort()
-            one, other = groups.pop(0), groups.pop(0)
-            for i in one[1:] + other[1:]:
+        above = [0] * (2 * n)   # the node over each node; 0: none, since leaves come first
+        while True:
+            one = other = -1   # the lightest two without a node above
+            for i in range(len(weights)):
+                if weights[i] and not above[i]:
+                    if one < 0 or weights[i] < weights[one]:
+                        one, other = i, one
+                    elif other < 0 or weights[i] < weights[other]:
+                        other = i
+            if other < 0:
+                break
+            above[one] = above[other] = len(weights)
+            weights.append(weights[one] + weights[other])
+        lengths = [0] * n
+        for i in range(n):
+            at = above[i]
+            while at:
                 lengths[i] += 1
-            groups.append([one[0] + other[0]] + one[1:] + other[1:])
+                at = above[at]
         if max(lengths) <= MAX_LENGTH:
             return lengths
-        weights = [(weight + 1) >> 1 for weight in weights]   # flatter, until no code is too long
+        weights = [weight + 1 >> 1 for weight in weights[:n]]   # flatter, until no code is too long
 
 
 def _codes(lengths: list[int]) -> list[int]:

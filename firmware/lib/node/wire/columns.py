@@ -71,32 +71,17 @@ def encode_column(out: BitWriter, values: list[int | None], gaps: bool) -> None:
         scaled = _choose(multiples, low // divisor, high // divisor)
         width = bit_width(divisor)
         if scaled[0] + 3 + DIVISOR_BITS + 2 * width < plan[0]:
-            plan = scaled
             out.write(SCALED, 3)
             _put_gaps(out, values, present, gaps)
             out.write(width, DIVISOR_BITS)
             out.write(divisor, width)
             out.write(low % divisor, width)
-            low //= divisor
-            high //= divisor
-            present = multiples
-            values = multiples
-            gaps = False
-    _, mode, k, rest, base = plan
-    out.write(mode, 3)
+            out.write(scaled[1], 3)
+            _put_values(out, scaled, multiples, low // divisor, high // divisor)
+            return
+    out.write(plan[1], 3)
     _put_gaps(out, values, present, gaps)
-    _put_width(out, zigzag(base))
-    if mode == RAW:
-        width = bit_width(high - low)
-        out.write(width, WIDTH_BITS)
-        for item in present:
-            out.write(item - low, width)
-    elif mode == RUNS:
-        _put_runs(out, rest)
-    elif mode == CLASSES:
-        classes.put(out, [unzigzag(code) for code in rest])
-    elif mode != CONSTANT:
-        _put_rice(out, rest, k)
+    _put_values(out, plan, present, low, high)
 
 
 def decode_column(source: BitReader, n: int, gaps: bool) -> list[int | None]:
@@ -189,6 +174,23 @@ def _put_gaps(out: BitWriter, values: list[int | None], present: list[int], gaps
         if len(present) != len(values):
             for value in values:
                 out.write(value is not None, 1)
+
+
+def _put_values(out: BitWriter, plan: tuple[int, int, int, list[int], int], present: list[int], low: int, high: int) -> None:
+    """Append the base and what _choose planned."""
+    _, mode, k, rest, base = plan
+    _put_width(out, zigzag(base))
+    if mode == RAW:
+        width = bit_width(high - low)
+        out.write(width, WIDTH_BITS)
+        for item in present:
+            out.write(item - low, width)
+    elif mode == RUNS:
+        _put_runs(out, rest)
+    elif mode == CLASSES:
+        classes.put(out, rest)
+    elif mode != CONSTANT:
+        _put_rice(out, rest, k)
 
 
 def _put_runs(out: BitWriter, steps: list[int]) -> None:

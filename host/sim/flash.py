@@ -12,7 +12,9 @@ SKIPPED = "skipped"   # nothing happened yet
 HALF = "half"   # the first half was programmed or erased
 DONE = "done"   # everything happened, but nobody was told
 GARBAGE = "garbage"   # each bit that was to change may or may not have
-TEARS = (SKIPPED, HALF, DONE, GARBAGE)
+FLIPPED = "flipped"   # everything happened but for a few weak bits, which still read as before
+TEARS = (SKIPPED, HALF, DONE, GARBAGE, FLIPPED)
+_WEAK_EVERY = 97   # bytes between two weak bits, about: some in a record, some dozen in a sector
 
 _COUNT, _SIZE, _ERASE = 4, 5, 6
 
@@ -74,7 +76,7 @@ class NorFlash:
         n = {None: len(buf), SKIPPED: 0, HALF: len(buf) // 2}.get(tear, len(buf))
         for i in range(n):
             old = self.image[at + i]
-            new = buf[i] | (self._random_byte() if tear == GARBAGE else 0)
+            new = buf[i] | self._unchanged(tear)
             if ~old & buf[i]:
                 self.violations += 1
             self.image[at + i] = old & new
@@ -95,9 +97,9 @@ class NorFlash:
         n = {None: SECTOR_BYTES, SKIPPED: 0, HALF: SECTOR_BYTES // 2}.get(tear, SECTOR_BYTES)
         if arg in self.stale:
             n = min(n, SECTOR_BYTES // 2)
-        if tear == GARBAGE:
+        if tear in (GARBAGE, FLIPPED):
             for i in range(n):
-                self.image[at + i] |= self._random_byte()
+                self.image[at + i] |= 0xFF & ~self._unchanged(tear)
         else:
             self.image[at:at + n] = b"\xff" * n
         self.erases += 1
@@ -122,6 +124,14 @@ class NorFlash:
         if tear is not None:
             self._dead = True
             raise PowerCut
+
+    def _unchanged(self, tear: str | None) -> int:
+        """Return the bits of the next byte that the cut leaves as they were."""
+        if tear == GARBAGE:
+            return self._random_byte()
+        if tear == FLIPPED and self._random_byte() % _WEAK_EVERY == 0:
+            return 1 << (self._random_byte() & 7)
+        return 0
 
     def _random_byte(self) -> int:
         self._noise = (self._noise * 1103515245 + 12345) % 4294967296   # the C standard's example generator: repeatable
