@@ -21,7 +21,6 @@ from node.app.application import Application
 from node.errors import CallerError
 from node.loading import Loaded
 from node.ring import Ring
-from node.settings import Config
 
 if sys.platform == "linux":
     from board.unix.board import TICKS_WRAP_MS, Board
@@ -43,11 +42,6 @@ def _parts():
     return parts
 
 
-def _config():
-    from node import config
-    return config
-
-
 def _identity():
     from node.wire import identity
     return identity
@@ -64,7 +58,7 @@ class Device:
         Loaded.left = self._forget_index
         files = self.board.files
         with Loaded():
-            self.config = _config().parse(files.read("/state/site.json") or b"", Config())
+            self.config, self.config_name, self.config_trial = _parts().configuration(files)
             self.id = _identity().device_id(self.config.product, self.board.mac)
         rtc = self.board.rtc(self.config.time_floor_s)
         self.clock = DeviceClock(self.board.raw_ticks_ms, TICKS_WRAP_MS, floor_s=self.config.time_floor_s, seen_s=rtc.seen_s,
@@ -73,6 +67,7 @@ class Device:
         self.supervisor = Supervisor(self.clock, self.board.chance, self.board.system, self.metrics)
         self.ring = Ring(self.board.ring_device)
         self.ring.mount()
+        self._tally = self.ring.tally   # of the boots before
         with Loaded():
             self.boot = _parts().count_boot(self)
         self.net = self.board.net(TRUST_PATHS, self.config, self.clock, self.id)   # radio on: from here chance is true chance
@@ -104,6 +99,10 @@ class Device:
         """Whether the server's ack covers a batch of this boot; its first record is only the schema."""
         acked, first_seq = self.ring.acked, self.journal.first_seq
         return acked is not None and first_seq is not None and acked[0] == self.boot and acked[1] > first_seq
+
+    def read_something(self):
+        """Whether a reading of this boot is committed."""
+        return self.ring.tally > self._tally
 
     def app_crashes(self):
         return self.metrics.get("app_crashes")

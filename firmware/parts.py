@@ -13,6 +13,58 @@ BOOT_COUNT_PATH = "/state/boot_count"
 RESETS_PATH = "/state/resets"
 
 
+def configuration(files):
+    """(the configuration, the name of the delivered one in it or "", whether that is on trial)."""
+    from node.agent import reconfigure
+    return reconfigure.choose(files, _parse)
+
+
+def config_facts(device):
+    from node.agent import reconfigure
+    return {"config": device.config_name, "config_trial": device.config_trial,
+            "config_failed": reconfigure.failed(device.board.files)}
+
+
+def config_told(device):
+    from node.agent import reconfigure
+    reconfigure.heard(device.board.files)
+
+
+def config_came(device, name, body):
+    from node.agent import reconfigure
+    from node.errors import FlashError, PeerError
+    if name == device.config_name:
+        return
+    try:
+        if not reconfigure.take(device.board.files, name, body, _parse):
+            return
+    except (PeerError, FlashError) as error:
+        device.board.system.log("config", str(error))
+        return
+    device.restart("config")
+
+
+def config_judged(device, checked_in):
+    from node.agent import reconfigure, trial
+    files, clock = device.board.files, device.clock
+    verdict, reason = reconfigure.judge(device.acked(), checked_in, device.read_something(), device.app_crashes(),
+                                        clock.ticks_ms(), device.config.trial_s * 1000)
+    if verdict == trial.CONFIRM:
+        reconfigure.confirm(files)
+        device.config_trial = False
+        return True
+    if verdict == trial.GIVE_UP:
+        reconfigure.give_up(files, reason)
+        device.restart("config: " + reason)
+    return False
+
+
+def _parse(site, delivered):
+    from node import config
+    from node.settings import Config
+    return config.parse(site, Config(), delivered)
+
+
 def count_boot(device):
     """This boot's number: above every one that flash remembers, and on flash before anything bears it."""
     files, last = device.board.files, device.ring.last()

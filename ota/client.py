@@ -5,7 +5,7 @@ Decides nothing and keeps nothing; the command line, the console and the demo st
 
 import base64
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -136,6 +136,26 @@ class OtaClient:
     def explain(self, device: str) -> Json:
         """Tell why a device is or is not offered a release."""
         return self._call("GET", f"/admin/devices/{device}/explain")
+
+    def add_config(self, body: str, note: str = "") -> str:
+        """Keep a configuration; tells its name. The server checks it as a device will."""
+        return str(self._call("POST", "/admin/configs", {"body": body, "note": note})["name"])
+
+    def order_config(self, name: str, devices: Sequence[str], model: str | None = None, reason: str = "") -> Json:
+        """Have devices, or all of a model, run a configuration that is kept."""
+        return self._call("POST", f"/admin/configs/{name}/order", {"devices": list(devices), "model": model, "reason": reason})
+
+    def configs(self) -> Json:
+        """List configurations with their counts, and the last orders."""
+        return self._call("GET", "/admin/configs")
+
+    def config_body(self, name: str) -> str:
+        """Read a configuration."""
+        return str(self._call("GET", f"/admin/configs/{name}")["body"])
+
+    def device_config(self, device: str) -> Json:
+        """Tell what configuration a device runs and should, and its history."""
+        return self._call("GET", f"/admin/devices/{device}/config")
 
     def forgive(self, device: str) -> Json:
         """Forget a device's failures, so that it is offered everything again."""

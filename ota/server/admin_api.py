@@ -10,17 +10,21 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from sqlalchemy import Connection
 
+from ota.rules import configs as config_rules
 from ota.rules.rollout import Event, PolicyError
 from ota.rules.values import Policy, Rollout
 from ota.server import control, publish, views
 from ota.server.context import context_of, operator_of
 from ota.server.control import UnknownError
-from ota.store import attempts, devices, releases, rollouts
+from ota.store import attempts, configs, devices, releases, rollouts
 from ota.store.session import reading, writing
 
 ARTIFACTS_PATH = "/admin/artifacts/"
 MAX_PAGE = 500   # devices in one answer
+MAX_ORDER = 10_000   # devices named in one order; a model's may be more
+HISTORY = 100   # orders and events in one answer
 COMMANDS = {"start": Event.START, "pause": Event.PAUSE, "resume": Event.RESUME, "abort": Event.ABORT}
 POLICY = TypeAdapter(Policy)
 
@@ -50,6 +54,23 @@ class CommandBody(BaseModel):
     """Why a command is given; kept in the rollout's history."""
 
     model_config = ConfigDict(extra="forbid")
+    reason: str = Field(default="", max_length=200)
+
+
+class ConfigBody(BaseModel):
+    """A configuration to keep: its JSON as text, and what it is for."""
+
+    model_config = ConfigDict(extra="forbid")
+    body: str = Field(max_length=16_384)
+    note: str = Field(default="", max_length=200)
+
+
+class OrderBody(BaseModel):
+    """Which devices are to run a configuration: these, or all of a model; and why."""
+
+    model_config = ConfigDict(extra="forbid")
+    devices: list[str] = Field(default=[], max_length=MAX_ORDER)
+    model: str | None = None
     reason: str = Field(default="", max_length=200)
 
 
@@ -154,6 +175,49 @@ def forgive_device(request: Request, _by: Operator, device: str) -> Json:
         return {"device": device, "forgiven": attempts.forgive(connection, device)}
 
 
+@router.get("/devices/{device}/config")
+def device_config(request: Request, _by: Operator, device: str) -> Json:
+    with reading(context_of(request).engine) as connection:
+        found = devices.get(connection, device)
+        if found is None:
+            raise UnknownError(f"device {device[:40]!r} has not checked in yet")
+        return views.config_view(connection, found, HISTORY)
+
+
+@router.post("/configs", status_code=201)
+def add_config(request: Request, by: Operator, body: ConfigBody) -> Json:
+    context = context_of(request)
+    name, text = config_rules.checked(body.body.encode())
+    with writing(context.engine) as connection:
+        configs.add(connection, name, text, context.clock(), by=by, note=body.note)
+    return {"name": name, "size_bytes": len(text)}
+
+
+@router.get("/configs")
+def list_configs(request: Request, _by: Operator) -> Json:
+    with reading(context_of(request).engine) as connection:
+        return {"configs": configs.all_configs(connection), "orders": configs.orders(connection, HISTORY)}
+
+
+@router.get("/configs/{name}")
+def get_config(request: Request, _by: Operator, name: str) -> Json:
+    with reading(context_of(request).engine) as connection:
+        return {"name": name, "body": _config_body(connection, name)}
+
+
+@router.post("/configs/{name}/order", status_code=201)
+def order_config(request: Request, by: Operator, name: str, body: OrderBody) -> Json:
+    context = context_of(request)
+    with writing(context.engine) as connection:
+        _config_body(connection, name)
+        wanted = list(dict.fromkeys(body.devices + ([] if body.model is None else configs.of_model(connection, body.model))))
+        changed = configs.order(connection, name, wanted, context.clock(), by=by, reason=body.reason)
+        if changed < len(wanted) or not wanted:   # all or none: the transaction is rolled back
+            raise UnknownError(f"{len(wanted) - changed} of {len(wanted)} devices have not checked in yet")
+    context.desk.refresh(context.clock())
+    return {"name": name, "devices": changed}
+
+
 @router.get("/versions")
 def list_versions(request: Request, _by: Operator) -> Json:
     with reading(context_of(request).engine) as connection:
@@ -182,6 +246,13 @@ def policy_of(wanted: Mapping[str, Any], default: Policy) -> Policy:
         fault = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in fault["loc"])
         raise PolicyError(f"{key}: got {fault.get('input')!r:.60}, {fault['msg']}") from None
+
+
+def _config_body(connection: Connection, name: str) -> str:
+    body = configs.body_of(connection, name)
+    if body is None:
+        raise UnknownError(f"configuration {name[:40]!r} is not kept here")
+    return body
 
 
 def _rollout(request: Request, rollout: Rollout) -> Json:

@@ -9,7 +9,7 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -18,14 +18,16 @@ from node.wire import direction as direction_format
 from node.wire import signed
 from ota.release.keys import PrivateKey
 from ota.release.sign import envelope
+from ota.rules import configs as config_rules
 from ota.rules import shed
+from ota.rules.configs import ConfigState
 from ota.rules.rollout import Decision, Kind, Reason, concerns
 from ota.rules.values import ACTIVE, Release, Report, Rollout
 from ota.server import control
 from ota.server.settle import Known, Settled, offered, rollouts_for, settle
-from ota.store import attempts, devices, releases
+from ota.store import attempts, configs, devices, releases
 from ota.store import rollouts as rollout_rows
-from ota.store.devices import Sighting
+from ota.store.devices import Device, Sighting
 from ota.store.session import reading, writing
 
 REMEMBERED = 200_000   # devices whose last word one process keeps, about 100 MB; the others cost a read each time
@@ -40,11 +42,13 @@ class Snapshot:
     Attributes:
         rollouts: that a device may be offered something from, by model.
         devices: active ones.
+        config_order: number of the last order of a configuration: after it, every device's row is looked at once.
     """
 
     rollouts: Mapping[str, tuple[Rollout, ...]] = field(default_factory=dict)
     releases: tuple[Release, ...] = ()
     devices: int = 0
+    config_order: int = 0
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,13 @@ class Answer:
 
     Attributes:
         direction: signed envelope, or None.
+        config: name and bytes of a configuration, or None.
     """
 
     period_s: int
     reason: str
     direction: bytes | None = None
+    config: tuple[str, bytes] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ class Desk:
         self._engine, self._key, self._pace, self._chance = engine, key, pace, chance
         self._snapshot = Snapshot()
         self._gathered: dict[str, Sighting] = {}
-        self._last_word: OrderedDict[str, tuple[Report, int]] = OrderedDict()   # with the boot number
+        self._last_word: OrderedDict[str, tuple[Report, int, ConfigState, int]] = OrderedDict()   # with boot and config_order
         self._tokens = shed.Tokens(pace.offers_per_s, max(1.0, pace.offers_per_s), max(1.0, pace.offers_per_s), now_s)
         self._lock = threading.Lock()   # held for dictionary operations only, never across the database
 
@@ -92,7 +98,7 @@ class Desk:
         """Answer a check-in without the database, if nothing can come of it; None when `settle` has to look."""
         report, snapshot = sighting.report, self._snapshot
         with self._lock:
-            if self._last_word.get(report.device) != (report, sighting.boot):
+            if self._last_word.get(report.device) != (report, sighting.boot, sighting.config, snapshot.config_order):
                 return None
         rollouts = snapshot.rollouts.get(report.model, ())
         if any(concerns(rollout, report) for rollout in rollouts):
@@ -114,23 +120,26 @@ class Desk:
             nonce: the check-in's, in hex; the direction is bound to it.
             seq: highest direction sequence that the device has accepted.
         """
+        order = self._snapshot.config_order   # before the row is read
         with reading(self._engine) as connection:
             found = self._look(connection, sighting)
+            row = devices.get(connection, sighting.report.device)
+            config = _config_for(connection, row, sighting.config)
         if found.decision.takes_place:
             wait_s = self._take_token(sighting.at_s)
             if wait_s:   # put off; this is no attempt
                 self._gather(sighting)
                 return Answer(shed.retry_after(wait_s, self._chance()), Reason.SHED)
         answer = None
-        if found.needs_writing:
+        if found.needs_writing or (row is not None and config_rules.events(row.config, sighting.config)):
             with writing(self._engine) as connection:
                 found = self._look(connection, sighting)
                 answer = self._commit(connection, sighting, found, nonce, seq)
-        self._remember(sighting, quiet=found.quiet and found.decision.kind is not Kind.OFFER)
+        self._remember(sighting, order, quiet=found.quiet and found.decision.kind is not Kind.OFFER and config is None)
         if answer is None:
             self._gather(sighting)
             answer = self._answer(found.decision)
-        return answer
+        return answer if answer.direction is not None else replace(answer, config=config)   # one change at a time
 
     def flush(self) -> int:
         """Write the gathered sightings; tells how many. They stay gathered if that fails."""
@@ -154,7 +163,7 @@ class Desk:
             models = {model for each in known for model in each.release.models}
             self._snapshot = Snapshot(
                 {model: tuple(rollouts_for(model, known)) for model in models}, releases.usable(connection),
-                devices.active(connection, now_s - self._pace.active_s))
+                devices.active(connection, now_s - self._pace.active_s), configs.last_order(connection))
 
     def _look(self, connection: Connection, sighting: Sighting) -> Settled:
         report = sighting.report
@@ -200,11 +209,11 @@ class Desk:
         with self._lock:
             self._gathered[sighting.report.device] = sighting
 
-    def _remember(self, sighting: Sighting, *, quiet: bool) -> None:
+    def _remember(self, sighting: Sighting, order: int, *, quiet: bool) -> None:
         with self._lock:
             self._last_word.pop(sighting.report.device, None)
             if quiet:
-                self._last_word[sighting.report.device] = sighting.report, sighting.boot
+                self._last_word[sighting.report.device] = sighting.report, sighting.boot, sighting.config, order
                 if len(self._last_word) > REMEMBERED:
                     self._last_word.popitem(last=False)
 
@@ -220,4 +229,14 @@ def sighting_of(request: dict[str, Any], now_s: float) -> Sighting:
     report = Report(
         request["device"], request["model"], request["release"], request["counter"], request["manifest"], request["trial"],
         failed["manifest"], failed["reason"])
-    return Sighting(report, request["boot"], request["slot"], request["root"], request["metrics"], now_s)
+    told = request["config_failed"] or {"name": "", "reason": ""}
+    config = ConfigState(request["config"], request["config_trial"], told["name"], told["reason"])
+    return Sighting(report, request["boot"], request["slot"], request["root"], request["metrics"], now_s, config)
+
+
+def _config_for(connection: Connection, row: Device | None, said: ConfigState) -> tuple[str, bytes] | None:
+    """The configuration to send now, if there is one."""
+    if row is None or not config_rules.is_due(row.config_wanted, row.config.failed, said):
+        return None
+    body = configs.body_of(connection, row.config_wanted)
+    return None if body is None else (row.config_wanted, body.encode())

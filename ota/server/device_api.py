@@ -3,6 +3,8 @@
 Plain Starlette handlers: a check-in is the one request whose cost matters.
 """
 
+from typing import Any
+
 from fastapi import FastAPI, Request
 from starlette.responses import Response
 
@@ -36,8 +38,11 @@ async def check_in(request: Request) -> Response:
         raise ApiError(403, "checkin.device", f"got {body['device']}, the certificate is {name}'s")
     sighting = sighting_of(body, context.clock())
     answer = context.desk.idle(sighting) or await _settle(context, sighting, body["nonce"], body["seq"])
-    raw = checkin_format.encode_response({
-        "now_s": int(sighting.at_s), "period_s": answer.period_s, "direction": answer.direction, "reason": str(answer.reason)})
+    told: dict[str, Any] = {"now_s": int(sighting.at_s), "period_s": answer.period_s, "direction": answer.direction,
+                            "reason": str(answer.reason)}
+    if answer.config is not None:
+        told["config"] = answer.config
+    raw = checkin_format.encode_response(told)
     return Response(raw, media_type="application/json")
 
 

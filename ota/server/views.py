@@ -11,7 +11,7 @@ from ota.rules.rollout import Reason
 from ota.rules.values import ACTIVE, Rollout, RolloutState
 from ota.server.settle import Known, Settled, settle
 from ota.server.survey import Survey, summary, survey
-from ota.store import attempts, releases, rollouts
+from ota.store import attempts, configs, releases, rollouts
 from ota.store.devices import Device
 from ota.store.releases import Published
 
@@ -76,6 +76,12 @@ def explain(connection: Connection, found: Device, now_s: float) -> dict[str, An
     }
 
 
+def config_view(connection: Connection, found: Device, limit: int) -> dict[str, Any]:
+    """Tell what configuration a device runs and is meant to, and what became of each, the newest first."""
+    shown = {key: value for key, value in _device(found).items() if key == "device" or key.startswith("config")}
+    return shown | {"history": configs.history(connection, found.report.device, limit)}
+
+
 def _stages(connection: Connection, rollout: Rollout, found: Survey | None, now_s: float) -> list[dict[str, Any]]:
     rows = rollouts.stages(connection, rollout.ident)
     population = rollout.population if found is None else found.rollout.population
@@ -111,6 +117,8 @@ def _device(found: Device) -> dict[str, Any]:
         "device": report.device, "model": report.model, "release": report.release, "counter": report.counter,
         "manifest": report.manifest, "trial": report.trial, "slot": found.slot, "boot": found.boot, "root": found.root,
         "first_seen_s": found.first_seen_s, "last_seen_s": found.last_seen_s,
+        "config": found.config.name, "config_trial": found.config.trial, "config_wanted": found.config_wanted,
+        "config_failed": found.config.failed, "config_reason": found.config.reason,
     }
 
 

@@ -12,9 +12,11 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, select
 
+from ota.rules import configs as config_rules
 from ota.rules import metrics
+from ota.rules.configs import LINES, ConfigState
 from ota.rules.values import Exposure, Report
-from ota.store import tables
+from ota.store import configs, tables
 from ota.store.session import insert_new, upsert
 
 CHUNK = 500               # values in one IN list; SQLite's default limit of variables is 32,766, older ones 999
@@ -31,11 +33,17 @@ class Sighting:
     root: int
     metrics: Mapping[str, int]
     at_s: float
+    config: ConfigState = LINES
 
 
 @dataclass(frozen=True)
 class Device:
-    """What the server knows of a device; `report` is its last word."""
+    """What the server knows of a device; `report` is its last word.
+
+    Attributes:
+        config: the last word on its configuration; failed and reason last until an operator orders another.
+        config_wanted: name of the one that it is meant to run.
+    """
 
     report: Report
     boot: int
@@ -45,6 +53,8 @@ class Device:
     first_seen_s: float
     last_seen_s: float
     metrics: Mapping[str, int]
+    config: ConfigState
+    config_wanted: str
 
 
 def record(connection: Connection, sightings: Iterable[Sighting]) -> None:
@@ -53,12 +63,19 @@ def record(connection: Connection, sightings: Iterable[Sighting]) -> None:
     rows = {row.device: row for row in _rows(connection, list(newest))}
     fresh = [each for device, each in newest.items() if device not in rows or each.at_s > rows[device].last_seen_s]
     insert_new(connection, tables.device, [
-        _columns(each) | {"device": each.report.device, "direction_seq": 0, "first_seen_s": each.at_s}
+        _columns(each) | _config(each.config, LINES)
+        | {"device": each.report.device, "direction_seq": 0, "first_seen_s": each.at_s}
         for each in fresh if each.report.device not in rows
     ])
-    changed = [_columns(each) | {"key": each.report.device} for each in fresh if each.report.device in rows]
+    known = [each for each in fresh if each.report.device in rows]
+    before = {each.report.device: _config_state(rows[each.report.device]) for each in known}
+    changed = [_columns(each) | _config(each.config, before[each.report.device]) | {"key": each.report.device} for each in known]
     if changed:
         connection.execute(tables.device.update().where(tables.device.c.device == bindparam("key")), changed)
+    configs.note(connection, [
+        {"device": each.report.device, "at_s": each.at_s, "event": event, "name": name, "reason": reason}
+        for each in known for event, name, reason in config_rules.events(before[each.report.device], each.config)
+    ])
     _add_up(connection, fresh, rows)
 
 
@@ -165,6 +182,16 @@ def _columns(sighting: Sighting) -> dict[str, Any]:
             "last_seen_s": sighting.at_s, "metrics": dict(sighting.metrics)}
 
 
+def _config(said: ConfigState, before: ConfigState) -> dict[str, Any]:
+    failed = said if said.failed else before
+    return {"config": said.name, "config_trial": said.trial, "config_failed": failed.failed, "config_reason": failed.reason}
+
+
+def _config_state(row: Row[Any]) -> ConfigState:
+    return ConfigState(row.config, row.config_trial, row.config_failed, row.config_reason)
+
+
 def _device(row: Row[Any]) -> Device:
     report = Report(row.device, row.model, row.release, row.counter, row.manifest, row.trial)
-    return Device(report, row.boot, row.slot, row.root, row.direction_seq, row.first_seen_s, row.last_seen_s, row.metrics)
+    return Device(report, row.boot, row.slot, row.root, row.direction_seq, row.first_seen_s, row.last_seen_s, row.metrics,
+                  _config_state(row), row.config_wanted)

@@ -15,6 +15,8 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
+    false,
 )
 
 metadata = MetaData()
@@ -64,6 +66,11 @@ device = Table(
     Column("first_seen_s", Float, nullable=False),
     Column("last_seen_s", Float, nullable=False),
     Column("metrics", JSON, nullable=False),            # as last reported
+    Column("config", String(16), nullable=False, server_default=""),          # delivered configuration that it runs on
+    Column("config_wanted", String(16), nullable=False, server_default=""),   # that it is meant to; "" is the line's
+    Column("config_failed", String(16), nullable=False, server_default=""),   # that it gave up; not sent again
+    Column("config_reason", String(120), nullable=False, server_default=""),
+    Column("config_trial", Boolean, nullable=False, server_default=false()),
     Index("device_by_version", "model", "counter", "last_seen_s"),
 )
 
@@ -148,4 +155,34 @@ history = Table(
     Column("stage", Integer, nullable=False),
     Column("by", String(64), nullable=False),           # an operator's name, or "gate"
     Column("reason", String(400), nullable=False),
+)
+
+config = Table(
+    "config", metadata,
+    Column("name", String(16), primary_key=True),       # the first 8 bytes of its SHA-256
+    Column("body", Text, nullable=False),               # as it is sent: plain ASCII
+    Column("added_s", Float, nullable=False),
+    Column("added_by", String(64), nullable=False),
+    Column("note", String(200), nullable=False),
+)
+
+config_order = Table(
+    "config_order", metadata,
+    Column("ident", Integer, primary_key=True, autoincrement=True),
+    Column("name", String(16), ForeignKey("config.name"), nullable=False),
+    Column("at_s", Float, nullable=False),
+    Column("by", String(64), nullable=False),
+    Column("reason", String(200), nullable=False),
+    Column("devices", Integer, nullable=False),         # how many it concerned
+)
+
+config_event = Table(
+    "config_event", metadata,
+    Column("ident", Integer, primary_key=True, autoincrement=True),
+    Column("device", String(32), nullable=False),
+    Column("at_s", Float, nullable=False),
+    Column("event", String(8), nullable=False),         # of ota.rules.configs.events
+    Column("name", String(16), nullable=False),
+    Column("reason", String(120), nullable=False),
+    Index("config_event_by_device", "device", "ident"),
 )

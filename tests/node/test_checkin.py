@@ -8,12 +8,14 @@ from node.wire import checkin
 from node.wire.metrics import METRICS
 from tests.node.common import DEVICE, DIGEST, NONCE, code_of, golden
 
+CONFIG = "0123456789abcdef"
 FAILED = {"counter": 2, "manifest": DIGEST, "reason": "boot"}
 
 
 def request(**changes):
     made = {"device": DEVICE, "model": "hall", "release": "1.0.0", "counter": 1, "manifest": DIGEST, "boot": 3, "nonce": NONCE,
-            "slot": "a", "trial": False, "failed": None, "root": 1, "seq": 6, "metrics": {"uptime_s": 61}}
+            "slot": "a", "trial": False, "failed": None, "root": 1, "seq": 6, "metrics": {"uptime_s": 61},
+            "config": "", "config_trial": False, "config_failed": None}
     made.update(changes)
     return made
 
@@ -24,7 +26,8 @@ class RequestTest(unittest.TestCase):
         self.assertEqual(parsed, dict(request(manifest="", slot="factory", metrics={"uptime_s": 61, "msgs": 2}), v=1))
 
     def test_every_member_returns(self):
-        sent = request(failed=FAILED, trial=True, metrics={name: i for i, name in enumerate(METRICS)})
+        sent = request(failed=FAILED, trial=True, metrics={name: i for i, name in enumerate(METRICS)}, config=CONFIG,
+                       config_trial=True, config_failed={"name": CONFIG, "reason": "no readings"})
         self.assertEqual(checkin.parse_request(checkin.encode_request(sent)), dict(sent, v=1))
 
     def test_unknown_members_and_metrics_are_ignored(self):
@@ -37,7 +40,8 @@ class RequestTest(unittest.TestCase):
             ("device", "op.console"), ("device", 5), ("model", ""), ("model", "x" * 17), ("release", "1"), ("release", None),
             ("counter", -1), ("counter", 1.0), ("counter", True), ("manifest", "00"), ("manifest", None), ("boot", "3"),
             ("nonce", ""), ("nonce", NONCE.upper() + "F"), ("slot", "c"), ("slot", ["a"]), ("trial", 0), ("failed", []),
-            ("failed", "x"), ("root", -1), ("seq", 2**31), ("metrics", None), ("metrics", [1]),
+            ("failed", "x"), ("root", -1), ("seq", 2**31), ("metrics", None), ("metrics", [1]), ("config", "01"), ("config", None),
+            ("config_trial", 1), ("config_failed", "x"),
         ):
             raw = checkin.encode_request(request(**{name: value}))
             self.assertEqual(code_of(self, FormatError, checkin.parse_request, raw), "checkin." + name)
@@ -46,12 +50,15 @@ class RequestTest(unittest.TestCase):
         for name in request():
             sent = request()
             sent.pop(name)
-            if name != "failed":
+            if name != "failed" and not name.startswith("config"):   # a device of before does not know of them
                 self.assertEqual(code_of(self, FormatError, checkin.parse_request, checkin.encode_request(sent)), "checkin." + name)
 
     def test_wrong_types_inside_failed_and_metrics_are_refused(self):
         for key, value in (("counter", None), ("manifest", 5), ("reason", "x" * 121), ("reason", "a\nb")):
             raw = checkin.encode_request(request(failed=dict(FAILED, **{key: value})))
+            self.assertEqual(code_of(self, FormatError, checkin.parse_request, raw), "checkin." + key)
+        for key, value in (("name", CONFIG[1:]), ("reason", "x" * 121)):
+            raw = checkin.encode_request(request(config_failed=dict({"name": CONFIG, "reason": ""}, **{key: value})))
             self.assertEqual(code_of(self, FormatError, checkin.parse_request, raw), "checkin." + key)
         for value in (-1, 1.5, "1", True, 2**53):
             raw = checkin.encode_request(request(metrics={"drops": value}))
@@ -69,11 +76,21 @@ class ResponseTest(unittest.TestCase):
     def test_golden_response_carries_its_direction(self):
         parsed = checkin.parse_response(golden("checkin_response").encode())
         self.assertEqual(parsed, {"v": 1, "now_s": 1795000000, "period_s": 900, "direction": golden("direction"),
-                                  "reason": "stage 5 %"})
+                                  "reason": "stage 5 %", "config": None})
 
     def test_answer_without_a_direction_returns(self):
         sent = {"now_s": 1795000000, "period_s": 5, "direction": None, "reason": ""}
+        self.assertEqual(checkin.parse_response(checkin.encode_response(sent)), dict(sent, v=1, config=None))
+
+    def test_configuration_returns_byte_for_byte(self):
+        sent = {"now_s": 1795000000, "period_s": 5, "direction": None, "reason": "", "config": (CONFIG, b'{"unit":"\\u00b0C"}')}
         self.assertEqual(checkin.parse_response(checkin.encode_response(sent)), dict(sent, v=1))
+
+    def test_configuration_of_another_form_is_refused(self):
+        for value in ([], {"name": CONFIG}, {"name": "x", "body": "{}"}, {"name": CONFIG, "body": "x" * 3073},
+                      {"name": CONFIG, "body": "\u00b0"}):
+            raw = json.dumps({"v": 1, "now_s": 1, "period_s": 60, "reason": "", "config": value}).encode()
+            self.assertRaises(FormatError, checkin.parse_response, raw)
 
     def test_each_wrong_type_is_refused_by_name(self):
         good = {"v": 1, "now_s": 1, "period_s": 60, "direction": None, "reason": ""}

@@ -42,6 +42,7 @@ class TestCycle(unittest.TestCase):
         self.assertEqual(sent, {
             "v": 1, "device": DEVICE, "model": "hall", "release": "1.0.0", "counter": 1, "manifest": "", "boot": 1,
             "slot": "factory", "trial": False, "failed": None, "root": 1, "seq": 0, "metrics": {"uptime_s": 0},
+            "config": "", "config_trial": False, "config_failed": None,
         })
 
     def test_every_checkin_has_a_fresh_nonce(self):

@@ -190,6 +190,7 @@ class PretendDevice:
     failed: dict[str, Any] | None = None
     seq: int = 0
     metrics: dict[str, int] = field(default_factory=lambda: {"uptime_s": 0, "drops": 0, "app_crashes": 0, "resets": 0})
+    config: dict[str, Any] = field(default_factory=lambda: {"config": "", "config_trial": False, "config_failed": None})
     nonces: int = 0
     directed: str | None = None
 
@@ -198,11 +199,11 @@ class PretendDevice:
         nonce = f"{self.nonces:032x}"
         request = {"device": self.ident, "model": MODEL, "release": self.release, "counter": self.counter,
                    "manifest": self.manifest, "boot": self.boot, "nonce": nonce, "slot": "a", "trial": self.trial,
-                   "failed": self.failed, "root": 1, "seq": self.seq, "metrics": self.metrics}
+                   "failed": self.failed, "root": 1, "seq": self.seq, "metrics": self.metrics} | self.config
         answer = self.plant.client.post(
             "/v1/checkin", content=checkin.encode_request(request), headers={"x-test-peer": self.ident})
         assert answer.status_code == 200, answer.text
-        self.failed = None   # the server has heard
+        self.failed = self.config["config_failed"] = None   # the server has heard
         told = checkin.parse_response(answer.content)
         self.directed = None
         if told["direction"] is not None:

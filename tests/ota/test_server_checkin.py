@@ -1,9 +1,8 @@
 """Check-ins and directions. PretendDevice verifies every direction as the firmware does."""
 
-import json
-
 import pytest
 
+from node.wire.checkin import parse_request
 from ota.server import app as application
 from ota.server.desk import sighting_of
 from tests.ota.support import DEVICE, Plant, PretendDevice, fleet, plant, request_of
@@ -97,7 +96,8 @@ def test_a_silent_fallback_is_noticed_by_a_process_that_knew_the_old_version(ser
     device.check_in()
     device.install()
     device.check_in()
-    server.context.desk._last_word[DEVICE] = (sighting_of(json.loads(request_of(DEVICE)), 0).report, 1)   # this process slept
+    then = sighting_of(parse_request(request_of(DEVICE)), 0)
+    server.context.desk._last_word[DEVICE] = (then.report, 1, then.config, 0)   # this process slept
     server.post(f"/admin/rollouts/{ident}/pause")
     device.release, device.counter, device.manifest, device.trial = *old, False
     device.reboot()

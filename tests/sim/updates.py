@@ -302,6 +302,22 @@ class Parts:
         return device.server
 
     @staticmethod
+    def config_facts(device):
+        return {"config": device.config_name, "config_trial": device.config_trial, "config_failed": None}
+
+    @staticmethod
+    def config_told(device):
+        pass
+
+    @staticmethod
+    def config_came(device, name, body):
+        device.configs.append((name, body))
+
+    @staticmethod
+    def config_judged(device, checked_in):
+        return False
+
+    @staticmethod
     def first_wait_ms(device):
         if device.update.facts()["trial"]:
             return TRIAL_MS // 10
@@ -321,6 +337,8 @@ class Device:
     def __init__(self, files, http, boot, clock=None, chance=None, restart=restart, images=lambda: None):
         self.acked = False
         self.app_crashes = 0
+        self.config_name, self.config_trial = "", False
+        self.configs = []   # that came
         self.logged = []
         self.clock = clock or StepClock()
         self.server = Server(http, lambda: None)

@@ -17,25 +17,37 @@ MAX_ADDRESS = 45      # characters of an IPv6 address that ends in dotted quads
 MAX_STEPS = (1 << 31) - 1   # readings are signed 32-bit counts of a channel's resolution
 
 
-def parse(data: bytes, config: Config) -> Config:
+DELIVERED = ("period_ms", "batch_samples", "uplink_s", "channels")   # what a server may change: never an address, a name or a trial
+
+
+def parse(data: bytes, config: Config, delivered: bytes = b"") -> Config:
     """The configuration from the file's bytes.
 
     Args:
         config: a new one; it is filled and returned.
+        delivered: an object whose members named in DELIVERED replace the file's; b"": none.
 
     Raises:
         CallerError: `config.json` or `config.value`, naming the key, what it holds and what it should. `config` is of no use then.
     """
+    raw = _object(data, "site.json")
+    if delivered:
+        change = _object(delivered, "delivered")
+        raw.update({key: change[key] for key in DELIVERED if key in change})
+    _fill(config, raw)
+    return config
+
+
+def _object(data: bytes, what: str) -> dict[str, object]:
     if len(data) > MAX_BYTES:
-        raise CallerError("config.json", "got %d bytes, expected at most %d" % (len(data), MAX_BYTES))
+        raise CallerError("config.json", "%s: got %d bytes, expected at most %d" % (what, len(data), MAX_BYTES))
     try:
         raw = json.loads(data)
     except (ValueError, RuntimeError):   # MicroPython raises RuntimeError when brackets nest too deeply
-        raise CallerError("config.json", "site.json is not JSON")
+        raise CallerError("config.json", what + " is not JSON")
     if not isinstance(raw, dict):
-        raise CallerError("config.json", "site.json: got %s, expected an object" % type(raw).__name__)
-    _fill(config, raw)
-    return config
+        raise CallerError("config.json", "%s: got %s, expected an object" % (what, type(raw).__name__))
+    return raw
 
 
 def _fill(config: Config, raw: dict[str, object]) -> None:

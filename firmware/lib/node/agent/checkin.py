@@ -33,6 +33,7 @@ class CheckIn:
 
     Attributes:
         answered: whether the server has heard the last request.
+        config: a configuration that the last answer brought: (name, bytes), or None.
     """
 
     def __init__(self, server: "Server", clock: "DeviceClock", chance: "Random", *, device: str, boot: int, period_s: int,
@@ -44,6 +45,7 @@ class CheckIn:
         self._metrics, self._heard, self._log = metrics, heard, log
         self._attempts = 0   # in a row that failed, or that brought a direction
         self.answered = False
+        self.config: tuple[str, bytes] | None = None
         if kept is not None:
             self._period_ms, self._attempts = kept
 
@@ -68,6 +70,7 @@ class CheckIn:
         self._period_ms = answer["period_s"] * 1000
         self._heard()
         self.answered = True
+        self.config = answer["config"]
         if answer["direction"] is None:
             self._attempts = 0
             return self._due_in_ms(), None, nonce

@@ -27,6 +27,18 @@ if TYPE_CHECKING:
         def checkin(self, device: Any, kept: Any) -> CheckIn:
             """The CheckIn; `kept` as for the Update."""
 
+        def config_facts(self, device: Any) -> dict[str, Any]:
+            """What the check-in tells of the configuration."""
+
+        def config_told(self, device: Any) -> None:
+            """The server has heard that."""
+
+        def config_came(self, device: Any, name: str, body: bytes) -> None:
+            """Take a configuration that the server delivers; may restart the board."""
+
+        def config_judged(self, device: Any, checked_in: bool) -> bool:
+            """Judge the configuration on trial; whether it has been kept. May restart the board."""
+
         def server(self, device: Any) -> Server:
             """The update server's interface."""
 
@@ -51,7 +63,8 @@ class Rounds:
         self._look_every_ms, self._alive = look_ms, alive
         self._update: Any = None    # what the last one keeps
         self._checkin: Any = None
-        self._looking = True        # there is something to judge: at first, whether there is
+        self._looking = True        # there is a release to judge: at first, whether there is
+        self._checked_in = False    # this boot
         self._look_ms = 0           # when to look next
         self._due_ms: int | None = None   # of the next round; None until there is a certificate
 
@@ -65,7 +78,7 @@ class Rounds:
             self._alive()
             now_ms = self._clock.ticks_ms()
             news = False
-            if self._looking and now_ms >= self._look_ms:
+            if now_ms >= self._look_ms:
                 news = self._look()
                 self._look_ms = now_ms + self._look_every_ms
             if ready():
@@ -77,11 +90,16 @@ class Rounds:
             await asyncio.sleep(SLICE_MS / 1000)
 
     def _look(self) -> bool:
-        """Judge the trial; whether the server should hear news at once."""
-        with Loaded():
-            update = self._made()
-            news = update.tick()
-            self._keep(update)
+        """Judge what is on trial; whether the server should hear news at once."""
+        news = False
+        if self._looking:
+            with Loaded():
+                update = self._made()
+                news = update.tick()
+                self._keep(update)
+        if self._device.config_trial:
+            with Loaded():
+                news = self._load().config_judged(self._device, self._checked_in) or news
         return news
 
     async def _round(self) -> None:
@@ -94,35 +112,42 @@ class Rounds:
 
     async def _exchange(self) -> int:
         """One check-in, and what its answer asks for. The code of the update is not in memory while the server is asked."""
-        (wait_ms, direction, nonce), answered = await self._ask(self._facts())
+        (wait_ms, direction, nonce), answered, config = await self._ask(self._facts())
         if answered:
             self._told()
-        if direction is not None:
+        if config is not None and direction is None and not (self._looking or self._device.config_trial):
+            with Loaded():
+                self._load().config_came(self._device, *config)
+        if direction is not None and not self._device.config_trial:   # one thing at a time: what fails must be known
             with Loaded():   # the parts themselves are not waited for
                 update = self._made()
             wait_ms += 1000 * await update.offered(direction, nonce, self._server)
             self._keep(update)
         return wait_ms
 
-    async def _ask(self, facts: "dict[str, Any]") -> "tuple[tuple[int, bytes | None, str], bool]":
+    async def _ask(self, facts: "dict[str, Any]") -> "tuple[tuple[int, bytes | None, str], bool, tuple[str, bytes] | None]":
         with Loaded():
             checkin = self._load().checkin(self._device, self._checkin)
         answer = await checkin.ask(facts)
         self._checkin = checkin.keep()
-        return answer, checkin.answered
+        return answer, checkin.answered, checkin.config
 
     def _facts(self) -> "dict[str, Any]":
         with Loaded():
             update = self._made()
             update.tick()
             self._keep(update)
-            return update.facts()
+            facts = update.facts()
+            facts.update(self._load().config_facts(self._device))
+            return facts
 
     def _told(self) -> None:
         with Loaded():
             update = self._made()
             update.checked_in()
             self._keep(update)
+            self._load().config_told(self._device)
+        self._checked_in = True
 
     def _server(self) -> "Server":
         with Loaded():
