@@ -1,6 +1,6 @@
 """Whether a configuration may be delivered, when a device is sent one, and what it reports of it.
 
-Decides from values only. A configuration is named by the first bytes of its SHA-256; the device tries it and says what became of it.
+Decides from values only. A configuration is named by the first bytes of its SHA-256; a device tries it and tells what became of it.
 """
 
 import json
