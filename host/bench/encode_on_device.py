@@ -23,7 +23,7 @@ def main(folder, path, what):
     with open(path) as file:
         batches = json.load(file)
     if what == "once":
-        print(len(ours(batches[0])))
+        sys.stdout.write(str(len(ours(batches[0]))))
         return
     report = {}
     for name, encode in (("ours", ours), ("json", as_json)):
@@ -42,7 +42,7 @@ def main(folder, path, what):
         spent.sort()
         report[name] = {"us_per_reading": spent[len(spent) // 2] * len(batches) / readings,
                         "garbage_bytes_per_reading": garbage / readings, "bytes_per_reading": size / readings}
-    print(json.dumps(report))
+    sys.stdout.write(json.dumps(report))
 
 
 main(*sys.argv[1:])

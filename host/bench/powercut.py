@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from host.sim.flash import TEARS, NorFlash, PowerCut
 from node.errors import NodeError
-from node.ring import Ring
+from node.ring import NEWEST, OLDEST, THIN, Ring
 
 SECTORS = 4   # the ring wraps several times in a workload
 MORE_APPENDS = 12   # between the first cut and the second
@@ -29,6 +29,8 @@ class Workload:
         sizes: least and most bytes a record.
         ack_share: how much of what waits is acknowledged, after every fifth append.
         boots: orderly restarts in between.
+        overflow: what the ring does when it is full.
+        unit: smallest program unit of the flash, bytes.
     """
 
     name: str
@@ -36,15 +38,20 @@ class Workload:
     sizes: tuple[int, int]
     ack_share: float
     boots: int = 1
+    overflow: int = OLDEST
+    unit: int = 4
 
 
 WORKLOADS = {
     workload.name: workload
     for workload in (
-        Workload("offline", 40, (150, 420), 0.0),   # the server is away: the ring wraps and drops
+        Workload("offline", 60, (150, 420), 0.0),   # the server is away: the ring wraps and drops
         Workload("online", 60, (20, 300), 1.0),   # everything is acknowledged soon
         Workload("mixed", 70, (1, 600), 0.4, 3),
         Workload("large", 14, (1500, 2048), 0.3),
+        Workload("newest", 80, (1, 600), 0.06, 3, overflow=NEWEST),   # refuses often, and takes some again
+        Workload("thin", 120, (1, 600), 0.1, 3, overflow=THIN),   # leaves out many, and overwrites all the same
+        Workload("wide", 50, (1, 600), 0.4, 3, unit=32),
     )
 }
 
@@ -60,10 +67,15 @@ class _Told:
     first_unacked: int = 0
     dropped: int = 0
     dropped_weight: int = 0
+    unsaved: tuple[int, int] = (0, 0)   # of these, records refused since a sector was opened, and their weight: a cut forgets them
 
     def weight(self, seqs: Iterable[int]) -> int:
         """A record weighs its length here."""
         return sum(len(self.data[seq]) for seq in seqs)
+
+    def see(self, ring: Ring) -> None:
+        """Take note of what the ring counts now."""
+        self.first_unacked, self.dropped, self.dropped_weight = ring.first_unacked(), ring.dropped, ring.dropped_weight
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,7 @@ def run(case: str) -> Outcome | None:
         ValueError: no such case.
     """
     workload, cuts = parse(case)
-    flash, told = NorFlash(SECTORS), _Told()
+    flash, told = NorFlash(SECTORS, unit=workload.unit), _Told()
     faults: set[str] = set()
     for number, (op, tear) in enumerate(cuts):
         flash.cut_power_at(op, tear)
@@ -96,11 +108,11 @@ def run(case: str) -> Outcome | None:
             if not number:
                 return None
         flash = flash.power_on()
-        faults |= _check(flash, told)
+        faults |= _check(flash, workload, told)
     if not faults:
         _work(flash, workload, told, 99, LAST_APPENDS)
         told.trying = None
-        faults = _check(flash.power_on(), told)
+        faults = _check(flash.power_on(), workload, told)
     return Outcome(case, tuple(fault for fault in FAULTS if fault in faults))
 
 
@@ -120,7 +132,7 @@ def parse(case: str) -> tuple[Workload, list[tuple[int, str]]]:
 
 def operations(name: str) -> int:
     """How many operations a workload takes when nothing is cut."""
-    flash = NorFlash(SECTORS)
+    flash = NorFlash(SECTORS, unit=WORKLOADS[name].unit)
     _work(flash, WORKLOADS[name], _Told(), 0, WORKLOADS[name].appends)
     return flash.ops
 
@@ -136,8 +148,8 @@ def cases(exhaustive: bool) -> Iterator[str]:
                     yield from (f"{name}:{op}:{tear}:{second}:{again}" for second in SECOND_CUTS for again in TEARS)
 
 
-def _start(flash: NorFlash) -> Ring:
-    ring = Ring(flash)
+def _start(flash: NorFlash, workload: Workload) -> Ring:
+    ring = Ring(flash, workload.unit, workload.overflow)
     ring.mount()
     return ring
 
@@ -145,16 +157,22 @@ def _start(flash: NorFlash) -> Ring:
 def _work(flash: NorFlash, workload: Workload, told: _Told, seed: int, appends: int) -> None:
     """Append and acknowledge until done or cut."""
     chance = random.Random(seed)   # noqa: S311  repeatable
-    ring = _start(flash)
+    ring = _start(flash, workload)
     told.boot += 1
+    told.unsaved = (0, 0)
     for i in range(appends):
-        seq = ring.next_seq
+        seq, erases = ring.next_seq, flash.erases
         data = chance.randbytes(chance.randint(*workload.sizes))
         told.trying = (seq, data)
-        told.first_unacked, told.dropped, told.dropped_weight = ring.first_unacked(), ring.dropped, ring.dropped_weight
-        ring.append(told.boot, seq, data, len(data))
-        told.data[seq] = data
+        told.see(ring)
+        if ring.append(told.boot, seq, data, len(data)):
+            told.data[seq] = data
+        else:
+            told.unsaved = told.unsaved[0] + 1, told.unsaved[1] + len(data)
+        if flash.erases > erases:
+            told.unsaved = (0, 0)
         told.trying = None
+        told.see(ring)
         if i % 5 == 4 and workload.ack_share:
             waiting = [(boot, kept) for boot, kept, _ in ring.records(ring.first_unacked())]
             boot, upto = waiting[int((len(waiting) - 1) * workload.ack_share)]
@@ -162,33 +180,37 @@ def _work(flash: NorFlash, workload: Workload, told: _Told, seed: int, appends: 
             ring.ack(boot, upto)
         if workload.boots > 1 and i % (appends // workload.boots + 1) == 0:
             ring.close()
-            ring = _start(flash)
+            ring = _start(flash, workload)
             told.boot += 1
+            told.unsaved = (0, 0)
 
 
-def _check(flash: NorFlash, told: _Told) -> set[str]:
+def _check(flash: NorFlash, workload: Workload, told: _Told) -> set[str]:
     """Mount after a cut and compare with everything that was promised."""
     try:
-        ring = _start(flash)
+        ring = _start(flash, workload)
     except (NodeError, OSError, ValueError, IndexError):
         return {MOUNT}
     faults = set()
     if told.trying is not None and ring.next_seq == told.trying[0] + 1:   # finished in the moment of the cut: allowed, whole
         told.data[told.trying[0]] = told.trying[1]
     told.trying = None
-    lost = ring.dropped - told.dropped   # overwritten because the ring was full, and counted
+    lost, weight = ring.dropped - told.dropped, ring.dropped_weight - told.dropped_weight   # overwritten by a full ring
+    if lost < 0:   # no sector was opened that says what was refused
+        lost, weight = lost + told.unsaved[0], weight + told.unsaved[1]
     first = told.first_unacked + lost if lost else max(told.first_unacked, told.acked + 1)
     kept = list(ring.records(ring.first_unacked()))
     if ring.next_seq != len(told.data) or lost < 0 or ring.first_unacked() > first or \
+            (workload.overflow == NEWEST and ring.first_unacked() > told.acked + 1) or \
             [seq for _, seq, _ in kept] != list(range(ring.first_unacked(), ring.next_seq)):
         faults.add(LOST)
     if any(told.data.get(seq) != data for _, seq, data in kept):
         faults.add(TORN)
     if not faults:
         gone = range(told.first_unacked, told.first_unacked + lost)
-        if ring.tally != told.weight(told.data) or ring.dropped_weight - told.dropped_weight != told.weight(gone):
+        if ring.tally != told.weight(told.data) or weight != told.weight(gone):
             faults.add(COUNT)
     if flash.violations:
         faults.add(PROGRAM)
-    told.first_unacked, told.dropped, told.dropped_weight = ring.first_unacked(), ring.dropped, ring.dropped_weight
+    told.see(ring)
     return faults

@@ -1,8 +1,8 @@
 """NOR flash in memory behind MicroPython's block-device protocol, with a power supply that can be cut at any operation.
 
-Implements what a real chip does: erasing sets a sector's bits, programming only clears them. Counts operations, bytes, wear and
-attempts to set a bit by programming. Does not model read disturb, reordering, or a chip that lies about completion. Runs on
-CPython and on MicroPython.
+Implements what a real chip does: erasing sets a sector's bits, programming only clears them, and one with wide program units (ECC)
+takes each unit whole and once. Counts operations, bytes, wear and attempts to set a bit by programming. Does not model read
+disturb, reordering, or a chip that lies about completion. Runs on CPython and on MicroPython.
 """
 
 SECTOR_BYTES = 4096
@@ -29,11 +29,13 @@ class NorFlash:
     Attributes:
         image: The bytes; hand them to another NorFlash to switch the power on again.
         ops: Program and erase operations so far, the unit in which cuts are counted.
-        violations: Bits that a program operation tried to set.
+        violations: Bits that a program operation tried to set, and wide units programmed that were not erased.
     """
 
-    def __init__(self, sectors: int, image: bytearray | None = None) -> None:
+    def __init__(self, sectors: int, image: bytearray | None = None, unit: int = 1) -> None:
+        """Take over an image, or begin with an erased one; `unit` is the smallest program unit in bytes."""
         self.sectors = sectors
+        self.unit = unit
         self.image = image if image is not None else bytearray(b"\xff" * (sectors * SECTOR_BYTES))
         self.reads = self.programs = self.programmed_bytes = self.erases = self.ops = self.violations = 0
         self.wear = [0] * sectors
@@ -53,7 +55,7 @@ class NorFlash:
 
     def power_on(self) -> "NorFlash":
         """Return the chip after the supply came back: same bytes and violations, other counters at 0, no cut planned."""
-        chip = NorFlash(self.sectors, self.image)
+        chip = NorFlash(self.sectors, self.image, self.unit)
         chip.violations = self.violations
         return chip
 
@@ -68,12 +70,16 @@ class NorFlash:
         if offset is None:
             raise ValueError("a program operation without an offset implies an erase; not part of this chip")
         at = self._address(block, offset, len(buf))
+        if offset % self.unit or len(buf) % self.unit:
+            raise ValueError(f"{len(buf)} bytes at {block}:{offset} are not whole units of {self.unit}")
         if block in self.refusing:
             raise OSError(5)
         if block in self.deaf:
             return
         tear = self._next_op()
         n = {None: len(buf), SKIPPED: 0, HALF: len(buf) // 2}.get(tear, len(buf))
+        if self.unit > 1 and self.image[at:at + n] != b"\xff" * n:
+            self.violations += 1
         for i in range(n):
             old = self.image[at + i]
             new = buf[i] | self._unchanged(tear)

@@ -6,7 +6,7 @@ from host.sim.flash import NorFlash
 from node.app.application import Application
 from node.app.batcher import MAX_SKIPPED, Batcher, Journal
 from node.errors import FlashError
-from node.ring import Ring
+from node.ring import NEWEST, Ring
 from node.wire import batch, schema
 from tests.node.common import code_of
 
@@ -55,6 +55,9 @@ class Bench(unittest.TestCase):
         self.ring = Ring(NorFlash(4))
         self.ring.mount()
         self.clock = Clock()
+        self.begin()
+
+    def begin(self):
         self.commits = 0
         self.journal = Journal(self.ring, 7, CHANNELS, schema.schema_hash(CHANNELS), self.clock, self._committed)
         self.batcher = Batcher(self.journal, 100, 2)
@@ -79,6 +82,22 @@ class TestBatcher(Bench):
         self.journal.announce()
         self.journal.announce()
         self.assertEqual([data[0] for _, _, data in self.ring.records(0)], [batch.SCHEMA, batch.SCHEMA])
+
+    def test_what_a_full_ring_refuses_is_told_as_committed(self):
+        self.ring = Ring(NorFlash(3), 4, NEWEST)
+        self.ring.mount()
+        for size in (150, 1):
+            while self.ring.append(6, self.ring.next_seq, bytes(size), 1):
+                pass
+        self.begin()
+        refused, waiting = self.ring.dropped, self.ring.next_seq
+        self.batcher.add(100, 0, [1, 2])
+        self.batcher.flush()   # the schema, then the batch
+        self.assertEqual((self.commits, self.journal.first_seq, self.ring.dropped), (0, None, refused + 2))
+        self.ring.ack(6, waiting - 1)
+        self.batcher.add(200, 0, [1, 2])
+        self.batcher.flush()
+        self.assertEqual((self.commits, self.journal.first_seq), (2, waiting))
 
     def test_missing_readings_stay_missing(self):
         for i, row in enumerate(([1, None], [None, None], [3, 4])):

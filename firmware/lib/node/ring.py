@@ -1,7 +1,8 @@
-"""The flash log: records are durable when append returns, and leave only when acknowledged or, when full, oldest first.
+"""The flash log: records are durable when append returns, and leave only when acknowledged or when a full ring must.
 
-Decides where records lie on a raw partition of NOR flash, survives a power cut at any operation, and counts what it had to
-overwrite. Does not know what a record means, sends nothing and reads no clock. For one writer. firmware/SPEC.md has the bytes.
+Decides where records lie on a raw partition of NOR flash and what a full one gives up, survives a power cut at any operation, and
+counts what it lost. Does not know what a record means, sends nothing and reads no clock. For one writer. firmware/SPEC.md has the
+bytes.
 
 Sectors are used in turn. When one is opened, the one that will follow it leaves the log, and its records are counted as
 dropped in the new header, before they are erased: a cut between the two changes no count.
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 ACK_EVERY = const(16)   # acknowledged records per ack record: as many may be sent again after a power cut
 TRIES = const(3)   # sectors that may refuse, one after another, until mounted again: each one given up costs its records
+OLDEST = const(0)   # a full ring overwrites its oldest records
+NEWEST = const(1)   # ... refuses new records until the oldest are acknowledged
+THIN = const(2)   # ... has been keeping ever fewer new records, so that an outage of four times its depth leaves a picture
+THINNEST = const(63)   # of 64 records one is kept when a 64th of the ring is free: after that the oldest go
 _ACK_DATA_BYTES = const(8)
 
 
@@ -31,14 +36,16 @@ class Ring:
         next_seq: Sequence number of the next record; counts over the ring's life, not per boot.
         acked: (boot, seq) acknowledged last, or None.
         tally: Sum of the weights of all records ever appended.
-        dropped, dropped_weight: Records, and their weights, overwritten before they were acknowledged, ever.
+        dropped, dropped_weight: Records, and their weights, overwritten before they were acknowledged or refused, ever. A power
+            cut forgets what was refused since the newest sector was opened: nothing is written for what is not kept.
         skipped: Records found torn or rotten since mount.
         foreign: Sectors that were neither erased nor ours at mount.
     """
 
-    def __init__(self, bdev: "BlockDevice", prog_bytes: int = 4) -> None:
-        """Take a block device whose smallest program unit is `prog_bytes` (1, 2, 4 .. 32)."""
+    def __init__(self, bdev: "BlockDevice", prog_bytes: int = 4, overflow: int = OLDEST) -> None:
+        """Take a block device whose smallest program unit is `prog_bytes` (1, 2, 4 .. 32), and OLDEST, NEWEST or THIN."""
         self._io = Sectors(bdev, prog_bytes)
+        self._overflow = overflow
         self._reset()
 
     def _reset(self) -> None:
@@ -49,6 +56,7 @@ class Ring:
         self._unacked = 0
         self._unsaved = 0   # acknowledged records that nothing on flash says are
         self._boot = 0   # of the last record
+        self._offered = 0   # records since mount, for THIN
         self._gap_end = 0   # records before this have been counted in skipped
         self._next = (-1, 0, 0)   # (seq, sector number, offset) behind the record read last: the next one is most likely wanted
         self.next_seq = 0
@@ -56,7 +64,7 @@ class Ring:
         self.tally = self.dropped = self.dropped_weight = self.skipped = self.foreign = 0
 
     def mount(self) -> None:
-        """Find the log: two reads per sector and one scan of the newest. An erased partition is an empty ring."""
+        """Find the log: at most two reads per sector and one scan of the newest. An erased partition is an empty ring."""
         self._reset()
         self.foreign = self._log.load()
         newest = self._log.head
@@ -72,12 +80,15 @@ class Ring:
         found = self._log.step(*self._log.place_of(self._unacked), self._unacked)
         self._tail = found[:2] if found else (newest.number, self._log.end)
 
-    def append(self, boot: int, seq: int, data: bytes, weight: int) -> None:
-        """Write one record; it is durable when this returns.
+    def append(self, boot: int, seq: int, data: bytes, weight: int) -> bool:
+        """Write one record; it is durable when this returns True.
 
         Args:
             seq: Must be next_seq: the data carries it too.
-            weight: Readings in the data.
+            weight: Readings in the data. THIN keeps every record without any.
+
+        Returns:
+            False when the ring is set to refuse it; counted in `dropped`, and `seq` is still the next.
 
         Raises:
             CallerError: `ring.seq`, `ring.size` or `ring.weight`.
@@ -91,9 +102,13 @@ class Ring:
         if not 0 <= weight <= MAX_WEIGHT:
             raise CallerError("ring.weight", f"got {weight}, expected 0..{MAX_WEIGHT}")
         room = self._io.record_bytes(len(data)) + self._io.record_bytes(_ACK_DATA_BYTES)   # an ack record still fits behind
+        self._offered += 1
+        if self._overflow == THIN and weight and self._offered & self._thinning():
+            return self._refuse(weight)
         while True:
-            if self._closed or self._log.end + room > SECTOR_BYTES or not 0 <= boot - self._log.head.boot <= MAX_BOOT_STEP:
-                self._open_next(boot)
+            full = self._closed or self._log.end + room > SECTOR_BYTES or not 0 <= boot - self._log.head.boot <= MAX_BOOT_STEP
+            if full and not self._open_next(boot):
+                return self._refuse(weight)
             at = self._log.end
             if self._write(DATA, boot, seq, weight, data):
                 break
@@ -103,6 +118,7 @@ class Ring:
         self._tries = TRIES
         self.next_seq = seq + 1
         self.tally += weight
+        return True
 
     def ack(self, boot: int, seq: int) -> int:
         """Let go of all records up to (boot, seq).
@@ -112,7 +128,7 @@ class Ring:
         """
         if not self._unacked <= seq < self.next_seq:
             return 0
-        found = self._log.step(*max(self._log.place_of(seq), self._tail), seq)   # not again over what was let go of
+        found = self._log.step(*max(self._log.place_of(seq, self._tail[0]), self._tail), seq)   # not again over what was let go of
         if not found:   # rotten, and nothing behind it
             self._tail = (self._log.head.number, self._log.end)
         elif found[3] != seq:   # rotten since it was sent
@@ -138,8 +154,10 @@ class Ring:
 
     def records(self, from_seq: int) -> "Iterator[tuple[int, int, bytes]]":
         """Yield (boot, seq, data) of the records from `from_seq` on. Appending and acknowledging meanwhile is fine."""
-        from_seq = max(from_seq, self._first_from(0))
-        number, at = self._next[1:] if self._next[0] == from_seq else self._log.place_of(from_seq)
+        number, at = self._next[1:]
+        if self._next[0] != from_seq or number < self._log.oldest():
+            from_seq = max(from_seq, self._first_from(0))
+            number, at = self._log.place_of(from_seq)
         while True:
             found = self._log.step(number, at, from_seq)
             if not found:
@@ -153,12 +171,6 @@ class Ring:
             from_seq = seq + 1
             self._next = (from_seq, number, at)
             yield boot, seq, data
-
-    def read(self, seq: int) -> bytes | None:
-        """Return one record's data; None when it is not kept any more or cannot be read."""
-        for _, found, data in self.records(seq):
-            return data if found == seq else None
-        return None
 
     def first_unacked(self) -> int:
         """Return the sequence number after the last one acknowledged or dropped; next_seq when nothing waits."""
@@ -182,7 +194,7 @@ class Ring:
 
     @property
     def capacity_bytes(self) -> int:
-        """Flash that records can take before the oldest are dropped."""
+        """Flash that records can take before the ring is full."""
         return (self._io.count - 1) * SECTOR_BYTES
 
     def _scan_newest(self) -> None:
@@ -207,39 +219,55 @@ class Ring:
         self._closed = not self._io.is_erased(self._log.head.number % self._io.count, at)
         self.skipped += self._closed
 
-    def _open_next(self, boot: int) -> None:
-        """Begin the next sector, letting go of the one that will follow it."""
+    def _refuse(self, weight: int) -> bool:
+        self.dropped += 1
+        self.dropped_weight += weight
+        return False
+
+    def _thinning(self) -> int:
+        """Return 0 while half of the ring is free, 1 while a quarter is, then 3, 7 ..: bits that a kept record's number lacks."""
+        capacity = self.capacity_bytes
+        free = capacity - self.used_bytes
+        bits = 0
+        while bits < THINNEST and capacity // (2 * bits + 2) > free:
+            bits = 2 * bits + 1
+        return bits
+
+    def _open_next(self, boot: int) -> bool:
+        """Begin the next sector, letting go of the one that will follow it. False: NEWEST, and somebody still needs that one."""
         while self._tries:
             number = self._log.head.number + 1
-            self._let_go(number - self._io.count + 1)
+            if not self._let_go(number - self._io.count + 1):
+                return False
             head = SectorHeader(number, self.next_seq, boot, self.tally, self.acked, self.dropped, self.dropped_weight)
-            opened = self._io.open(head)
-            self._log.push(head, opened)
-            self._closed = not opened
-            if opened:
+            self._closed = not self._io.open(head)
+            self._log.push(head)
+            if not self._closed:
                 self._unsaved = 0
-                return
+                return True
             self._tries -= 1
         raise FlashError("ring.worn", f"the last {TRIES} sectors refused to be written")
 
-    def _let_go(self, number: int) -> None:
-        """Take a sector out of the log, counting what nobody has acknowledged."""
-        if self._log.held(number):
-            after = self._first_from(number + 1)
-            self.dropped += max(0, after - max(self._unacked, self._first_from(number)))
+    def _let_go(self, number: int) -> bool:
+        """Take a sector out of the log, counting what nobody has acknowledged. False: NEWEST, and there is some."""
+        lost = self._first_from(number + 1) - self._unacked
+        if lost > 0:
             found = self._log.step(number, self._io.start, self._unacked)
+            if self._overflow == NEWEST and found and found[0] == number:
+                return False
+            self.dropped += lost
             while found and found[0] == number:
                 self.dropped_weight += found[4]
                 found = self._log.step(number, found[1] + self._io.record_bytes(found[5]), self._unacked)
-            self._log.let_go(number)
-            self._unacked = max(self._unacked, after)
+            self._unacked += lost
         if self._tail[0] <= number:
             self._tail = (number + 1, self._io.start)
+        return True
 
     def _first_from(self, number: int) -> int:
         """Return the first seq kept from this sector on; next_seq when nothing is."""
-        first = self._log.first_seq(number)
-        return self.next_seq if first is None else first
+        head = self._log.first(number)
+        return head.first_seq if head else self.next_seq
 
     def _write(self, kind: int, boot: int, seq: int, weight: int, data: bytes) -> bool:
         if self._io.write(self._log.head, self._log.end, kind, boot, seq, weight, data):

@@ -43,14 +43,16 @@ class Journal:
     def announce(self) -> None:
         """Commit the schema: before the first batch of a boot, and again whenever the server has lost it."""
         seq = self._ring.next_seq
-        self._ring.append(self._boot, seq, batch.schema_record(self._boot, seq, self._schema), 0)
-        if self.first_seq is None:
-            self.first_seq = seq
-        self._on_commit()
+        if self._ring.append(self._boot, seq, batch.schema_record(self._boot, seq, self._schema), 0):
+            if self.first_seq is None:
+                self.first_seq = seq
+            self._on_commit()
 
     def commit(self, uptime_ms: int, period_ms: int, columns: list[list[int | None]],
                exceptions: list[tuple[int, int]]) -> None:
         """Make these samples durable: as one record, or as several when one would be too large.
+
+        What a full ring is set to refuse is not committed, and counted by the ring.
 
         Raises:
             FlashError: the ring could not be written; the samples are not committed.
@@ -70,8 +72,8 @@ class Journal:
             self.commit(uptime_ms + half * period_ms, period_ms, [column[half:] for column in columns],
                         [(index - half, off_ms) for index, off_ms in exceptions if index >= half])
             return
-        self._ring.append(self._boot, seq, data, batch.count_readings(columns))
-        self._on_commit()
+        if self._ring.append(self._boot, seq, data, batch.count_readings(columns)):
+            self._on_commit()
 
 
 class Batcher:
