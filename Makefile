@@ -20,7 +20,10 @@ STOCK ?= ESP32_GENERIC.bin
 FLASH_SIZE ?= 4MB
 OUT ?= build/flash-esp32.bin
 
-.PHONY: help demo test test-slow test-power test-esp32 bench image lint fix lock clean setup dev check-machine
+# Settings of `make fuzz`: SECONDS=60, for all decoders together
+SECONDS ?= 60
+
+.PHONY: help demo test test-slow test-power fuzz test-esp32 bench image lint fix lock clean setup dev check-machine
 
 help: ## this help
 	@printf 'Tenfold: a fleet in one repository. Start with:  make demo\n\n'
@@ -43,6 +46,9 @@ test-slow: $(VENV)/.dev build/umqtt/simple.py ## the long tiers: every power cut
 
 test-power: $(VENV)/.demo ## every power cut of the ring, and every one again during recovery: some minutes
 	@$(BIN)/tenfold bench powercut --exhaustive
+
+fuzz: $(VENV)/.dev ## coverage-guided fuzzing of the decoders for SECONDS=60; says so and skips where atheris is not installed
+	@$(BIN)/python -m tests.fuzz.fuzz --seconds $(SECONDS)
 
 bench: $(VENV)/.demo ## our figures beside our peers': DATA="a.csv b.csv" for bytes a reading
 	@$(if $(DATA),$(BIN)/tenfold bench codec $(DATA),echo 'make: bytes a reading are left out: name recordings: make bench DATA="a.csv b.csv"' >&2)

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from host.sim.flash import TEARS, NorFlash, PowerCut
-from node.errors import NodeError
 from node.ring import NEWEST, OLDEST, THIN, Ring
 
 SECTORS = 4   # the ring wraps several times in a workload
@@ -49,8 +48,8 @@ WORKLOADS = {
         Workload("online", 60, (20, 300), 1.0),   # everything is acknowledged soon
         Workload("mixed", 70, (1, 600), 0.4, 3),
         Workload("large", 14, (1500, 2048), 0.3),
-        Workload("newest", 80, (1, 600), 0.06, 3, overflow=NEWEST),   # refuses often, and takes some again
-        Workload("thin", 120, (1, 600), 0.1, 3, overflow=THIN),   # leaves out many, and overwrites all the same
+        Workload("newest", 70, (1, 600), 0.06, 3, overflow=NEWEST),   # refuses often, and takes some again
+        Workload("thin", 100, (1, 600), 0.1, 3, overflow=THIN),   # leaves out many, and overwrites all the same
         Workload("wide", 50, (1, 600), 0.4, 3, unit=32),
     )
 }
@@ -189,7 +188,7 @@ def _check(flash: NorFlash, workload: Workload, told: _Told) -> set[str]:
     """Mount after a cut and compare with everything that was promised."""
     try:
         ring = _start(flash, workload)
-    except (NodeError, OSError, ValueError, IndexError):
+    except Exception:   # whatever it is, the device would not come up
         return {MOUNT}
     faults = set()
     if told.trying is not None and ring.next_seq == told.trying[0] + 1:   # finished in the moment of the cut: allowed, whole

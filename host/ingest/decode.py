@@ -1,8 +1,8 @@
 """Batches to arrays, many readings at a time.
 
-Gives the same answer as node.wire.batch.decode, whose header parser it uses, and refuses the same bytes; the columns are read
-with whole-array operations. Looks up no schema, converts no unit and no time zone: values stay scaled integers, times stay
-milliseconds since the device's boot.
+Gives the same answer as node.wire.batch.decode, whose header parser it uses, and refuses the same bytes with the same codes; the
+columns are read with whole-array operations. Takes at most 12 bytes of memory for each of 64 x 4096 readings. Looks up no schema,
+converts no unit and no time zone: values stay scaled integers, times stay milliseconds since the device's boot.
 """
 
 from dataclasses import dataclass
@@ -93,13 +93,14 @@ class _Bits:
         """Read `count` runs of ones, each ended by a zero."""
         first = int(np.searchsorted(self._zeros, self._at))
         ends = self._zeros[first : first + count]
+        runs: Int64 = np.diff(ends, prepend=self._at - 1) - 1
+        if len(ends):
+            self._at = int(ends[-1]) + 1
+        left = len(self._bits) - self._at if len(ends) < count else 0   # ones without an end
+        if max(left, int(runs.max(initial=0))) > limit:
+            raise FormatError("bits.unary", f"more than {limit} ones")
         if len(ends) < count:
             raise FormatError("bits.short", f"{count} codes wanted, {len(ends)} left")
-        runs: Int64 = np.diff(ends, prepend=self._at - 1) - 1
-        if count:
-            self._at = int(ends[-1]) + 1
-            if int(runs.max()) > limit:
-                raise FormatError("bits.unary", f"more than {limit} ones")
         return runs
 
     def read(self, count: int) -> int:

@@ -78,14 +78,13 @@ class NorFlash:
             return
         tear = self._next_op()
         n = {None: len(buf), SKIPPED: 0, HALF: len(buf) // 2}.get(tear, len(buf))
-        if self.unit > 1 and self.image[at:at + n] != b"\xff" * n:
+        erased = self.image[at:at + n] == b"\xff" * n
+        if self.unit > 1 and not erased:
             self.violations += 1
-        for i in range(n):
-            old = self.image[at + i]
-            new = buf[i] | self._unchanged(tear)
-            if ~old & buf[i]:
-                self.violations += 1
-            self.image[at + i] = old & new
+        if erased and tear not in (GARBAGE, FLIPPED):
+            self.image[at:at + n] = buf[:n]
+        else:
+            self._program(at, buf, n, tear)
         self.programs += 1
         self.programmed_bytes += n
         self._end_op(tear)
@@ -112,6 +111,14 @@ class NorFlash:
         self.wear[arg] += 1
         self._end_op(tear)
         return 0
+
+    def _program(self, at: int, buf: bytes, n: int, tear: str | None) -> None:
+        """Clear bits one byte after the other."""
+        for i in range(n):
+            old = self.image[at + i]
+            if ~old & buf[i]:
+                self.violations += 1
+            self.image[at + i] = old & (buf[i] | self._unchanged(tear))
 
     def _address(self, block: int, offset: int, n: int) -> int:
         if not (0 <= block < self.sectors and offset >= 0 and offset + n <= SECTOR_BYTES):

@@ -1,9 +1,14 @@
 """The host's decoder against the device's: same arrays, same refusals, for any input."""
 
-import binascii
 import random
+import sys
 import time
+import tracemalloc
+from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +19,9 @@ from host.ingest.decode import decode
 from node.errors import FormatError
 from node.wire import batch
 from node.wire.columns import VALUE_MAX, VALUE_MIN
+from tests.fuzz.decoders import both, fast, repaired, seeds, slow
 
+TraceFunction = Callable[[FrameType, str, Any], Any]
 VALUE = st.one_of(st.integers(VALUE_MIN, VALUE_MAX), st.integers(-3, 3), st.sampled_from([VALUE_MIN, VALUE_MAX]))
 SHAPES = ("walk", "noise", "still", "steps", "spikes", "wild")
 
@@ -55,48 +62,76 @@ def batches(draw: st.DrawFn) -> tuple[bytes, list[list[int | None]]]:
     return raw, columns
 
 
-def assert_same(raw: bytes) -> None:
-    slow = batch.decode(raw)
-    fast = decode(raw)
-    assert (fast.boot, fast.seq, fast.schema_hash) == (slow["boot"], slow["seq"], slow["schema"])
-    assert (fast.epoch_ms, fast.quality, fast.period_ms) == (slow["epoch_ms"], slow["quality"], slow["period_ms"])
-    assert fast.uptime_ms.tolist() == slow["times"]
-    rows = [[value if ok else None for value, ok in zip(row.tolist(), mask.tolist(), strict=True)]
-            for row, mask in zip(fast.values, fast.valid, strict=True)]
-    assert rows == slow["columns"]
-    assert not fast.values[~fast.valid].any()
-
-
 @given(batches())
 def test_both_decoders_return_what_was_encoded(made: tuple[bytes, list[list[int | None]]]) -> None:
     raw, columns = made
-    assert batch.decode(raw)["columns"] == columns
-    assert_same(raw)
+    found = both(raw)
+    assert isinstance(found, dict)
+    assert found["columns"] == columns
 
 
-@settings(max_examples=300)
-@given(batches(), st.integers(0, 10**6), st.integers(1, 255))
-def test_damaged_columns_are_refused_by_both_or_by_neither(made: tuple[bytes, object], place: int, flip: int) -> None:
-    body = bytearray(made[0][:-4])
-    body[place % len(body)] ^= flip
-    raw = bytes(body) + binascii.crc32(body).to_bytes(4, "little")   # as a sender with a wrong encoder would
-    try:
-        batch.decode(raw)
-    except FormatError:
-        with pytest.raises(FormatError):
-            decode(raw)
-    else:
-        assert_same(raw)
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """A valid batch changed behind its sender's back, with a checksum that fits: as a wrong encoder would send it."""
+    body = bytearray(draw(batches())[0][:-4])
+    for _ in range(draw(st.integers(1, 3))):
+        at = draw(st.integers(0, len(body) - 1))
+        how = draw(st.sampled_from(("flip", "byte", "cut", "add", "end")))
+        if how == "flip":
+            body[at] ^= 1 << draw(st.integers(0, 7))
+        elif how == "byte":
+            body[at] = draw(st.integers(0, 255))
+        elif how == "cut" and len(body) > 9:
+            del body[at:at + 1 + draw(st.integers(0, 3))]
+        elif how == "add":
+            body[at:at] = draw(st.binary(min_size=1, max_size=9))
+        elif how == "end":   # many ones, many zeros: codes without an end, and counts of them
+            body[at:] = draw(st.sampled_from((b"\xff", b"\0", b"\xaa"))) * draw(st.integers(1, 200))
+    return repaired(bytes(body) or b"\1")
+
+
+@settings(max_examples=600)
+@given(damaged())
+def test_damaged_batch_is_read_differently_by_the_two_decoders(raw: bytes) -> None:
+    both(raw)
+
+
+def code_of(bits: str) -> tuple[object, object]:
+    """What the two say to one column of 40 samples in these bits."""
+    head = batch.encode(1, 2, b"abcd", 0, 0, 0, 1000, [[5] * 40], [])[:-4]   # ends in the column: 3 bits of coding, 6 and 4 of base
+    raw = repaired(head[:-2] + int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big"))
+    return slow(raw), fast(raw)
+
+
+LEVEL_0, RUNS_0 = "011" + "000000", "100" + "000000"
+
+
+@pytest.mark.parametrize(("bits", "code"), [
+    (LEVEL_0 + "0000" + "0" * 30, "bits.short"),
+    (LEVEL_0 + "0000" + "0" * 30 + "1" * 33, "bits.unary"),   # too long before it is cut off
+    (LEVEL_0 + "0000" + "1" * 25 + "0" * 30, "bits.unary"),
+    (LEVEL_0 + "0000" + "1" * 24 + "0" * 40, "bits.short"),   # an excess that is not there
+    (LEVEL_0 + "1111" + "0" * 41, "bits.short"),
+    (RUNS_0 + "101000", "batch.column"),   # 40 steps in 39 places
+    (RUNS_0 + "000010" + "0000" + "1" * 20 + "0" + "1" * 20 + "0" + "0000" + "00", "batch.column"),   # runs of 20 and 20
+    ("110" + "000000" + "001" + "000" * 33, "batch.column"),   # no complete code
+    ("110" + "000000" + "001" + "001" + "0" * 30, "bits.short"),
+    ("111" + "00001" + "10" + "000", "batch.column"),   # multiples of 1
+    ("101" + "000000" + "100010", "batch.column"),   # 34 bits a value
+    ("001" + "100010" + "0" * 34, "batch.column"),
+    ("001" + "100001" + "1" * 33, "batch.range"),
+])
+def test_refusal_has_another_code_on_the_host(bits: str, code: str) -> None:
+    assert code_of(bits) == (code, code)
 
 
 @settings(max_examples=300)
 @given(st.binary(max_size=300))
 def test_any_bytes_with_a_valid_crc_are_decoded_or_refused(body: bytes) -> None:
     for head in (b"", b"\x01\x01\x01abcd\x01\x00\x00\x00\x00\x00\x05\x02"):
-        raw = head + body + binascii.crc32(head + body).to_bytes(4, "little")
-        for decoder in (decode, batch.decode, batch.peek):
-            with suppress(FormatError):   # any other exception fails the test
-                decoder(raw)
+        both(repaired(head + body))
+        with suppress(FormatError):   # any other exception fails the test
+            batch.peek(repaired(head + body))
 
 
 @settings(max_examples=200)
@@ -119,10 +154,7 @@ def test_damage_on_the_way_is_caught_by_the_crc(made: tuple[bytes, object]) -> N
 def test_superfluous_bitmap_is_refused(bits: str) -> None:
     body = bytearray(batch.encode(1, 2, b"abcd", 0, 0, 0, 1000, [[5, 5, 5, None]], [])[:-4])
     body[-3:] = int(f"{bits}{4:06b}1010".ljust(24, "0"), 2).to_bytes(3, "big")
-    raw = bytes(body) + binascii.crc32(body).to_bytes(4, "little")
-    for decoder in (decode, batch.decode):
-        with pytest.raises(FormatError, match=r"batch\.column"):
-            decoder(raw)
+    assert both(repaired(bytes(body))) == "batch.column"
 
 
 def test_largest_shape_is_decoded_and_bounded() -> None:
@@ -133,6 +165,82 @@ def test_largest_shape_is_decoded_and_bounded() -> None:
     assert decoded.values.shape == (batch.MAX_CHANNELS, batch.MAX_SAMPLES)
     assert np.all(decoded.values == 7)
     assert decoded.valid.all()
+
+
+OURS = {"node", "ingest"}
+DECODERS = {"fast": decode, "slow": batch.decode}
+READINGS = batch.MAX_CHANNELS * batch.MAX_SAMPLES
+# Bytes a reading of the largest shape: the host's arrays take 9, a Python list's places and integers 40.
+PEAK_BYTES = {"fast": 12, "slow": 64}
+
+
+def heavy() -> list[bytes]:
+    """Small records that ask for as much as a header can: 64 columns of 4096 samples, in what is cheapest in bits."""
+    n = batch.MAX_SAMPLES
+    still: list[list[int | None]] = [[7] * n for _ in range(batch.MAX_CHANNELS)]
+    raw = batch.encode(1, 2, b"abcd", 0, 0, 0, 1000, still, [])
+    rare = [[1000 + (i > 4000) * 300_000 * column for i in range(n)] for column in range(batch.MAX_CHANNELS)]
+    none: list[list[int | None]] = [[None] * n for _ in range(batch.MAX_CHANNELS)]
+    cut = repaired(raw[:-8])
+    return [raw, batch.encode(1, 2, b"abcd", 0, 0, 0, 1000, rare, []), batch.encode(1, 2, b"abcd", 0, 0, 0, 1000, none, []), cut,
+            repaired(raw[:30] + b"\xaa" * 2000), repaired(raw[:30] + b"\0" * 2000), repaired(raw[:30] + b"\xff" * 2000)]
+
+
+@pytest.mark.parametrize("name", DECODERS)
+def test_record_of_two_kilobytes_fills_the_memory(name: str) -> None:
+    for raw in heavy():
+        tracemalloc.start()
+        try:
+            with suppress(FormatError):
+                DECODERS[name](raw)
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak <= PEAK_BYTES[name] * READINGS, (len(raw), peak / READINGS)
+
+
+def steps(decoder: Callable[[bytes], object], raw: bytes) -> int:
+    """Lines of our code that a decoder runs through: a measure of time that no other process changes."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _arg: object) -> TraceFunction | None:
+        nonlocal count
+        if not OURS & set(Path(frame.f_code.co_filename).parts):
+            return None
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        with suppress(FormatError):
+            decoder(raw)
+    finally:
+        sys.settrace(before)
+    return count
+
+
+def told(raw: bytes) -> tuple[int, int]:
+    """How many readings and columns a header asks for; none when it is refused."""
+    try:
+        samples, made = batch.read_header(raw)[7]
+    except FormatError:
+        return 0, 0
+    return samples * made, made
+
+
+@pytest.mark.parametrize("raw", [*seeds(), *heavy()[3:]], ids=lambda raw: f"{len(raw)}-{raw[-4:].hex()}")
+def test_decoding_takes_more_than_linear_time(raw: bytes) -> None:
+    readings, made = told(raw)
+    for name, decoder in DECODERS.items():
+        a_reading, a_column = (2, 400) if name == "fast" else (60, 400)
+        assert steps(decoder, raw) <= a_reading * readings + a_column * made + 40 * len(raw) + 600, name
+
+
+@settings(max_examples=50)
+@given(damaged())
+def test_decoding_of_damage_takes_more_than_linear_time(raw: bytes) -> None:
+    test_decoding_takes_more_than_linear_time(raw)
 
 
 @pytest.mark.slow
