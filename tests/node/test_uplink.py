@@ -1,41 +1,13 @@
 """The uplink: whatever broker and server do, only an ack frees a record, and sending always goes on."""
 
 import asyncio
-import json
 import unittest
 
-from host.sim.flash import NorFlash
 from node.agent.cursor import MAX_STALLS, Cursor
-from node.agent.metrics import Metrics
-from node.agent.turns import Turns
-from node.agent.uplink import AHEAD_WINDOWS, Uplink
-from node.ring import Ring
+from node.agent.uplink import AHEAD_WINDOWS
 from node.wire import topics
-from tests.sim import umqtt
-from tests.sim.network import Broker, PipeNet, RealClock, Zeros, publish_packet
-
-MQTT = umqtt.load()
-DEVICE = "hall-0242ac110001"
-BOOT = 3
-LIMIT_S = 5   # for what must come
-
-
-class Fraction:
-    """A part of a second, for settings that are whole seconds in the field."""
-
-    def __init__(self, ms):
-        self.ms = ms
-
-    def __mul__(self, thousand):
-        return self.ms * thousand // 1000
-
-
-class Config:
-    mqtt_port, window, keepalive_s, backoff_max_s, uplink_s = 8883, 2, 5, 1, 1
-    ack_timeout_s = Fraction(50)
-
-    def server(self, device):
-        return device + ".zone"
+from tests.sim.network import PipeNet, publish_packet
+from tests.sim.uplink import BOOT, DEVICE, MQTT, Config, UplinkRig
 
 
 class TestCursor(unittest.TestCase):
@@ -80,77 +52,7 @@ class TestCursor(unittest.TestCase):
         self.assertEqual(cursor.next, 3)
 
 
-class FarClock:
-    """Each look is an hour later: whoever asks for a turn is heard at once."""
-
-    def __init__(self):
-        self.now_ms = 0
-
-    def ticks_ms(self):
-        self.now_ms += 3_600_000
-        return self.now_ms
-
-
-class TestUplink(unittest.TestCase):
-    def setUp(self):
-        if MQTT is None:
-            self.skipTest("umqtt.simple was not fetched: `make umqtt`")
-        self.ring = Ring(NorFlash(8))
-        self.ring.mount()
-        self.metrics = Metrics()
-        self.config = Config()
-        self.broker = Broker()
-        self.net = PipeNet(self.broker)
-        self.acks = 0
-        self.schemas = 0
-        self.alive = 0
-        self.turns = Turns(False, FarClock())
-
-    def records(self, count):
-        for _ in range(count):
-            seq = self.ring.next_seq
-            self.ring.append(BOOT, seq, b"record %d" % seq, 1)
-
-    def sent(self):
-        return [payload for topic, payload, _ in self.broker.published if topic == topics.up(DEVICE)]
-
-    def states(self):
-        return [json.loads(payload) for topic, payload, _ in self.broker.published if topic == topics.state(DEVICE)]
-
-    def ack(self, pipe, boot, seq, flags=0):
-        pipe.say(publish_packet(topics.ack(DEVICE), topics.encode_ack(boot, seq, flags)))
-
-    def ack_each(self, pipe, topic, payload):
-        if topic == topics.up(DEVICE):
-            self.ack(pipe, BOOT, int(payload.split()[1]))
-
-    def run_until(self, done):
-        """Run an uplink until done() or until it is too late."""
-        def count(name):
-            setattr(self, name, getattr(self, name) + 1)
-
-        async def main():
-            clock = RealClock()
-            uplink = Uplink(DEVICE, BOOT, self.config, net=self.net, mqtt=MQTT, ring=self.ring, clock=clock, chance=Zeros(),
-                            metrics=self.metrics, release=("1.0.0", 1), on_ack=lambda: count("acks"),
-                            schema_again=lambda: count("schemas"), turns=self.turns, reason="boot", log=lambda *_: None)
-            self.uplink = uplink
-            async def keep_running():   # as main.py does when it stepped aside
-                while True:
-                    await self.turns.enter(lambda: None)
-                    await uplink.run(lambda: count("alive"), 1 if not self.metrics.get("connects") else 0)
-                    self.turns.leave()
-
-            task = asyncio.create_task(keep_running())
-            while not done() and clock.ticks_ms() < LIMIT_S * 1000:
-                await asyncio.sleep(0.002)
-            while not task.done():
-                task.cancel()
-                await asyncio.sleep(0)
-
-        asyncio.run(main())
-        self.assertTrue(done(), "waited in vain")
-
+class TestUplink(UplinkRig, unittest.TestCase):
     def test_state_comes_before_records_and_says_what_the_ring_holds(self):
         self.records(2)
         self.run_until(lambda: len(self.sent()) == 2)

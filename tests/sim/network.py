@@ -97,7 +97,7 @@ class Broker:
 
     Attributes:
         published: (topic, payload, flags) in the order they came.
-        puback, pong: whether it answers publishes and pings. connack, suback: the codes it answers with.
+        puback, pong: whether it answers publishes and pings. connack, suback: the codes it answers with; connack None: not at all.
         on_publish: called with (pipe, topic, payload), e.g. to send an ack.
     """
 
@@ -108,15 +108,20 @@ class Broker:
         self.connack = self.suback = 0
         self.on_publish = on_publish
         self.will = None
+        self._rest = {}   # connection -> bytes of a packet that is not whole yet
 
     def __call__(self, pipe, data):
+        data = self._rest.pop(id(pipe), b"") + data
         while data:
             size, at = 0, 1
-            while True:
+            while at < len(data):
                 size |= (data[at] & 0x7F) << 7 * (at - 1)
                 at += 1
                 if not data[at - 1] & 0x80:
                     break
+            if len(data) < at + size or data[at - 1] & 0x80:
+                self._rest[id(pipe)] = data
+                return
             self._packet(pipe, data[0], data[at:at + size])
             data = data[at + size:]
 
@@ -125,7 +130,8 @@ class Broker:
         kind = head & 0xF0
         if kind == 0x10:
             self.will = body
-            pipe.say(bytes((0x20, 2, 0, self.connack)))
+            if self.connack is not None:
+                pipe.say(bytes((0x20, 2, 0, self.connack)))
         elif kind == 0x80:
             pipe.say(b"\x90\x03" + body[:2] + bytes((self.suback,)))
         elif kind == 0xC0 and self.pong:

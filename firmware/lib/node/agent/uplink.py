@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 CONNECT_S = 30       # TCP, TLS and CONNACK together; a P-256 handshake on ESP32 is below 2 s, its DNS can take 19 s
 WRITE_S = 20         # until a written packet has left: a peer that takes no bytes for longer is gone
+PUBACK_MS = 20_000   # without a PUBACK that is due, e.g. of a full broker; below STABLE_MS, so that the waits between sessions grow
 AHEAD_WINDOWS = 4    # records sent beyond the last ack, in windows: bounds what is repeated when ingest is down
 SCHEMA_AGAIN_MS = 30_000   # the server asks with every ack until it has the schema; it is answered this often
 STABLE_MS = 30_000   # a session this long ends a run of failures
@@ -72,6 +73,7 @@ class Uplink:
         self._announced: tuple[int, int] | None = None   # the oldest record that the server was told of
         self._open_ms: int | None = None                 # when this session was accepted
         self._broken: BaseException | None = None        # what ended the reading half
+        self._confirmed_ms = 0                           # when a PUBACK came last, or none was due
         self._cursor = Cursor(0, 1, 1, 0)
 
     def wake(self) -> None:
@@ -164,7 +166,10 @@ class Uplink:
         if not data:
             raise NetworkError("uplink.closed", "the broker closed the connection")
         self._metrics.add("rx_bytes", len(data))
+        due = len(link.in_flight)
         link.feed(data)
+        if len(link.in_flight) < due:
+            self._confirmed_ms = self._clock.ticks_ms()
         for topic, message in link.inbox:
             if topic == topics.ack(self._device):
                 self._acked(message)
@@ -182,6 +187,10 @@ class Uplink:
                 return
             self._wake.clear()
             now_ms = self._clock.ticks_ms()
+            if not link.in_flight:
+                self._confirmed_ms = now_ms
+            elif now_ms - self._confirmed_ms > PUBACK_MS:
+                raise NetworkError("uplink.puback", "no PUBACK for %d publishes" % len(link.in_flight))
             packet = self._packet(link, now_ms)
             if packet is None and now_ms >= ping_due_ms:
                 packet = link.ping()
