@@ -88,9 +88,13 @@ def journal(device):
 def uplink(device):
     import umqtt.simple as mqtt
     from node.agent.uplink import Uplink
+    if device.config.drain == "newest":
+        from node.agent.newest import Newest as Cursor
+    else:
+        from node.agent.cursor import Cursor
     release = device.boot_info["release"]
     return Uplink(device.id, device.boot, device.config, net=device.net, mqtt=mqtt, ring=device.ring, clock=device.clock,
-                  chance=device.board.chance, metrics=device.metrics,
+                  cursor=Cursor, chance=device.board.chance, metrics=device.metrics,
                   release=(release.get("release", "0.0.0"), release.get("counter", 0)), on_ack=device.supervisor.heard,
                   schema_again=device.journal.announce, turns=device.turns, reason=device.link_reason, log=device.board.system.log)
 

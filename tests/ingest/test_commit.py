@@ -255,3 +255,27 @@ def test_many_devices_in_one_group(engine, committer):
     with engine.connect() as connection:
         assert connection.scalar(select(func.count()).select_from(t.batch)) == 900
     assert bytes(rows(engine, t.batch)[0].schema) == HASH
+
+
+def test_newest_first_is_acked_by_the_oldest_contiguous_record_and_nothing_counts_as_lost(engine, committer):
+    """A device with `"drain": "newest"`: fresh records, then the backlog, then fresh ones again before it has ended."""
+    put(committer, up(schema_of(1, 0)), state(1, (1, 1)))
+    for seq in (20, 21, 22):
+        assert put(committer, up(batch_of(2, seq))).acks == ()   # of a boot that no state message named yet
+    assert put(committer, state(2, (1, 1))).acks == (Ack(DEVICE, 1, 0, 0),)
+    for seq in (1, 2, 23, 3):
+        outcome = put(committer, up(batch_of(2 if seq == 23 else 1, seq)))
+    assert outcome.acks == (Ack(DEVICE, 1, 3, 0),)
+    again = Committer(Telemetry(engine))   # ingest was restarted meanwhile
+    for seq in range(4, 19):
+        assert put(again, up(batch_of(1, seq))).acks == (Ack(DEVICE, 1, seq, 0),)
+    assert put(again, up(batch_of(1, 19)), up(batch_of(2, 20))).acks == (Ack(DEVICE, 2, 23, 0),)
+    progress = one(engine, t.progress)
+    assert (progress.records, progress.duplicates, progress.lost_by_overflow) == (24, 1, 0)
+
+
+def test_overflow_of_a_backlog_counts_only_what_was_not_sent_ahead_of_it(engine, committer):
+    put(committer, state(1, (1, 0)), up(schema_of(1, 0)))
+    put(committer, up(batch_of(1, 8)), up(batch_of(1, 9)))
+    assert put(committer, state(1, (1, 9))).acks == (Ack(DEVICE, 1, 9, 0),)
+    assert one(engine, t.progress).lost_by_overflow == 7   # 1 to 7

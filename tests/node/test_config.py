@@ -32,6 +32,7 @@ class TestConfig(unittest.TestCase):
     def test_defaults_make_a_small_file_enough(self):
         made = parse(site())
         self.assertEqual((made.period_ms, made.window, made.mqtt_port, made.channels[0].median), (1000, 8, 8883, 1))
+        self.assertEqual((made.drain, parse(site(drain="newest")).drain), ("oldest", "newest"))
 
     def test_addresses_in_place_of_dns(self):
         self.assertEqual((parse(site()).address, parse(site()).ntp), ("", "pool.ntp.org"))
@@ -51,7 +52,8 @@ class TestConfig(unittest.TestCase):
                         {"channels": []}, {"channels": None}, {"channels": [5]}, {"channels": [TEMP] * 2},
                         {"channels": [TEMP] * 17}, {"product": "x" * 17}, {"uplink_s": None}, {"address": 5},
                         {"address": "10.0.0.1 "}, {"address": "1" * 46}, {"address": "a\n"}, {"ntp": None}, {"ntp": "a b"},
-                        {"ntp": "time.example:0"}, {"ntp": "time.example:70000"}, {"ntp": ":123"}, {"ntp": "time.example:ntp"}):
+                        {"ntp": "time.example:0"}, {"ntp": "time.example:70000"}, {"ntp": ":123"}, {"ntp": "time.example:ntp"},
+                        {"drain": "newer"}, {"drain": "middle"}, {"drain": 6}):
             self.assertEqual(code_of(self, CallerError, parse, site(**changes)), "config.value")
 
     def test_each_wrong_channel_is_refused(self):

@@ -3,53 +3,10 @@
 import asyncio
 import unittest
 
-from node.agent.cursor import MAX_STALLS, Cursor
 from node.agent.uplink import AHEAD_WINDOWS
 from node.wire import topics
 from tests.sim.network import PipeNet, publish_packet
 from tests.sim.uplink import BOOT, DEVICE, MQTT, Config, UplinkRig
-
-
-class TestCursor(unittest.TestCase):
-    def test_never_further_ahead_of_the_acks_than_the_limit(self):
-        cursor = Cursor(10, 4, 100, 0)
-        sent = []
-        while cursor.may_send(1000):
-            sent.append(cursor.next)
-            cursor.sent(cursor.next, 0)
-        self.assertEqual(sent, [10, 11, 12, 13])
-
-    def test_standing_ack_starts_over_and_the_wait_grows_to_a_bound(self):
-        cursor = Cursor(0, 4, 100, 0)
-        waits = []
-        now = 0
-        for _ in range(MAX_STALLS + 3):
-            cursor.sent(0, now)
-            waits.append(cursor.stall_in_ms(now))
-            now += waits[-1]
-            self.assertEqual(cursor.stall_in_ms(now), 0)
-            cursor.rewind(0, now)
-        self.assertEqual(waits[:3], [100, 200, 400])
-        self.assertEqual(waits[-1], waits[-2])
-
-    def test_moving_ack_ends_the_waiting(self):
-        cursor = Cursor(0, 4, 100, 0)
-        cursor.sent(0, 0)
-        cursor.sent(1, 0)
-        cursor.acked(1, 90)
-        self.assertEqual(cursor.stall_in_ms(100), 90)
-        cursor.acked(2, 120)
-        self.assertIsNone(cursor.stall_in_ms(10**6))
-
-    def test_idle_time_is_no_stall(self):
-        cursor = Cursor(0, 4, 100, 0)
-        cursor.sent(0, 5000)
-        self.assertEqual(cursor.stall_in_ms(5000), 100)
-
-    def test_skipped_sequence_numbers_are_passed_over(self):
-        cursor = Cursor(0, 4, 100, 0)
-        cursor.sent(2, 0)
-        self.assertEqual(cursor.next, 3)
 
 
 class TestUplink(UplinkRig, unittest.TestCase):

@@ -1,8 +1,9 @@
 """Sockets that behave like an ESP32's, in memory, for board/net.py and for umqtt: MicroPython's modsocket.c over lwIP.
 
 What they have that a PC's sockets have not: errno numbers of newlib; a table of 8 sockets that only close() frees; a timeout that
-setblocking(True) erases; a blocking read that waits for all of its bytes; a refused connection that polls as writable without an error
-and fails at the first use; a send buffer of four segments that takes part of a write, and goes on taking when the other side is gone.
+setblocking(True) erases; a blocking read that waits for all of its bytes; a refused connection that polls as writable without an
+error and fails at the first use; a send buffer of four segments that takes part of a write, and goes on taking when the other side
+is gone.
 
 A socket that would wait for ever raises Hang. Nothing here looks at a clock: a connection is there after so many polls.
 """

@@ -5,6 +5,7 @@ import json
 
 from host.sim.flash import NorFlash
 from node.agent import uplink as module
+from node.agent.cursor import Cursor
 from node.agent.metrics import Metrics
 from node.agent.turns import Turns
 from node.ring import Ring
@@ -29,7 +30,7 @@ class Fraction:
 
 
 class Config:
-    mqtt_port, window, keepalive_s, backoff_max_s, uplink_s, drain = 8883, 2, 5, 1, 1, "oldest"
+    mqtt_port, window, keepalive_s, backoff_max_s, uplink_s = 8883, 2, 5, 1, 1
     ack_timeout_s = Fraction(50)
 
     def server(self, device):
@@ -83,6 +84,7 @@ class UplinkRig:
         self.alive = 0
         self.turns = Turns(False, FarClock())
         self.times = 1   # as fast as the clock
+        self.cursor = Cursor
 
     def records(self, count):
         for _ in range(count):
@@ -111,8 +113,8 @@ class UplinkRig:
             clock = FastClock(self.times)
             module.asyncio = clock
             uplink = module.Uplink(
-                DEVICE, BOOT, self.config, net=self.net, mqtt=MQTT, ring=self.ring, clock=clock, chance=Zeros(),
-                metrics=self.metrics, release=("1.0.0", 1), on_ack=lambda: count("acks"),
+                DEVICE, BOOT, self.config, net=self.net, mqtt=MQTT, ring=self.ring, clock=clock, cursor=self.cursor,
+                chance=Zeros(), metrics=self.metrics, release=("1.0.0", 1), on_ack=lambda: count("acks"),
                 schema_again=lambda: count("schemas"), turns=self.turns, reason="boot", log=lambda *_: None)
             self.uplink = uplink
 

@@ -73,6 +73,9 @@ def _fill(config: Config, raw: dict[str, object]) -> None:
     config.window = _int(raw, "window", 1, 32, 8)
     config.keepalive_s = _int(raw, "keepalive_s", 5, 1200, 60)
     config.backoff_max_s = _int(raw, "backoff_max_s", 1, 3600, 300)
+    config.drain = _text(raw, "drain", 6, 6, "oldest")
+    if config.drain not in ("oldest", "newest"):
+        raise _error("drain", config.drain, "oldest or newest")
     config.time_floor_s = _int(raw, "time_floor_s", 0, 7_258_118_399, 0)
     channels = raw.get("channels")
     if not isinstance(channels, list) or not 1 <= len(channels) <= MAX_CHANNELS:

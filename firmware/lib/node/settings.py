@@ -34,6 +34,7 @@ class Config:
         uplink_s: the scattered period of the uplink. checkin_s: until the server says another.
         ack_timeout_s: without progress of the server's ack for so long, sending starts again from the first unacked record.
         trial_s: a release must prove itself within this time. window: publishes under way at once.
+        drain: what leaves first after a reconnect, "oldest" or "newest".
         time_floor_s: it is not earlier than this (Unix seconds); set by the line, for certificates' dates on a cold board.
     """
 
@@ -56,6 +57,7 @@ class Config:
     window: int
     keepalive_s: int
     backoff_max_s: int
+    drain: str
     time_floor_s: int
     channels: "list[Channel]"
 

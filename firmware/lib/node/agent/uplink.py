@@ -7,7 +7,6 @@ about readings; the packets are link.py's.
 
 import asyncio
 
-from node.agent.cursor import Cursor
 from node.agent.link import OPEN, Link
 from node.agent.scatter import backoff_ms
 from node.errors import NetworkError, NodeError
@@ -15,6 +14,7 @@ from node.wire import topics
 
 TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
 if TYPE_CHECKING:
+    from node.agent.cursor import Cursor
     from node.agent.metrics import Metrics
     from node.agent.turns import Turns
     from node.hints import Callable, ModuleType
@@ -37,7 +37,7 @@ class Uplink:
     """The uplink task.
 
     Args:
-        mqtt: the module umqtt.simple. ring: mounted.
+        mqtt: the module umqtt.simple. ring: mounted. cursor: Cursor or Newest, the order of sending.
         release: name and counter of what runs, for the retained state.
         on_ack: called when an ack has moved. schema_again: commits the schema once more.
         turns: whose turn it is to hold a connection. reason: why the session before ended, or "boot".
@@ -48,7 +48,7 @@ class Uplink:
     """
 
     def __init__(self, device: str, boot: int, config: "Config", *, net: "Net", mqtt: "ModuleType", ring: "Ring", clock: "Clock",
-                 chance: "Random", metrics: "Metrics", release: tuple[str, int],
+                 cursor: "type[Cursor]", chance: "Random", metrics: "Metrics", release: tuple[str, int],
                  on_ack: "Callable[[], None]", schema_again: "Callable[[], None]", turns: "Turns", reason: str,
                  log: "Callable[[str, str], None]") -> None:
         self._device = device
@@ -74,7 +74,8 @@ class Uplink:
         self._open_ms: int | None = None                 # when this session was accepted
         self._broken: BaseException | None = None        # what ended the reading half
         self._confirmed_ms = 0                           # when a PUBACK came last, or none was due
-        self._cursor = Cursor(0, 1, 1, 0)
+        self._new_cursor = cursor
+        self._start_over(0)
 
     def wake(self) -> None:
         """There may be something to send: called after each commit."""
@@ -133,8 +134,7 @@ class Uplink:
             await asyncio.wait_for(self._greet(link, stream), CONNECT_S)
             self._open_ms = now_ms = self._clock.ticks_ms()
             self._metrics.add("connects")
-            self._cursor = Cursor(self._ring.first_unacked(), AHEAD_WINDOWS * self._config.window,
-                                  self._config.ack_timeout_s * 1000, now_ms)
+            self._start_over(now_ms)
             await self._put(stream, self._tell_state(link))
             reader = asyncio.create_task(self._read(link, stream))
             await self._send(link, stream, alive)
@@ -143,6 +143,10 @@ class Uplink:
                 await _ended(reader)
             if stream is not None:
                 stream.close()
+
+    def _start_over(self, now_ms: int) -> None:
+        self._cursor = self._new_cursor(self._ring.first_unacked(), self._ring.next_seq, AHEAD_WINDOWS * self._config.window,
+                                        self._config.ack_timeout_s * 1000, now_ms)
 
     async def _greet(self, link: Link, stream: "Stream") -> None:
         await self._put(stream, link.connect())
@@ -206,13 +210,14 @@ class Uplink:
     def _packet(self, link: Link, now_ms: int) -> bytes | None:
         """The next packet that acks and records ask for, or None."""
         if self._cursor.stall_in_ms(now_ms) == 0:
-            self._cursor.rewind(self._ring.first_unacked(), now_ms)
+            self._cursor.rewind(self._ring.first_unacked(), self._ring.next_seq, now_ms)
             if self._ring.oldest(self._boot) != self._announced:   # the ring overflowed: the server must not wait for what is gone
                 return self._tell_state(link)
-        if len(link.in_flight) >= self._config.window or not self._cursor.may_send(self._ring.next_seq):
+        picked = self._cursor.pick(self._ring.next_seq)
+        if picked is None or len(link.in_flight) >= self._config.window:
             return None
-        for _boot, seq, record in self._ring.records(self._cursor.next):
-            self._cursor.sent(seq, now_ms)
+        for _boot, seq, record in self._ring.records(picked):
+            self._cursor.sent(picked, seq, now_ms)
             self._metrics.add("msgs")
             return link.publish(topics.up(self._device), record)
         return None
