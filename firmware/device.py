@@ -76,6 +76,7 @@ class Device:
         with Loaded():
             self.journal = _parts().journal(self)
         self.certified = asyncio.Event()
+        self.app = None        # the newest
         self.uplink = None     # while it is in memory
         self.link_reason = "boot"   # why the last session ended
 
@@ -116,6 +117,7 @@ class Device:
         metrics.put("uptime_s", self.clock.ticks_ms() // 1000)
         metrics.put("ring_used", self.ring.used_bytes)
         metrics.put("ring_dropped", self.ring.dropped)
+        metrics.put("sensors_bad", self.app.sampler.bad if self.app else 0)
         self._measure_memory()
         return metrics.snapshot()
 
@@ -134,9 +136,11 @@ class Device:
             return next_due_ms(now_ms, uplink_ms, phase, uniform(chance.urandom(4), uplink_ms // 8))
 
         first = next_due_ms(self.clock.ticks_ms(), config.period_ms, phase_ms(self.id, config.period_ms))
-        app = Application(config, self.board.sensors(self.id, config), self.clock, self.journal, first_due_ms=first,
-                          next_flush_ms=next_flush_ms, on_late=lambda late_ms: self.metrics.peak("late_max_ms", late_ms))
-        await app.run()
+        with Loaded():
+            sources = self.board.sources(self.id, config)
+        self.app = Application(config, sources, self.clock, self.journal, first_due_ms=first,
+                               next_flush_ms=next_flush_ms, on_late=lambda late_ms: self.metrics.peak("late_max_ms", late_ms))
+        await self.app.run()
 
     async def enrol(self):
         """Key and certificate; then the certificate's renewal."""

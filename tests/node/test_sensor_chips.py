@@ -9,12 +9,15 @@ from board.sensors.bme280 import Bme280, Bmp280, compensated_humidity, compensat
 from board.sensors.crc8 import maxim, sensirion
 from board.sensors.ds18b20 import Ds18b20
 from board.sensors.ds18b20 import parsed as ds18b20_parsed
+from board.sensors.lps22hb import Lps22hb, decipascals
 from board.sensors.max31855 import Max31855
 from board.sensors.max31855 import parsed as max31855_parsed
 from board.sensors.mcp3208 import Mcp3208
+from board.sensors.mcp9600 import Mcp9600
 from board.sensors.sht import Sht3x, Sht4x
 from node.errors import SensorError
 from tests.node.common import code_of
+from tests.sim import chips
 from tests.sim.chips import Ads, Aht, Bosch, I2c, OneWire, Sht, Spi, mcp3208
 
 ROM = b"\x28\xff\x64\x1e\x0f\x00\x00\x01"
@@ -115,6 +118,49 @@ class TestBosch(unittest.TestCase):
         self.assertEqual(code_of(self, SensorError, measured, Bmp280(I2c(x76=bosch(0x58, ticks_t=0xFFFFF)))), "sensor.range")
 
 
+class TestLps22hb(unittest.TestCase):
+    def test_worked_example_of_the_datasheet(self):
+        self.assertEqual(decipascals(0x3FF58D), 1023347)   # section 4.5: 1023.3 hPa
+        self.assertEqual(measured(Lps22hb(I2c(x5c=chips.Lps(0x3FF58D, 2512)))), (2512, 1023347))
+
+    def test_measurement_that_has_not_ended_is_the_one_before(self):
+        chip = chips.Lps(0x3FF58D, -1234)
+        driver = Lps22hb(I2c(x5c=chip))
+        self.assertEqual(measured(driver)[0], -1234)
+        chip.slow = True
+        self.assertEqual(code_of(self, SensorError, measured, driver), "sensor.busy")
+
+    def test_another_chip_and_a_pressure_that_cannot_be(self):
+        chip = chips.Lps(0x3FF58D, 2512)
+        chip.registers[0x0F] = 0xBD   # LPS25HB
+        self.assertEqual(code_of(self, SensorError, measured, Lps22hb(I2c(x5c=chip))), "sensor.chip")
+        self.assertEqual(code_of(self, SensorError, measured, Lps22hb(I2c(x5c=chips.Lps(-1, 2512)))), "sensor.range")
+
+
+class TestMcp9600(unittest.TestCase):
+    def test_signs_of_both_junctions(self):
+        self.assertEqual(measured(Mcp9600(I2c(x60=chips.Mcp9600(4000, -16)))), (4000, -16))
+        self.assertEqual(measured(Mcp9600(I2c(x60=chips.Mcp9600(-160, 400)))), (-160, 400))
+
+    def test_type_of_the_thermocouple_is_written_with_each_start(self):
+        chip = chips.Mcp9600(0, 0)
+        driver = Mcp9600(I2c(x60=chip), 0x60, "N")
+        measured(driver)
+        chip.settings = {}   # as after a dip of its supply
+        measured(driver)
+        self.assertEqual(chip.settings, {0x05: 0x30, 0x06: 0xA0, 0x04: 0})
+
+    def test_conversion_that_has_not_ended_is_the_one_before(self):
+        chip = chips.Mcp9600(400, 400)
+        chip.slow = True
+        self.assertEqual(code_of(self, SensorError, measured, Mcp9600(I2c(x60=chip))), "sensor.busy")
+
+    def test_voltage_outside_the_types_table(self):
+        chip = chips.Mcp9600(400, 400)
+        chip.beyond = True
+        self.assertEqual(code_of(self, SensorError, measured, Mcp9600(I2c(x60=chip))), "sensor.range")
+
+
 class TestAds1115(unittest.TestCase):
     def test_codes_of_the_datasheet(self):
         for ticks, expected in ((0x0001, 125), (0xFFFF, -125), (0, 0), (0x4000, 2048000), (0x7FFF, 4095875)):
@@ -185,6 +231,13 @@ class TestDs18b20(unittest.TestCase):
     def test_one_missing_sensor_takes_the_others_with_it(self):
         other = b"\x28\x00\x00\x00\x00\x00\x00\x02"
         self.assertEqual(measured(Ds18b20(OneWire({ROM: 400}), (other, ROM))), (None, 400))
+
+    def test_only_sensor_of_a_bus_needs_no_number_and_two_do(self):
+        bus = OneWire({ROM: 400})
+        driver = Ds18b20(bus, ())
+        self.assertEqual((driver.GIVES[0][0], measured(driver)), ("temperature0", (400,)))
+        bus.sensors[b"\x28\x00\x00\x00\x00\x00\x00\x02"] = 500
+        self.assertEqual(code_of(self, SensorError, Ds18b20(bus, ()).start), "sensor.chip")
 
     def test_damaged_scratchpad_and_empty_bus(self):
         bus = OneWire({ROM: 400})

@@ -101,6 +101,51 @@ class Bosch:
         return bytes(self.registers[self._at:self._at + count])
 
 
+class Lps:
+    """LPS22HB. `pressure`, `temperature`: the counts of the next measurement. `slow`: it does not end."""
+
+    def __init__(self, pressure, temperature):
+        self.pressure, self.temperature, self.slow = pressure, temperature, False
+        self.registers = bytearray(128)
+        self.registers[0x0F], self.registers[0x11] = 0xB1, 0x10
+
+    def write(self, data):
+        self._at = data[0]
+        for i, value in enumerate(data[1:]):
+            self.registers[data[0] + i] = value
+        if self.registers[0x11] & 1 and not self.slow:
+            self.registers[0x11] &= 0xFE
+            self.registers[0x28:0x2B] = (self.pressure & 0xFFFFFF).to_bytes(3, "little")
+            self.registers[0x2B:0x2D] = (self.temperature & 0xFFFF).to_bytes(2, "little")
+            self.registers[0x27] |= 3
+
+    def read(self, count):
+        if self._at <= 0x2A < self._at + count:
+            self.registers[0x27] &= 0xFE
+        if self._at <= 0x2C < self._at + count:
+            self.registers[0x27] &= 0xFD
+        return bytes(self.registers[self._at:self._at + count])
+
+
+class Mcp9600:
+    """MCP9600. `hot`, `cold`: sixteenths of a degree. `slow`: no conversion ends. `beyond`: the input is out of its table."""
+
+    def __init__(self, hot, cold):
+        self.hot, self.cold, self.slow, self.beyond = hot, cold, False, False
+        self.settings = {}
+
+    def write(self, data):
+        self._at = data[0]
+        if len(data) == 2:
+            self.settings[data[0]] = data[1]
+
+    def read(self, count):
+        status = (0 if self.slow else 0x40) | (0x10 if self.beyond else 0)
+        words = {0: (self.hot & 0xFFFF).to_bytes(2, "big"), 2: (self.cold & 0xFFFF).to_bytes(2, "big"), 4: bytes((status,)),
+                 0x20: b"\x40\x12"}
+        return words[self._at][:count]
+
+
 class Ads:
     """ADS1115. `volts`: at each input. `slow`: reads of its configuration for which a conversion goes on."""
 
@@ -170,6 +215,9 @@ class OneWire:
     def reset(self):
         self._state, self._rom = "rom", None
         return bool(self.sensors)
+
+    def scan(self):
+        return list(self.sensors)
 
     def select_rom(self, rom):
         self._state, self._rom = "command", bytes(rom)

@@ -9,7 +9,6 @@ import time
 import esp32
 import machine
 
-from board.esp32.adc import AdcSensors
 from board.esp32.reset import Causes
 from board.esp32.room import PSRAM_BYTES
 from board.esp32.rtc import Rtc
@@ -23,6 +22,18 @@ TICKS_WRAP_MS = 1 << 30   # time.ticks_ms on this port
 WIFI_PATH = "/state/wifi.json"   # {"ssid", "password"}; flash is not encrypted: give the fleet a network of its own
 
 raw_ticks_ms = time.ticks_ms
+
+
+def celsius():
+    """The chip's own temperature."""
+    if hasattr(esp32, "mcu_temperature"):   # all but the classic ESP32
+        return esp32.mcu_temperature()
+    return (esp32.raw_temperature() - 32) / 1.8
+
+
+def one_wire(pin):
+    from onewire import OneWire  # frozen in stock images
+    return OneWire(machine.Pin(pin))
 
 
 class Chance:
@@ -103,9 +114,11 @@ class Board:
         from board.esp32 import images
         return images.find(esp32.Partition)
 
-    def sensors(self, device, config):
+    def sources(self, device, config):
+        """The configuration's sources; the code that builds them is loaded when it is asked for."""
         del device
-        return AdcSensors([(channel.name, channel.resolution) for channel in config.channels])
+        from board.sensors import build
+        return build.sources(config, machine, celsius=celsius, one_wire=one_wire, time=time)
 
     def _credentials(self):
         """Name and password of the network; empty when the line wrote none: the device samples all the same."""

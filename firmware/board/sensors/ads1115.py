@@ -16,13 +16,13 @@ class Ads1115:
     """Some of one chip's inputs, converted one after another.
 
     Args:
-        inputs: numbers 0 to 3. gain: PGA 0 to 5; 1 is 4.096 V. sleep_ms: waits, 2 ms an input.
+        inputs: numbers 0 to 3. gain: PGA 0 to 5; 1 is 4.096 V. sleep_ms: waits, 2 ms an input; needed to read.
     """
 
     WAIT_MS = CONVERSION_MS   # of the first input
     ADDRESSES = (0x48, 0x49, 0x4A, 0x4B)
 
-    def __init__(self, i2c, address=ADDRESSES[0], *, inputs=(0,), gain=1, sleep_ms):
+    def __init__(self, i2c, address=ADDRESSES[0], inputs=(0,), gain=1, sleep_ms=None):
         self._i2c, self._address, self._inputs, self._gain, self._sleep_ms = i2c, address, inputs, gain, sleep_ms
         self.GIVES = tuple(("ain%d" % number, "V", 1_000_000) for number in inputs)
 

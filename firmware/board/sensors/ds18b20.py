@@ -12,7 +12,7 @@ class Ds18b20:
     """Some sensors of one bus, which all convert at once.
 
     Args:
-        onewire: onewire.OneWire. roms: their 8 bytes each, as onewire.scan() tells them.
+        onewire: onewire.OneWire. roms: their 8 bytes each, as onewire.scan() tells them; none: the bus's only one, whichever it is.
     """
 
     WAIT_MS = 750   # table 3, 12 bits
@@ -20,15 +20,21 @@ class Ds18b20:
 
     def __init__(self, onewire, roms):
         self._onewire, self._roms = onewire, roms
-        self.GIVES = tuple(("temperature%d" % number, "Cel", 16) for number in range(len(roms)))
+        self.GIVES = tuple(("temperature%d" % number, "Cel", 16) for number in range(len(roms) or 1))
 
     def start(self):
         """Begin a conversion in all of them.
 
         Raises:
-            SensorError: `sensor.absent`: nobody answers the reset.
+            SensorError: `sensor.absent`: nobody answers the reset. `sensor.chip`: several do, and no roms tell which is meant.
         """
         self._reset()
+        if not self._roms:
+            found = self._onewire.scan()
+            if len(found) != 1:
+                raise SensorError("sensor.chip", "got %d sensors, expected one, or roms" % len(found))
+            self._roms = found
+            self._reset()
         self._onewire.writebyte(SKIP_ROM)
         self._onewire.writebyte(CONVERT)
 

@@ -16,7 +16,7 @@ class Mcp3208:
     WAIT_MS = 0
     ADDRESSES = ()
 
-    def __init__(self, spi, cs, *, inputs=(0,), reference_uv=3_300_000):
+    def __init__(self, spi, cs, inputs=(0,), reference_uv=3_300_000):
         self._spi, self._cs, self._inputs, self._reference_uv = spi, cs, inputs, reference_uv
         self.GIVES = tuple(("ch%d" % number, "V", 1_000_000) for number in inputs)
 

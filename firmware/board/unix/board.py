@@ -93,5 +93,5 @@ class Board:
     def images(self):
         return None   # the interpreter is the host's program
 
-    def sensors(self, device, config):
-        return SignalTable(device, [channel.name for channel in config.channels], simchip.world_ms)
+    def sources(self, device, config):
+        return [SignalTable(device, [channel.name for channel in config.channels], simchip.world_ms)]

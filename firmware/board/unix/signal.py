@@ -15,22 +15,27 @@ MISSING = -2147483648   # in the table: no reading
 
 
 class SignalTable:
-    """The Sensors port on a signal table.
+    """One source of all channels, on a signal table; a configuration's buses and sensors are not looked at.
 
     Args:
         device: its id. names: the channels to read, in order.
         world_ms: the time of the physical world, from the chip.
     """
 
+    lead_ms = 0
+
     def __init__(self, device, names, world_ms):
+        self.channels = tuple(range(len(names)))
         self._device = device
         self._names = names
         self._world_ms = world_ms
         self._columns = None
 
-    def read(self):
+    def start(self):
         if self._columns is None:
             self.recover()
+
+    def read(self):
         rows = self._rows
         row = (self._world_ms() // self._row_ms + self._phase) % rows
         buf = self._buf

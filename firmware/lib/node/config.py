@@ -10,6 +10,10 @@ import json
 from node.errors import CallerError
 from node.settings import Channel, Config
 
+TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
+if TYPE_CHECKING:
+    from node.hints import Any
+
 MAX_BYTES = 4096      # of the JSON; 16 channels need about 2 KB
 MAX_CHANNELS = 16     # a row of 16 at 60 samples is 960 values held in RAM; the wire format would take 64
 MAX_MEDIAN = 9        # samples kept per channel
@@ -50,7 +54,7 @@ def _object(data: bytes, what: str) -> dict[str, object]:
     return raw
 
 
-def _fill(config: Config, raw: dict[str, object]) -> None:
+def _fill(config: Config, raw: "dict[str, Any]") -> None:
     config.host = _text(raw, "host", 1, 253)
     config.zone = _text(raw, "zone", 0, 220, "")
     config.address = _word(raw, "address", MAX_ADDRESS, "")
@@ -83,6 +87,10 @@ def _fill(config: Config, raw: dict[str, object]) -> None:
     config.channels = [_channel(one, "channels[%d]" % i) for i, one in enumerate(channels)]
     if len({channel.name for channel in config.channels}) != len(channels):
         raise _error("channels", [channel.name for channel in config.channels], "different names")
+    if "buses" in raw or "sensors" in raw:
+        from node import wiring  # many devices have none
+        wiring.check(raw, config.channels)
+    config.buses, config.sensors = raw.get("buses", {}), raw.get("sensors", [])
 
 
 def _channel(raw: object, where: str) -> Channel:

@@ -8,7 +8,9 @@ from collections.abc import Awaitable as Awaitable
 from collections.abc import Callable as Callable
 from collections.abc import Coroutine as Coroutine
 from collections.abc import Generator as Generator
+from collections.abc import Iterable as Iterable
 from collections.abc import Iterator as Iterator
+from collections.abc import Sequence as Sequence
 from types import ModuleType as ModuleType
 from typing import Any as Any
 from typing import NoReturn as NoReturn

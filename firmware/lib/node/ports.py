@@ -7,7 +7,7 @@ nothing.
 
 TYPE_CHECKING = False   # mypy reads it as true; nothing below loads typing at run time
 if TYPE_CHECKING:
-    from node.hints import NoReturn, Protocol
+    from node.hints import NoReturn, Protocol, Sequence
 else:
     Protocol = object
 
@@ -200,15 +200,24 @@ class System(Protocol):
         """One line on the console for the line station: a word and JSON."""
 
 
-class Sensors(Protocol):
-    """The board's channels, in the order of the configuration."""
+class Source(Protocol):
+    """What is read together and fails together: a chip, a Modbus unit, a pin.
 
-    def read(self) -> list[int | None]:
-        """One row of scaled integers; None where a channel has no reading now.
+    Any exception of start() or read() is a failure of this source alone.
 
-        Raises:
-            OSError: the whole bus failed.
-        """
+    Attributes:
+        channels: places in the configuration's list, in the order of read().
+        lead_ms: start() is called so long before read(); 0: right before it.
+    """
+
+    channels: tuple[int, ...]
+    lead_ms: int
+
+    def start(self) -> None:
+        """Begin a measurement. Does not wait for it."""
+
+    def read(self) -> "Sequence[int | None]":
+        """What was measured since start(), in steps of each channel's resolution; None where a channel has no reading."""
 
     def recover(self) -> None:
-        """Free a stuck bus, re-create the drivers. Called after repeated failures; may raise OSError."""
+        """Free a stuck bus and begin anew with the chip. Called after repeated failures; may raise."""

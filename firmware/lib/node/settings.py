@@ -1,5 +1,9 @@
 """What the rest of the firmware sees of the configuration; config.py reads it out of the file, and need not stay in memory."""
 
+TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
+if TYPE_CHECKING:
+    from node.hints import Any
+
 
 class Channel:
     """One channel: what its integers mean, and what is done to them on the device.
@@ -36,6 +40,7 @@ class Config:
         trial_s: a release must prove itself within this time. window: publishes under way at once.
         drain: what leaves first after a reconnect, "oldest" or "newest".
         time_floor_s: it is not earlier than this (Unix seconds); set by the line, for certificates' dates on a cold board.
+        buses, sensors: as the file has them, checked and filled in by node.wiring; empty when it has none.
     """
 
     host: str
@@ -60,6 +65,8 @@ class Config:
     drain: str
     time_floor_s: int
     channels: "list[Channel]"
+    buses: "dict[str, Any]"
+    sensors: "list[dict[str, Any]]"
 
     def server(self, device: str) -> str:
         """The name under which this device reaches every server, and which their certificates must bear."""

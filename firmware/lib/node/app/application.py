@@ -16,7 +16,7 @@ TYPE_CHECKING = False   # mypy reads it as true; the device never runs the impor
 if TYPE_CHECKING:
     from node.app.batcher import Journal
     from node.hints import Callable
-    from node.ports import Clock, Sensors
+    from node.ports import Clock, Source
     from node.settings import Config
 
 
@@ -29,14 +29,16 @@ class Application:
         on_late: told how late each sample was, ms.
     """
 
-    def __init__(self, config: "Config", sensors: "Sensors", clock: "Clock", journal: "Journal", *, first_due_ms: int,
+    def __init__(self, config: "Config", sources: "list[Source]", clock: "Clock", journal: "Journal", *, first_due_ms: int,
                  next_flush_ms: "Callable[[int], int]", on_late: "Callable[[int], None]") -> None:
         self._period_ms = config.period_ms
         self._batch_samples = config.batch_samples
         self._clock = clock
         self._next_flush_ms = next_flush_ms
         self._on_late = on_late
-        self._sampler = Sampler(sensors, len(config.channels))
+        self.sampler = Sampler(sources, len(config.channels))
+        self._places = tuple(range(len(config.channels)))
+        self._lead_ms = self.sampler.lead_ms(self._places)
         self._chains = [Chain(channel) for channel in config.channels]
         self._alarms = [Alarm(channel) for channel in config.channels]
         self._batcher = Batcher(journal, config.period_ms, len(config.channels))
@@ -46,16 +48,21 @@ class Application:
     async def run(self) -> None:
         """Sample for ever."""
         while True:
-            wait_ms = self._due_ms - self._clock.ticks_ms()
-            await asyncio.sleep(max(wait_ms, 0) / 1000)
+            await self._until(self._due_ms - self._lead_ms)
+            ready_ms = self._clock.ticks_ms() + self._lead_ms   # when it comes late: a measurement takes its time all the same
+            self.sampler.start(self._places)
+            await self._until(max(self._due_ms, ready_ms))
             self.tick()
+
+    async def _until(self, at_ms: int) -> None:
+        await asyncio.sleep(max(at_ms - self._clock.ticks_ms(), 0) / 1000)
 
     def tick(self) -> None:
         """Take the sample that is due, commit the batch if it is, and plan the next sample."""
         now_ms = self._clock.ticks_ms()
         late_ms = max(now_ms - self._due_ms, 0)
         self._on_late(late_ms)
-        row, alarmed = self._filter(self._sampler.take())
+        row, alarmed = self._filter(self.sampler.take(self._places))
         self._batcher.add(self._due_ms, late_ms, row)
         if alarmed or self._batcher.samples >= self._batch_samples or now_ms >= self._flush_due_ms:
             self._batcher.flush()

@@ -13,6 +13,7 @@ METRICS = (   # non-negative integers, cumulative since boot unless said
     "app_crashes",
     "task_restarts",
     "late_max_ms",   # largest lateness of a sample
+    "sensors_bad",   # channels whose sensor has failed for a while, now
     "heap_free",   # bytes, lowest seen
     "idf_block",   # bytes, largest free block of the chip's own heap, lowest seen; TLS lives there
     "resets",   # boots not asked for by the firmware, ever

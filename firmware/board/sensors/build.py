@@ -1,0 +1,131 @@
+"""The sources of a configuration: buses, drivers and scales put together. Loaded only while that is done; decides nothing.
+
+Which driver a name means stands here as imports, so that a release carries all of them and a device loads the ones it has. What the
+machine offers comes in, so that simulated buses serve as well.
+"""
+
+from node.app.scale import Scale
+from node.errors import CallerError
+
+MICRO = 1_000_000   # microvolts in a volt
+
+
+def sources(config, machine, *, celsius, one_wire, time):
+    """Every source of a configuration that node.config has read.
+
+    Args:
+        machine: the module, or what stands for it. celsius: gives the chip's temperature. one_wire: makes a bus of a pin's number.
+        time: sleep_ms, sleep_us and ticks_ms, as the module has them.
+
+    Raises:
+        CallerError: `board.sensors`: a channel that nothing feeds.
+    """
+    return _Builder(config, machine, celsius, one_wire, time).sources()
+
+
+class _Builder:
+    def __init__(self, config, machine, celsius, one_wire, time):
+        self._config, self._machine, self._celsius, self._one_wire, self._time = config, machine, celsius, one_wire, time
+        self._places = {channel.name: (i, channel) for i, channel in enumerate(config.channels)}
+        self._buses = {}
+        self._pulses = 0
+
+    def sources(self):
+        found = [self._source(raw) for raw in self._config.sensors]
+        fed = {place for source in found for place in source.channels}
+        for name, (place, _) in self._places.items():
+            if place in fed:
+                continue
+            if name == "temp_chip":
+                found.append(self._source({"driver": "chip", "channel": name}))
+            elif name[:3] == "adc" and name[3:].isdigit():
+                found.append(self._source({"driver": "adc", "pin": int(name[3:]), "channel": name}))
+            else:
+                raise CallerError("board.sensors", "channel %s: expected a sensor that feeds it, adc<pin> or temp_chip" % name)
+        return found
+
+    def _source(self, raw):
+        name, machine = raw["driver"], self._machine
+        if name == "modbus":
+            return self._unit(raw)
+        if name == "adc":
+            from board.sensors.pins import Adc
+            return Adc(machine, raw["pin"], *self._target(raw, MICRO))
+        if name == "chip":
+            from board.sensors.pins import Celsius
+            return Celsius(self._celsius, *self._target(raw, 1))
+        if name == "pulse":
+            from board.sensors.pulses import Pulses
+            self._pulses += 1
+            return Pulses(machine, raw, self._pulses - 1, self._time.ticks_ms, *self._target(raw, 1))
+        return self._chip(raw)
+
+    def _target(self, raw, divisor):
+        """(place of the channel, scale)."""
+        place, channel = self._places[raw["channel"]]
+        limits = raw.get("min"), raw.get("max")
+        return place, Scale(channel.resolution, divisor, raw.get("gain", "1"), raw.get("offset", "0"), *limits)
+
+    def _chip(self, raw):
+        from board.sensors.chip import Chip
+        kind, args = self._driver(raw)
+        gives = kind(None, *args).GIVES   # a driver touches nothing before it is started
+        channels, picks = [], []
+        for at, (quantity, _, divisor) in enumerate(gives):
+            if quantity in raw["channels"]:
+                place, scale = self._target(raw["channels"][quantity], divisor)
+                channels.append(place)
+                picks.append((at, scale))
+        return Chip(self._bus(raw["bus"]), kind, args, tuple(channels), picks)
+
+    def _driver(self, raw):
+        """(class, its arguments after the bus)."""
+        name = raw["driver"]
+        numbers = tuple(sorted(int(quantity[-1]) for quantity in raw["channels"] if quantity[-1].isdigit()))
+        if name == "mcp3208":
+            from board.sensors.mcp3208 import Mcp3208
+            return Mcp3208, (self._select(raw["cs"]), numbers, raw["reference_uv"])
+        if name == "max31855":
+            from board.sensors.max31855 import Max31855
+            return Max31855, (self._select(raw["cs"]),)
+        if name == "ds18b20":
+            import binascii
+
+            from board.sensors.ds18b20 import Ds18b20
+            return Ds18b20, (tuple(binascii.unhexlify(rom) for rom in raw["roms"]),)
+        address = raw["address"]
+        if name == "ads1115":
+            from board.sensors.ads1115 import Ads1115
+            return Ads1115, (address, numbers, raw["pga"], self._time.sleep_ms)
+        if name == "mcp9600":
+            from board.sensors.mcp9600 import Mcp9600
+            return Mcp9600, (address, raw["type"])
+        if name == "sht3x":
+            from board.sensors.sht import Sht3x as Kind
+        elif name == "sht4x":
+            from board.sensors.sht import Sht4x as Kind
+        elif name == "aht20":
+            from board.sensors.aht20 import Aht20 as Kind
+        elif name == "bme280":
+            from board.sensors.bme280 import Bme280 as Kind
+        elif name == "bmp280":
+            from board.sensors.bme280 import Bmp280 as Kind
+        else:
+            from board.sensors.lps22hb import Lps22hb as Kind
+        return Kind, (address,)
+
+    def _select(self, pin):
+        return self._machine.Pin(pin, self._machine.Pin.OUT, value=1)
+
+    def _bus(self, name):
+        if name not in self._buses:
+            self._buses[name] = self._opened(self._config.buses[name])
+        return self._buses[name]
+
+    def _opened(self, raw):
+        from board.sensors import chip
+        if raw["kind"] == "i2c":
+            return chip.I2c(self._machine, raw, self._time.sleep_us)
+        if raw["kind"] == "spi":
+            return chip.Spi(self._machine, raw)
+        return chip.Wire(self._one_wire, raw)
