@@ -1,6 +1,8 @@
 """Sources on a simulated machine: buses that stick, chips that fail beside others, pins and pulses, and the whole way to a row."""
 
+import asyncio
 import json
+import struct
 import unittest
 
 from board.sensors import build
@@ -21,6 +23,7 @@ from node.settings import Config
 from tests.node.common import code_of
 from tests.sim.chips import Aht, Sht, Spi, mcp3208
 from tests.sim.machine import Machine, Time
+from tests.sim.modbus import Slave, Uart
 
 BUSES = {"i2c0": {"kind": "i2c", "id": 0, "scl": 22, "sda": 21}, "uart2": {"kind": "uart", "id": 2, "tx": 17, "rx": 16},
          "spi1": {"kind": "spi", "id": 1, "sck": 14, "mosi": 13, "miso": 12}, "wire": {"kind": "onewire", "pin": 4}}
@@ -34,7 +37,8 @@ def built(machine, sensors, *channels):
     site = {"host": "h", "product": "p", "model": "m", "buses": BUSES, "sensors": sensors,
             "channels": [{"name": name, "unit": unit, "resolution": step} for name, unit, step in channels]}
     read = config.parse(json.dumps(site).encode(), Config())
-    found = build.sources(read, machine, celsius=lambda: 53.3333, one_wire=machine.one_wire, time=Time())
+    found = build.sources(read, machine, celsius=lambda: 53.3333, one_wire=machine.one_wire, time=Time(),
+                          wait_ms=getattr(machine, "UART", Uart({})).sleep_ms)
     return Sampler(found, len(channels)), found
 
 
@@ -222,6 +226,32 @@ class TestPulses(unittest.TestCase):
         machine.Counter = None   # whatever it raises
         sampler, _ = built(machine, [FLOW, {"driver": "chip", "channel": "t"}], ("flow", "l", "1"), ("t", "Cel", "1"))
         self.assertEqual(sampled(sampler, (0, 1)), [None, 53])
+
+
+class TestModbus(unittest.TestCase):
+    def test_registers_of_a_configuration(self):
+        def register(channel, function, start, **more):
+            return dict(more, channel=channel, function=function, start=start)
+
+        volts = struct.unpack(">2H", struct.pack(">f", 230.5))
+        machine = Machine()
+        slave = Slave({10: volts[1], 11: volts[0], 12: 0xFFFE, 40: 0x3412}, {3: 1})
+        machine.UART = Uart({7: slave})
+        sampler, sources = built(machine, [{"driver": "modbus", "bus": "uart2", "unit": 7, "registers": [
+            register("a", 3, 10, kind="f32", low_word_first=True), register("b", 3, 12, kind="s16", gain="0.1"),
+            register("c", 4, 40, low_byte_first=True, offset="-1000"), register("d", 2, 3)]}],
+            ("a", "V", "0.1"), ("b", "kW", "0.01"), ("c", "", "1"), ("d", "", "1"))
+        places = (0, 1, 2, 3)
+
+        async def run():
+            sampler.start(places)
+            for _ in range(200):
+                await asyncio.sleep(0)
+            return sampler.take(places)
+
+        self.assertEqual(asyncio.run(run()), [2305, -20, 0x1234 - 1000, 1])
+        self.assertEqual(slave.asked, [(2, 3, 1), (3, 10, 3), (4, 40, 1)])   # what touches in one question
+        self.assertEqual(len(sources), 1)
 
 
 class TestCatalog(unittest.TestCase):

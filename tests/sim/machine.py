@@ -20,6 +20,8 @@ class Pin:
             for line in machine.held:   # a chip lets go of SDA at the end of its byte
                 line["clocks"] -= line["scl"] == self.number
         machine.levels[self.number] = level
+        if self.number in machine.watched:
+            machine.watched[self.number](level)
         spi = machine.chips.get(("cs", self.number))
         if spi is not None:
             spi.cs(level)
@@ -69,7 +71,7 @@ class Machine:
 
     def __init__(self, counter=False, **volts):
         self.chips, self.levels, self.edges, self.held, self.handlers, self.counters = {}, {}, [], [], {}, {}
-        self.opened = []
+        self.opened, self.watched = [], {}
         self.volts = {int(name[1:]): volt for name, volt in volts.items()}   # p34=...
         self.Pin, self.ADC = _Kind(self._pin, Pin), _Kind(self._adc, Adc)
         if counter:
@@ -96,6 +98,10 @@ class Machine:
     def SPI(self, number, baudrate, polarity, phase, sck, mosi, miso):  # noqa: N802
         self.opened.append(("spi", number, baudrate))
         return _SpiBus(self)
+
+    def watch(self, pin, told):
+        """Call with each level that is given to a pin."""
+        self.watched[pin] = told
 
     def is_stuck(self, pin):
         return any(line["sda"] == pin and line["clocks"] > 0 for line in self.held)

@@ -1,5 +1,6 @@
 """The ports of an ESP32 board under stock MicroPython, 1.23 or later."""
 
+import asyncio
 import gc
 import json
 import os
@@ -118,7 +119,8 @@ class Board:
         """The configuration's sources; the code that builds them is loaded when it is asked for."""
         del device
         from board.sensors import build
-        return build.sources(config, machine, celsius=celsius, one_wire=one_wire, time=time)
+        return build.sources(config, machine, celsius=celsius, one_wire=one_wire, time=time,
+                             wait_ms=asyncio.sleep_ms)
 
     def _credentials(self):
         """Name and password of the network; empty when the line wrote none: the device samples all the same."""

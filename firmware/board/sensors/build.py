@@ -10,22 +10,23 @@ from node.errors import CallerError
 MICRO = 1_000_000   # microvolts in a volt
 
 
-def sources(config, machine, *, celsius, one_wire, time):
+def sources(config, machine, *, celsius, one_wire, time, wait_ms):
     """Every source of a configuration that node.config has read.
 
     Args:
         machine: the module, or what stands for it. celsius: gives the chip's temperature. one_wire: makes a bus of a pin's number.
-        time: sleep_ms, sleep_us and ticks_ms, as the module has them.
+        time: sleep_ms, sleep_us and ticks_ms, as the module has them. wait_ms: asyncio.sleep_ms, or what stands for it.
 
     Raises:
         CallerError: `board.sensors`: a channel that nothing feeds.
     """
-    return _Builder(config, machine, celsius, one_wire, time).sources()
+    return _Builder(config, machine, celsius, one_wire, time, wait_ms).sources()
 
 
 class _Builder:
-    def __init__(self, config, machine, celsius, one_wire, time):
-        self._config, self._machine, self._celsius, self._one_wire, self._time = config, machine, celsius, one_wire, time
+    def __init__(self, config, machine, celsius, one_wire, time, wait_ms):
+        self._config, self._machine, self._celsius, self._one_wire = config, machine, celsius, one_wire
+        self._time, self._wait_ms = time, wait_ms
         self._places = {channel.name: (i, channel) for i, channel in enumerate(config.channels)}
         self._buses = {}
         self._pulses = 0
@@ -114,6 +115,22 @@ class _Builder:
             from board.sensors.lps22hb import Lps22hb as Kind
         return Kind, (address,)
 
+    def _unit(self, raw):
+        from board.sensors.line import Block, Unit, merged
+        from node.app.modbus import KINDS
+        registers = raw["registers"]
+        wanted = [(each["function"], each["start"], KINDS[each["kind"]][0] if each["kind"] != "bit" else 1) for each in registers]
+        blocks = {block: Block(raw["unit"], *block) for block in merged(wanted)}
+        channels, picks = [], []
+        for register, (function, start, count) in zip(registers, wanted):  # noqa: B905
+            key = next(each for each in blocks
+                       if each[0] == function and each[1] <= start and start + count <= each[1] + each[2])
+            place, scale = self._target(register, 1)
+            channels.append(place)
+            orders = register["low_word_first"], register["low_byte_first"]
+            picks.append((blocks[key], start - key[1], register["kind"], orders, scale))
+        return Unit(self._bus(raw["bus"]), [blocks[key] for key in sorted(blocks)], tuple(channels), picks)
+
     def _select(self, pin):
         return self._machine.Pin(pin, self._machine.Pin.OUT, value=1)
 
@@ -123,6 +140,9 @@ class _Builder:
         return self._buses[name]
 
     def _opened(self, raw):
+        if raw["kind"] == "uart":
+            from board.sensors.line import Line
+            return Line(self._machine, raw, self._wait_ms)
         from board.sensors import chip
         if raw["kind"] == "i2c":
             return chip.I2c(self._machine, raw, self._time.sleep_us)

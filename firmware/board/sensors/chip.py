@@ -1,46 +1,15 @@
-"""A sensor chip as a source, and the buses that chips hang on: opened at first use, opened anew after failures.
+"""A sensor chip as a source, and the buses that chips hang on: I2C, SPI and 1-Wire.
 
-What is common to I2C, SPI and 1-Wire; which chip hangs where is the configuration's. A bus on which another chip answers is left
-alone: it is not what is wrong.
+Which chip hangs where is the configuration's; what is read and when is the driver's and the sampler's.
 """
 
+from board.sensors.bus import Bus
 from node.app.scale import row
 from node.errors import SensorError
 
 CLOCKS = 9       # of a byte and its acknowledgement: a chip that was cut off within one lets go at its end (UM10204, 3.1.16)
 HALF_US = 5      # of a clock at 100 kHz
 SLACK_MS = 1     # ticks are whole milliseconds: what takes 9 may look over after 8
-
-
-class Bus:
-    """One bus.
-
-    Args:
-        raw: its configuration, as node.wiring.check() left it.
-
-    Attributes:
-        answered: a chip on it has given a reading since the last recovery.
-    """
-
-    def __init__(self, machine, raw):
-        self._machine, self._raw = machine, raw
-        self._handle = None
-        self.answered = False
-
-    def handle(self):
-        """The machine's bus object.
-
-        Raises:
-            OSError, ValueError: the machine refuses. SensorError: `sensor.stuck`.
-        """
-        if self._handle is None:
-            self._handle = self._open(self._machine, self._raw)
-        return self._handle
-
-    def recover(self):
-        if not self.answered:
-            self._handle = None
-        self.answered = False
 
 
 class I2c(Bus):

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 MAX_BUSES, MAX_SENSORS = 8, 16
 MAX_PIN = 48            # of an ESP32-S3
-REGISTERS = {"u16": 1, "s16": 1, "u32": 2, "s32": 2, "f32": 2, "u64": 4, "s64": 4}   # node.app.modbus.KINDS
 MAX_DECIMAL = 16        # characters
 DECIMAL = 'a decimal text such as "0.1"'
 
@@ -132,10 +131,11 @@ class _Wiring:
             self._target(_object(chosen[quantity], where + "." + quantity), where + "." + quantity, gives[quantity])
 
     def _register(self, raw: "dict[str, Any]", where: str) -> None:
+        from node.app.modbus import KINDS
         _object(raw, where)
         bits = _int(raw, where, "function", 1, 4) < 3
-        kind = _choice(raw, where, "kind", ("bit",) if bits else tuple(sorted(REGISTERS)), "bit" if bits else "u16")
-        _int(raw, where, "start", 0, 0x10000 - REGISTERS.get(kind, 1))
+        kind = _choice(raw, where, "kind", ("bit",) if bits else tuple(sorted(KINDS)), "bit" if bits else "u16")
+        _int(raw, where, "start", 0, 0x10000 - (1 if bits else KINDS[kind][0]))
         for key in ("low_word_first", "low_byte_first"):
             if not isinstance(raw.setdefault(key, False), bool):
                 raise _error(where + "." + key, raw[key], "true or false")
