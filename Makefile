@@ -23,7 +23,7 @@ OUT ?= build/flash-esp32.bin
 # Settings of `make fuzz`: SECONDS=60, for all decoders together
 SECONDS ?= 60
 
-.PHONY: help demo test test-slow test-power fuzz test-esp32 bench image lint fix lock clean setup dev check-machine
+.PHONY: help demo test test-slow test-power fuzz test-esp32 bench image second-source lint fix lock clean setup dev check-machine
 
 help: ## this help
 	@printf 'Tenfold: a fleet in one repository. Start with:  make demo\n\n'
@@ -33,6 +33,7 @@ help: ## this help
 	@printf '                 ESP32=1 QEMU=qemu-system-xtensa IMAGE=file.bin (one emulated ESP32 more)  ROMS=folder (its ROM files)\n'
 	@printf 'make test-esp32 takes  QEMU=qemu-system-xtensa  IMAGE=file.bin  ROMS=folder  CUTS=50 (power cuts)\n'
 	@printf 'make image takes STOCK=file.bin  FLASH_SIZE=4MB  OUT=build/flash-esp32.bin\n'
+	@printf 'make second-source takes CONFIG=site.json\n'
 
 demo: $(VENV)/.demo ## a whole fleet on this machine: broker, servers, console, 24 devices, a rollout
 	@$(BIN)/tenfold demo --devices $(DEVICES) --port $(PORT) $(if $(DATA),--data "$(DATA)") $(if $(CHECK),--check) \
@@ -62,6 +63,9 @@ test-esp32: $(VENV)/.dev build/umqtt/simple.py ## on an emulated ESP32: QEMU=qem
 
 image: $(VENV)/.demo ## a board's flash image out of a stock MicroPython image: STOCK=ESP32_GENERIC.bin
 	@$(BIN)/tenfold image build --stock "$(STOCK)" --out "$(OUT)" --flash-size $(FLASH_SIZE)
+
+second-source: $(VENV)/.demo ## what a board's sensors depend on and what replaces them: CONFIG=site.json
+	@$(BIN)/tenfold sensors second-source $(if $(CONFIG),--config "$(CONFIG)")
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	@$(BIN)/ruff check .

@@ -120,7 +120,7 @@ class TestBosch(unittest.TestCase):
 
 class TestLps22hb(unittest.TestCase):
     def test_worked_example_of_the_datasheet(self):
-        self.assertEqual(decipascals(0x3FF58D), 1023347)   # section 4.5: 1023.3 hPa
+        self.assertEqual(decipascals(0x3FF58D), 1023347)   # the datasheet: 1023.3 hPa
         self.assertEqual(measured(Lps22hb(I2c(x5c=chips.Lps(0x3FF58D, 2512)))), (2512, 1023347))
 
     def test_measurement_that_has_not_ended_is_the_one_before(self):

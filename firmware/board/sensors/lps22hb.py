@@ -7,13 +7,13 @@ ID = 0xB1
 BLOCK_UPDATE = 0x02               # CTRL_REG1: both quantities of one measurement; no data rate: power-down between measurements
 ONE_SHOT, INCREMENT = 0x01, 0x10  # CTRL_REG2
 BOTH_READY = 0x03                 # STATUS: pressure and temperature of a measurement that nobody has read
-LIMITS = ((-4000, 8500), (260 * 4096, 1260 * 4096))   # table 3: -40..85 Cel, 260..1260 hPa
+LIMITS = ((-4000, 8500), (260 * 4096, 1260 * 4096))   # its ranges: -40..85 Cel, 260..1260 hPa
 
 
 class Lps22hb:
     """One chip. Its factory calibration is inside."""
 
-    WAIT_MS = 20   # a measurement of the fastest rate takes 13.3 ms, 75 a second (9.3); half as much again for its clock
+    WAIT_MS = 20   # its fastest rate is 75 a second, 13.3 ms; half as much again for its clock, and read() asks whether it has ended
     GIVES = (("temperature", "Cel", 100), ("pressure", "Pa", 10))
     ADDRESSES = (0x5C, 0x5D)
 
@@ -57,7 +57,7 @@ class Lps22hb:
 
 
 def decipascals(counts):
-    """Tenths of a pascal from counts of 1/4096 hPa (section 4.5)."""
+    """Tenths of a pascal from counts of 1/4096 hPa."""
     return (1000 * counts + 2048) >> 12
 
 

@@ -7,7 +7,7 @@ IDS = (0x40, 0x41)            # MCP9600, MCP9601
 UPDATED, BEYOND = 0x40, 0x10  # STATUS: a hot junction that nobody has read; its voltage is outside the type's table
 FAST = 0xA0                   # DEVICE: cold junction in steps of 0.25, converter of 16 bits: 80 and 63 ms instead of 320 and 250
 TYPES = "KJTNSEBR"            # SENSOR, bits 6 to 4
-LIMITS = (-270 * 16, 1820 * 16)   # of type R and B, T and K: the widest
+LIMITS = (-270 * 16, 1820 * 16)   # from type K's lower end to type B's upper one
 
 
 class Mcp9600:

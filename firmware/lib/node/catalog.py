@@ -21,22 +21,22 @@ temperature5:Cel temperature6:Cel temperature7:Cel
 modbus   uart    -                  register:
 pulse    pin     -                  pulses:
 adc      pin     -                  voltage:V
-chip     none    -                  temperature:Cel
+chip     none    -                  die:Cel
 """
 
 # driver: maker, part numbers, datasheet that the driver was written from
 MAKERS = {
     "sht3x": ("Sensirion", "SHT30 SHT31 SHT35", "SHT3x-DIS version 7"),
     "sht4x": ("Sensirion", "SHT40 SHT41 SHT45", "SHT4x rev. 6.5"),
-    "aht20": ("ASAIR (Aosong)", "AHT20 AHT21", "AHT20 version 1.1"),
+    "aht20": ("ASAIR", "AHT20 AHT21", "AHT20 version 1.1"),
     "bme280": ("Bosch Sensortec", "BME280", "BST-BME280-DS002 rev. 1.24"),
     "bmp280": ("Bosch Sensortec", "BMP280", "BST-BMP280-DS001 rev. 1.26"),
     "lps22hb": ("STMicroelectronics", "LPS22HB", "DocID027083 rev. 6"),
     "ads1115": ("Texas Instruments", "ADS1115", "SBAS444D"),
     "mcp9600": ("Microchip", "MCP9600 MCP9601", "DS20005426"),
     "mcp3208": ("Microchip", "MCP3208", "DS21298E"),
-    "max31855": ("Analog Devices (Maxim)", "MAX31855K J N T S R E", "19-5793 rev. 5"),
-    "ds18b20": ("Analog Devices (Maxim)", "DS18B20", "19-7487 rev. 6"),
+    "max31855": ("Analog Devices", "MAX31855K J N T S R E", "19-5793 rev. 5"),
+    "ds18b20": ("Analog Devices", "DS18B20", "19-7487 rev. 6"),
     "modbus": ("any maker", "meters, drives, transmitters", "MODBUS V1.1b3, Serial Line V1.02"),
     "pulse": ("any maker", "S0 meters, reed contacts, open collectors", "none"),
     "adc": ("Espressif", "ESP32 ADC1", "ESP32 Technical Reference Manual"),
