@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from ota.release.bundle import compile_sources
+from ota.release.bundle import _sources, compile_sources
+from ota.release.merge import merge
 from ota.release.names import INTERNED, borrow, mentioned
+from ota.release.shake import shake
 from ota.release.source import parse, unparse
 
 PROGRAM = b"""import json
@@ -134,3 +136,17 @@ def test_names_are_those_of_an_interpreter() -> None:
     command = [Path(sys.executable).parent / "micropython", "-X", "heapsize=32m", "-c", asked]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=20)
     assert int(done.stdout) > len(names) // 2   # the list is an ESP32's; this is the port for PCs
+
+
+def test_names_of_the_machine_are_renamed_where_they_come_in_as_an_argument() -> None:
+    root = Path(__file__).parents[2]
+    roots = [("main.py", "run")]
+    program = merge(shake(parse({**dict(_sources(root / "firmware")), "umqtt/simple.py": b""}), roots), roots, "device.py")
+    borrow(program, {"run"})
+    said = mentioned(program)
+    assert not {
+        "I2C", "SPI", "UART", "Pin", "ADC", "Counter", "RISING", "FALLING", "OPEN_DRAIN", "PULL_UP", "PULL_DOWN", "IN", "OUT", "irq",
+        "IRQ_RISING", "IRQ_FALLING", "ATTN_11DB", "read_uv", "value", "scan", "select_rom", "writebyte", "readinto", "flush",
+        "write_readinto", "readfrom", "writeto", "readfrom_mem", "writeto_mem", "sleep_us", "sleep_ms", "ticks_ms", "scl", "sda",
+        "freq", "baudrate", "polarity", "phase", "sck", "mosi", "miso", "parity", "stop", "bits", "tx", "rx", "timeout", "atten",
+        "edge"} - said

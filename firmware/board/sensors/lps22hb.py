@@ -13,7 +13,7 @@ LIMITS = ((-4000, 8500), (260 * 4096, 1260 * 4096))   # its ranges: -40..85 Cel,
 class Lps22hb:
     """One chip. Its factory calibration is inside."""
 
-    WAIT_MS = 20   # its fastest rate is 75 a second, 13.3 ms; half as much again for its clock, and read() asks whether it has ended
+    WAIT_MS = 20   # its fastest rate is 75 a second, 13.3 ms; half as much again for its clock; read() asks whether it has
     GIVES = (("temperature", "Cel", 100), ("pressure", "Pa", 10))
     ADDRESSES = (0x5C, 0x5D)
 

@@ -54,10 +54,10 @@ class Pulses:
 class Interrupts:
     """Counts a pin's interrupts, those less than `debounce_ms` after the last one left out."""
 
-    def __init__(self, pin, edge, debounce_ms, ticks_ms):
+    def __init__(self, pin, trigger, debounce_ms, ticks_ms):
         self._ticks_ms, self._debounce_ms = ticks_ms, debounce_ms
         self._n, self._at = 0, ticks_ms() - debounce_ms
-        pin.irq(self._pulse, edge)
+        pin.irq(self._pulse, trigger)
 
     def value(self):
         return self._n
