@@ -1,13 +1,14 @@
 """Second sources: a quantity that only one maker measures is seen, and a configuration's chips with what replaces them."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from host import second_source
 from host.cli.root import main
-from node import config
+from node import catalog, config
 from node.settings import Config
 
 SITE = {
@@ -19,6 +20,10 @@ SITE = {
                 {"driver": "modbus", "bus": "uart2", "unit": 1, "registers": [{"channel": "power", "function": 3, "start": 0}]},
                 {"driver": "pulse", "pin": 27, "channel": "flow"}],
 }
+
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "firmware/README.md").read_text(encoding="utf-8")
 
 
 def tenfold(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
@@ -74,3 +79,23 @@ def test_wrong_configuration_ends_in_one_line_that_names_the_key(
     assert tenfold(monkeypatch, "--config", str(tmp_path / "site.json")) == 2
     assert capsys.readouterr().err == (
         "tenfold: config.value: sensors[0].driver: got 'bme680', expected a driver of node.catalog\n")
+
+
+def test_example_of_the_readme_is_refused_by_a_device() -> None:
+    example = re.search(r"## Sensors.*?```json\n(.*?)```", README, re.DOTALL)
+    assert example
+    site = {"host": "localhost", "product": "hall", "model": "hall", **json.loads(example[1])}
+    made = config.parse(json.dumps(site).encode(), Config())
+    assert len(second_source.of_configuration(made)) == 6
+
+
+def test_every_fault_of_a_sensor_is_explained() -> None:
+    sources = [*(ROOT / "firmware/board/sensors").glob("*.py"), ROOT / "firmware/lib/node/app/modbus.py",
+               ROOT / "firmware/lib/node/app/scale.py"]
+    codes = {code for path in sources
+             for code in re.findall(r'"((?:sensor|modbus|board)\.[a-z_]+)"', path.read_text(encoding="utf-8"))}
+    assert len(codes) > 15
+    assert not {code for code in codes if f"`{code}`" not in README}
+    table = re.search(r"\| `driver` \|.*?\n\n", README, re.DOTALL)
+    assert table
+    assert not {name for name in catalog.names() if f"`{name}`" not in table[0]}

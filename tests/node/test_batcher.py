@@ -38,10 +38,16 @@ class Config:
 
 
 class Rows:
-    """The Sensors port: one row after the other."""
+    """A source: one row after the other."""
+
+    lead_ms = 0
 
     def __init__(self, rows):
         self.rows = list(rows)
+        self.channels = tuple(range(len(self.rows[0])))
+
+    def start(self):
+        pass
 
     def read(self):
         return self.rows.pop(0)
@@ -155,7 +161,7 @@ class TestBatcher(Bench):
 class TestApplication(Bench):
     def app(self, rows, high=None, flush_every_ms=10**6):
         self.lates = []
-        return Application(Config(high), Rows(rows), self.clock, self.journal, first_due_ms=100,
+        return Application(Config(high), [Rows(rows)], self.clock, self.journal, first_due_ms=100,
                            next_flush_ms=lambda now: now + flush_every_ms, on_late=self.lates.append)
 
     def run_ticks(self, app, times):

@@ -71,7 +71,7 @@ class TestWiring(unittest.TestCase):
         self.assertEqual(caught.exception.message, "sensors[0].address: got 64, expected one of [118, 119]")
 
     def test_each_wrong_bus_is_refused(self):
-        for key, name, changes in ((".kind", "i2c0", {"kind": "can"}), (".id", "i2c0", {"id": 3}), (".id", "i2c0", {"id": True}),
+        for key, name, changes in ((".kind", "i2c0", {"kind": "can"}), (".id", "i2c0", {"id": 2}), (".id", "uart2", {"id": 0}), (".id", "i2c0", {"id": True}),
                                    (".scl", "i2c0", {"scl": 49}), (".sda", "i2c0", {"sda": None}), (".sda", "i2c0", {"sda": 22}),
                                    (".hz", "i2c0", {"hz": 1_000_000}), (".pin", "wire", {"pin": 22}),
                                    (".pin", "wire", {"pin": "4"}),

@@ -57,7 +57,8 @@ class _Wiring:
         if kind == "onewire":
             self._pin(raw, where, "pin")
             return
-        number = _int(raw, where, "id", 0, 2)
+        first = 0 if kind == "i2c" else 1   # the console has UART 0, the flash SPI 0
+        number = _int(raw, where, "id", first, first + 1)
         _once(self._seats, (kind, number), where + ".id", number)
         for key in {"i2c": ("scl", "sda"), "spi": ("sck", "mosi", "miso"), "uart": ("tx", "rx")}[kind]:
             self._pin(raw, where, key)
