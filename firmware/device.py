@@ -136,6 +136,7 @@ class Device:
             return next_due_ms(now_ms, uplink_ms, phase, uniform(chance.urandom(4), uplink_ms // 8))
 
         first = next_due_ms(self.clock.ticks_ms(), config.period_ms, phase_ms(self.id, config.period_ms))
+        self.app = None   # it may hold what the next one needs room for
         with Loaded():
             sources = self.board.sources(self.id, config)
         self.app = Application(config, sources, self.clock, self.journal, first_due_ms=first,

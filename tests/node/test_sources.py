@@ -98,6 +98,8 @@ class TestChips(unittest.TestCase):
         machine = Machine()
         machine.chips = {("cs", 15): Spi(lambda sent: (100 << 18 | 400 << 4).to_bytes(4, "big")),
                          ("cs", 2): Spi(mcp3208(0, 0, 2048, 0, 0, 0, 0, 4095)), ("onewire", 4): {ROM: 400}}
+        for pin in (15, 2):
+            machine.chips["cs", pin].selected = True   # as long as nobody drives its pin
         sampler, _ = built(machine, [
             {"driver": "max31855", "bus": "spi1", "cs": 15, "channels": {"thermocouple": "t"}},
             {"driver": "mcp3208", "bus": "spi1", "cs": 2, "reference_uv": 4_096_000, "channels": {"ch7": "v", "ch2": "w"}},
@@ -105,6 +107,15 @@ class TestChips(unittest.TestCase):
             ("t", "Cel", "0.25"), ("v", "V", "0.001"), ("w", "V", "0.001"), ("u", "Cel", "0.0625"))
         self.assertEqual(sampled(sampler, (0, 1, 2, 3)), [100, 4095, 2048, 400])
         self.assertEqual(sorted(machine.opened), [("onewire", 4), ("spi", 1, 1_000_000)])
+
+
+    def test_chip_select_that_is_no_output_stops_another(self):
+        machine = Machine()
+        machine.chips = {("cs", 15): Spi(lambda sent: (100 << 18 | 400 << 4).to_bytes(4, "big"))}
+        sampler, sources = built(machine, [{"driver": "max31855", "bus": "spi1", "cs": pin, "channels": {"thermocouple": name}}
+                                           for pin, name in ((35, "a"), (15, "b"))], ("a", "Cel", "1"), ("b", "Cel", "1"))
+        self.assertEqual(sampled(sampler, (0, 1)), [None, 25])
+        self.assertEqual(code_of(self, SensorError, sources[0].start), "sensor.pin")
 
 
 class TestStuckBus(unittest.TestCase):

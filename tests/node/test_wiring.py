@@ -71,7 +71,8 @@ class TestWiring(unittest.TestCase):
         self.assertEqual(caught.exception.message, "sensors[0].address: got 64, expected one of [118, 119]")
 
     def test_each_wrong_bus_is_refused(self):
-        for key, name, changes in ((".kind", "i2c0", {"kind": "can"}), (".id", "i2c0", {"id": 2}), (".id", "uart2", {"id": 0}), (".id", "i2c0", {"id": True}),
+        for key, name, changes in ((".kind", "i2c0", {"kind": "can"}), (".id", "i2c0", {"id": 2}),
+                                   (".id", "uart2", {"id": 0}), (".id", "i2c0", {"id": True}),
                                    (".scl", "i2c0", {"scl": 49}), (".sda", "i2c0", {"sda": None}), (".sda", "i2c0", {"sda": 22}),
                                    (".hz", "i2c0", {"hz": 1_000_000}), (".pin", "wire", {"pin": 22}),
                                    (".pin", "wire", {"pin": "4"}),
@@ -134,6 +135,10 @@ class TestWiring(unittest.TestCase):
 
     def test_channel_that_no_sensor_feeds(self):
         self.refused("sensors", [BME, METER, FLOW])   # adc34 feeds itself
+
+    def test_bus_called_like_a_kind(self):
+        meter = changed(METER, bus="uart", unit=2)
+        parse([BME, meter, FLOW, TANK], {"i2c0": BUSES["i2c0"], "uart": BUSES["uart2"]})
 
     def test_two_chips_at_one_place(self):
         second = changed(BME, driver="bmp280", channels={"temperature": {"channel": "tank", "gain": "1"}})

@@ -11,7 +11,7 @@ class Pin:
     def __init__(self, machine, number, value):
         self.machine, self.number, self.handler = machine, number, None
         if value is not None:
-            machine.levels[number] = value
+            self(value)
 
     def __call__(self, level):
         machine = self.machine
@@ -78,6 +78,8 @@ class Machine:
             self.Counter = _Kind(self._counter, Counter)
 
     def _pin(self, number, mode=None, pull=None, value=None):
+        if mode == Pin.OUT and number >= 34:   # of the classic ESP32
+            raise ValueError("pin can only be input")
         return Pin(self, number, value)
 
     def _adc(self, pin, atten):
@@ -134,7 +136,7 @@ class _Kind:
 
 
 class _SpiBus:
-    """Whoever is selected answers."""
+    """Whoever is selected answers; when several are, a 0 of one is heard over a 1 of another."""
 
     def __init__(self, machine):
         self.machine = machine
@@ -144,7 +146,13 @@ class _SpiBus:
 
     def write_readinto(self, sent, data):
         selected = [spi for key, spi in self.machine.chips.items() if key[0] == "cs" and spi.selected]
-        (selected or [Spi(None)])[0].write_readinto(sent, data)
+        heard = bytearray(b"\xff" * len(data))
+        for spi in selected or [Spi(None)]:
+            one = bytearray(len(data))
+            spi.write_readinto(bytes(sent), one)
+            for i, byte in enumerate(one):
+                heard[i] &= byte
+        data[:] = heard
 
 
 class Time:

@@ -70,25 +70,28 @@ class _Builder:
     def _chip(self, raw):
         from board.sensors.chip import Chip
         kind, args = self._driver(raw)
-        gives = kind(None, *args).GIVES   # a driver touches nothing before it is started
+        bus, select = self._bus(raw["bus"]), raw.get("cs")
+        if select is not None:
+            bus.selects[select] = None
+        gives = kind(None, *(args if select is None else (None,) + args)).GIVES   # a driver touches nothing before it is started
         channels, picks = [], []
         for at, (quantity, _, divisor) in enumerate(gives):
             if quantity in raw["channels"]:
                 place, scale = self._target(raw["channels"][quantity], divisor)
                 channels.append(place)
                 picks.append((at, scale))
-        return Chip(self._bus(raw["bus"]), kind, args, tuple(channels), picks)
+        return Chip(bus, kind, select, args, tuple(channels), picks)
 
     def _driver(self, raw):
-        """(class, its arguments after the bus)."""
+        """(class, its arguments after the bus and its own pin)."""
         name = raw["driver"]
         numbers = tuple(sorted(int(quantity[-1]) for quantity in raw["channels"] if quantity[-1].isdigit()))
         if name == "mcp3208":
             from board.sensors.mcp3208 import Mcp3208
-            return Mcp3208, (self._select(raw["cs"]), numbers, raw["reference_uv"])
+            return Mcp3208, (numbers, raw["reference_uv"])
         if name == "max31855":
             from board.sensors.max31855 import Max31855
-            return Max31855, (self._select(raw["cs"]),)
+            return Max31855, ()
         if name == "ds18b20":
             import binascii
 
@@ -130,9 +133,6 @@ class _Builder:
             orders = register["low_word_first"], register["low_byte_first"]
             picks.append((blocks[key], start - key[1], register["kind"], orders, scale))
         return Unit(self._bus(raw["bus"]), [blocks[key] for key in sorted(blocks)], tuple(channels), picks)
-
-    def _select(self, pin):
-        return self._machine.Pin(pin, self._machine.Pin.OUT, value=1)
 
     def _bus(self, name):
         if name not in self._buses:

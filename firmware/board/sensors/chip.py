@@ -25,7 +25,29 @@ class I2c(Bus):
 
 
 class Spi(Bus):
+    """`selects`: the pins of all chips on it, which stay out of each other's way from the start."""
+
+    def __init__(self, machine, raw):
+        super().__init__(machine, raw)
+        self.selects = {}
+
+    def select(self, number):
+        """A chip's own pin.
+
+        Raises:
+            SensorError: `sensor.pin`: it cannot be an output.
+        """
+        pin = self.selects[number]
+        if pin is None:
+            raise SensorError("sensor.pin", "pin %d cannot be an output" % number)
+        return pin
+
     def _open(self, machine, raw):
+        for number in self.selects:
+            try:
+                self.selects[number] = machine.Pin(number, machine.Pin.OUT, value=1)
+            except ValueError:   # one chip's fault, not the bus's
+                continue
         pins = [machine.Pin(raw[key]) for key in ("sck", "mosi", "miso")]
         return machine.SPI(raw["id"], baudrate=raw["hz"], polarity=0, phase=0, sck=pins[0], mosi=pins[1], miso=pins[2])
 
@@ -41,12 +63,12 @@ class Chip:
     """The source of one chip's readings.
 
     Args:
-        kind: the driver's class, called with the bus's handle and `args`.
+        kind: the driver's class, called with the bus's handle, its own pin if `select` numbers one, and `args`.
         channels: places in the configuration. picks: (place in what the driver reads, scale) of each.
     """
 
-    def __init__(self, bus, kind, args, channels, picks):
-        self._bus, self._kind, self._args, self._picks = bus, kind, args, picks
+    def __init__(self, bus, kind, select, args, channels, picks):
+        self._bus, self._kind, self._select, self._args, self._picks = bus, kind, select, args, picks
         self.channels = channels
         self.lead_ms = kind.WAIT_MS + SLACK_MS if kind.WAIT_MS else 0
         self._handle = self._driver = None
@@ -54,7 +76,8 @@ class Chip:
     def start(self):
         handle = self._bus.handle()
         if self._driver is None or handle is not self._handle:
-            self._handle, self._driver = handle, self._kind(handle, *self._args)
+            own = () if self._select is None else (self._bus.select(self._select),)
+            self._handle, self._driver = handle, self._kind(handle, *(own + self._args))
         self._driver.start()
 
     def read(self):

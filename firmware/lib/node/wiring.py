@@ -36,7 +36,8 @@ class _Wiring:
         self._channels = {channel.name: channel for channel in channels}
         self._fed: dict[str, str] = {}     # channel: the key that feeds it
         self._pins: dict[int, str] = {}    # pin: the key that has it
-        self._seats: dict[tuple[object, ...], str] = {}   # place on a bus: the sensor there
+        self._ids: dict[tuple[str, int], str] = {}     # (kind, number) of a bus: its key
+        self._seats: dict[tuple[str, int], str] = {}   # (bus, place on it): the sensor there
 
     def check(self, raw: "dict[str, Any]") -> None:
         buses = raw.setdefault("buses", {})
@@ -59,7 +60,7 @@ class _Wiring:
             return
         first = 0 if kind == "i2c" else 1   # the console has UART 0, the flash SPI 0
         number = _int(raw, where, "id", first, first + 1)
-        _once(self._seats, (kind, number), where + ".id", number)
+        _once(self._ids, (kind, number), where + ".id", number)
         for key in {"i2c": ("scl", "sda"), "spi": ("sck", "mosi", "miso"), "uart": ("tx", "rx")}[kind]:
             self._pin(raw, where, key)
         if kind == "uart":
