@@ -101,8 +101,8 @@ class TestChips(unittest.TestCase):
         for pin in (15, 2):
             machine.chips["cs", pin].selected = True   # as long as nobody drives its pin
         sampler, _ = built(machine, [
-            {"driver": "max31855", "bus": "spi1", "cs": 15, "channels": {"thermocouple": "t"}},
             {"driver": "mcp3208", "bus": "spi1", "cs": 2, "reference_uv": 4_096_000, "channels": {"ch7": "v", "ch2": "w"}},
+            {"driver": "max31855", "bus": "spi1", "cs": 15, "channels": {"thermocouple": "t"}},
             {"driver": "ds18b20", "bus": "wire", "roms": ["28ff641e0f000001"], "channels": {"temperature0": "u"}}],
             ("t", "Cel", "0.25"), ("v", "V", "0.001"), ("w", "V", "0.001"), ("u", "Cel", "0.0625"))
         self.assertEqual(sampled(sampler, (0, 1, 2, 3)), [100, 4095, 2048, 400])

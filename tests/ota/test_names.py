@@ -146,5 +146,6 @@ def test_names_of_the_machine_are_renamed_where_they_come_in_as_an_argument() ->
     said = mentioned(program)
     names = ("I2C SPI UART Pin ADC Counter RISING FALLING OPEN_DRAIN PULL_UP PULL_DOWN IN OUT IRQ_RISING IRQ_FALLING ATTN_11DB irq "
              "value read_uv scan select_rom writebyte readinto flush write_readinto readfrom writeto readfrom_mem writeto_mem "
-             "sleep_us sleep_ms ticks_ms scl sda freq baudrate polarity phase sck mosi miso parity stop bits tx rx timeout atten edge")
+             "sleep_us sleep_ms ticks_ms scl sda freq baudrate polarity phase sck mosi miso parity stop bits tx rx timeout "
+             "atten edge")
     assert not set(names.split()) - said
