@@ -19,11 +19,15 @@ PORT ?= 8000
 STOCK ?= ESP32_GENERIC.bin
 FLASH_SIZE ?= 4MB
 OUT ?= build/flash-esp32.bin
+# Settings of `make budget`: BOARD=name or file.json CONFIG=site.json DATA=file.csv
+BOARD ?= esp32-generic
+CONFIG ?= firmware/image/site.json
 
 # Settings of `make fuzz`: SECONDS=60, for all decoders together
 SECONDS ?= 60
 
 .PHONY: help demo test test-slow test-power fuzz test-esp32 bench image second-source lint fix lock clean setup dev check-machine
+.PHONY: help demo test test-slow test-power test-esp32 bench budget image lint fix lock clean setup dev check-machine
 
 help: ## this help
 	@printf 'Tenfold: a fleet in one repository. Start with:  make demo\n\n'
@@ -34,6 +38,7 @@ help: ## this help
 	@printf 'make test-esp32 takes  QEMU=qemu-system-xtensa  IMAGE=file.bin  ROMS=folder  CUTS=50 (power cuts)\n'
 	@printf 'make image takes STOCK=file.bin  FLASH_SIZE=4MB  OUT=build/flash-esp32.bin\n'
 	@printf 'make second-source takes CONFIG=site.json\n'
+	@printf 'make budget takes BOARD=esp32-generic  CONFIG=site.json  DATA=file.csv\n'
 
 demo: $(VENV)/.demo ## a whole fleet on this machine: broker, servers, console, 24 devices, a rollout
 	@$(BIN)/tenfold demo --devices $(DEVICES) --port $(PORT) $(if $(DATA),--data "$(DATA)") $(if $(CHECK),--check) \
@@ -55,6 +60,9 @@ bench: $(VENV)/.demo ## our figures beside our peers': DATA="a.csv b.csv" for by
 	@$(if $(DATA),$(BIN)/tenfold bench codec $(DATA),echo 'make: bytes a reading are left out: name recordings: make bench DATA="a.csv b.csv"' >&2)
 	@$(BIN)/tenfold bench ring
 	@$(BIN)/tenfold bench powercut
+
+budget: $(VENV)/.demo ## flash life, ring depth, traffic, memory of a configuration: BOARD=esp32-generic CONFIG=site.json
+	@$(BIN)/tenfold budget --board "$(BOARD)" --config "$(CONFIG)" $(if $(DATA),--data "$(DATA)")
 
 test-esp32: $(VENV)/.dev build/umqtt/simple.py ## on an emulated ESP32: QEMU=qemu-system-xtensa IMAGE=ESP32_GENERIC.bin
 	@$(if $(and $(QEMU),$(IMAGE)),,echo 'make: every check will be skipped: name your emulator and image: make test-esp32 QEMU=… IMAGE=…' >&2)

@@ -6,6 +6,8 @@ from typing import NoReturn
 import typer
 
 from host.cli import bench, config, devices, image, keys, release, rollout, sensors, sim
+from host.cli import bench, devices, image, keys, release, rollout, sim
+from host.cli.budget import budget
 from host.cli.demo import demo
 from host.cli.errors import USER_ERRORS
 
@@ -17,6 +19,7 @@ app = typer.Typer(
     epilog="First success: `tenfold demo` (or `make demo`).",
 )
 app.command("demo")(demo)
+app.command("budget")(budget)
 app.add_typer(keys.app, name="keys")
 app.add_typer(image.app, name="image")
 app.add_typer(release.app, name="release")
