@@ -186,6 +186,7 @@ def _assumptions(board: Board, sizes: Sizes, boots: float, updates_a_year: float
     told = [
         f"endurance: {board.endurance_source}",
         "the server acknowledges each record at once; an outage costs the same bytes later",
+        "check-ins as often as checkin_s says; the server may say otherwise",
         f"boots a day: {boots:g}; releases a year: {updates_a_year:g}",
         "one acknowledgement of TCP for each segment, TLS 1.2 with AES-GCM, no lost packets: an upper bound but for those",
     ]
