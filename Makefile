@@ -26,8 +26,7 @@ CONFIG ?= firmware/image/site.json
 # Settings of `make fuzz`: SECONDS=60, for all decoders together
 SECONDS ?= 60
 
-.PHONY: help demo test test-slow test-power fuzz test-esp32 bench image second-source lint fix lock clean setup dev check-machine
-.PHONY: help demo test test-slow test-power test-esp32 bench budget image lint fix lock clean setup dev check-machine
+.PHONY: help demo test test-slow test-power fuzz test-esp32 bench budget image second-source lint fix lock clean setup dev check-machine
 
 help: ## this help
 	@printf 'Tenfold: a fleet in one repository. Start with:  make demo\n\n'

@@ -6,7 +6,6 @@ from typing import NoReturn
 import typer
 
 from host.cli import bench, config, devices, image, keys, release, rollout, sensors, sim
-from host.cli import bench, devices, image, keys, release, rollout, sim
 from host.cli.budget import budget
 from host.cli.demo import demo
 from host.cli.errors import USER_ERRORS

@@ -159,10 +159,12 @@ class _Day:
     """The composition: sensors, clock and what happens after a commit."""
 
     epoch_ms, quality = EPOCH_MS, QUALITY_NTP   # of the clock
+    lead_ms = 0   # of the one source of all channels
 
     def __init__(self, config: Config, rows: Iterator[Row]) -> None:
         self.time = _VirtualTime()
         self._config, self._rows = config, rows
+        self.channels = tuple(range(len(config.channels)))
         self._flash = NorFlash(SECTORS)
         used = sector.SectorHeader(ROUNDS * SECTORS, FIRST_SEQ, BOOT, 0, None, 0, 0)
         self._flash.writeblocks(0, sector.pack_header(used), 0)
@@ -174,13 +176,16 @@ class _Day:
         self._erases = 0
         self._enough = asyncio.Event()
 
-    # The Clock and Sensors ports
+    # The Clock and Source ports
 
     def ticks_ms(self) -> int:
         return round(self.time.now_s * 1000)
 
     def unix_ms(self) -> int:
         return self.epoch_ms + self.ticks_ms()
+
+    def start(self) -> None:
+        """The rows are there."""
 
     def read(self) -> Row:
         self._samples += 1
@@ -200,7 +205,7 @@ class _Day:
 
         raw = schema.build([(one.name, one.unit, one.resolution) for one in config.channels])
         journal = Journal(self._ring, BOOT, raw, schema.schema_hash(raw), self, self._committed)
-        app = Application(config, self, self, journal, first_due_ms=next_due_ms(0, config.period_ms, 0),
+        app = Application(config, [self], self, journal, first_due_ms=next_due_ms(0, config.period_ms, 0),
                           next_flush_ms=next_flush_ms, on_late=lambda late_ms: None)
         working = asyncio.create_task(app.run())
         enough = asyncio.create_task(self._enough.wait())
@@ -213,8 +218,7 @@ class _Day:
 
     def _committed(self) -> None:
         seq = self._ring.next_seq - 1
-        data = self._ring.read(seq)
-        self._sizes.append(len(data or b""))
+        self._sizes += [len(data) for _, _, data in self._ring.records(seq)]
         if self._flash.erases > self._erases or len(self._sizes) == 1:
             self._erases = self._flash.erases
             self._openings.append((self.time.now_s, len(self._sizes), self._samples, self._ring.tally))
