@@ -3,7 +3,8 @@
 import asyncio
 import unittest
 
-from board.sensors.line import Block, Line, Unit, merged
+from board.sensors.build import merged
+from board.sensors.line import Block, Line, Unit
 from node.app.sampler import Sampler
 from node.app.scale import Scale
 from node.errors import SensorError

@@ -119,7 +119,7 @@ class _Builder:
         return Kind, (address,)
 
     def _unit(self, raw):
-        from board.sensors.line import Block, Unit, merged
+        from board.sensors.line import Block, Unit
         from node.app.modbus import KINDS
         registers = raw["registers"]
         wanted = [(each["function"], each["start"], KINDS[each["kind"]][0] if each["kind"] != "bit" else 1) for each in registers]
@@ -149,3 +149,26 @@ class _Builder:
         if raw["kind"] == "spi":
             return chip.Spi(self._machine, raw)
         return chip.Wire(self._one_wire, raw)
+
+
+def merged(wanted):
+    """Blocks that hold all that is wanted, as few as may be: what touches is asked for together.
+
+    Args:
+        wanted: (function, start, count) of each.
+
+    Returns:
+        list of (function, start, count), sorted; none of more than the protocol allows.
+    """
+    from node.app.modbus import COILS, DISCRETE_INPUTS, MAX_BITS, MAX_REGISTERS
+    found = []
+    for function, start, count in sorted(wanted):
+        most = MAX_BITS if function in (COILS, DISCRETE_INPUTS) else MAX_REGISTERS
+        if found and found[-1][0] == function and start <= found[-1][1] + found[-1][2]:
+            begin = found[-1][1]
+            end = max(start + count, begin + found[-1][2])
+            if end - begin <= most:
+                found[-1] = (function, begin, end - begin)
+                continue
+        found.append((function, start, count))
+    return found

@@ -168,25 +168,3 @@ class Unit:
 
     def recover(self):
         self._line.recover()
-
-
-def merged(wanted):
-    """Blocks that hold all that is wanted, as few as may be: what touches is asked for together.
-
-    Args:
-        wanted: (function, start, count) of each.
-
-    Returns:
-        list of (function, start, count), sorted; none of more than the protocol allows.
-    """
-    found = []
-    for function, start, count in sorted(wanted):
-        most = modbus.MAX_BITS if function in (modbus.COILS, modbus.DISCRETE_INPUTS) else modbus.MAX_REGISTERS
-        if found and found[-1][0] == function and start <= found[-1][1] + found[-1][2]:
-            begin = found[-1][1]
-            end = max(start + count, begin + found[-1][2])
-            if end - begin <= most:
-                found[-1] = (function, begin, end - begin)
-                continue
-        found.append((function, start, count))
-    return found
