@@ -66,7 +66,8 @@ class Device:
         self.metrics = Metrics()
         self.supervisor = Supervisor(self.clock, self.board.chance, self.board.system, self.metrics)
         self.ring = Ring(self.board.ring_device)
-        self.ring.mount()
+        with Loaded():
+            self.ring.mount()
         self._tally = self.ring.tally   # of the boots before
         with Loaded():
             self.boot = _parts().count_boot(self)

@@ -19,13 +19,18 @@ class Clock:
 
 
 class Sensors:
+    lead_ms = 0
+
     def __init__(self, channels):
         self.x = 7
-        self.channels = channels
+        self.channels = tuple(range(channels))
+
+    def start(self):
+        pass
 
     def read(self):
         row = []
-        for _ in range(self.channels):
+        for _ in self.channels:
             self.x = (self.x * 1103515245 + 12345) & 0x3FFFFFFF
             row.append(2000 + (self.x >> 16) % STEPS)
         return row
@@ -55,7 +60,7 @@ def main(folder, channels, samples, pieces):
     raw = schema.build([(one.name, one.unit, one.resolution) for one in config.channels])
     journal = Journal(ring, 1, raw, schema.schema_hash(raw), clock, lambda: None)
     journal.announce()
-    app = Application(config, Sensors(channels), clock, journal, first_due_ms=0, next_flush_ms=lambda now: now + (1 << 28),
+    app = Application(config, [Sensors(channels)], clock, journal, first_due_ms=0, next_flush_ms=lambda now: now + (1 << 28),
                       on_late=lambda late_ms: None)
     gc.collect()
     stays = gc.mem_alloc() - before
@@ -65,7 +70,7 @@ def main(folder, channels, samples, pieces):
     for i in range(samples):
         clock.now = i * 1000
         app.tick()
-    print(stays, free, len(ring.read(1)), len(ballast))
+    print(stays, free, len(next(ring.records(1))[2]), len(ballast))
 
 
 main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

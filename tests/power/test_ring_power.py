@@ -7,6 +7,7 @@ import pytest
 
 from host.bench import powercut
 from host.bench.powercut import WORKLOADS
+from node import scan
 from node.ring import Ring
 
 
@@ -39,12 +40,12 @@ def test_no_committed_record_is_lost_or_torn_when_the_power_fails_again_during_r
 
 
 @pytest.mark.parametrize(("workload", "fault", "break_it"), [
-    ("offline", powercut.LOST, lambda patch: patch.setattr(Ring, "_first_from", lambda ring, number: ring.next_seq)),
+    ("offline", powercut.LOST, lambda patch: patch.setattr("node.scan.scan", forgets)),
     ("offline", powercut.TORN, lambda patch: patch.setattr("node.sectors.Sectors._record", unchecked)),
-    ("offline", powercut.MOUNT, lambda patch: patch.setattr(Ring, "_scan_newest", fails)),
+    ("offline", powercut.MOUNT, lambda patch: patch.setattr("node.scan.scan", fails)),
     ("newest", powercut.LOST, lambda patch: patch.setattr("node.ring.NEWEST", 9)),
     ("thin", powercut.LOST, lambda patch: patch.setattr(Ring, "_refuse", counts_twice)),
-    ("wide", powercut.PROGRAM, lambda patch: patch.setattr(Ring, "_scan_newest", goes_on)),
+    ("wide", powercut.PROGRAM, lambda patch: patch.setattr("node.scan.scan", goes_on)),
 ])
 def test_bench_that_cannot_fail(monkeypatch, workload, fault, break_it):
     """A ring that loses, one that takes torn records for whole, one that does not mount and one that miscounts are found out."""
@@ -66,22 +67,31 @@ def test_case_beyond_the_workload_is_no_success():
     assert powercut.run("large:9999:half") is None
 
 
-REAL, REFUSE = Ring._scan_newest, Ring._refuse
+REAL, REFUSE = scan.scan, Ring._refuse
+UNACKED, CLOSED = 6, 8   # what scan() gives at these places
 
 
 def counts_twice(ring, weight):
     return REFUSE(ring, weight) or REFUSE(ring, weight)
 
 
-def goes_on(ring):
-    REAL(ring)
-    ring._closed = False
+def forgets(log, io):
+    found = list(REAL(log, io))
+    found[UNACKED] = found[0]
+    return found
 
 
-def fails(ring):
-    if ring.next_seq > 3:
+def goes_on(log, io):
+    found = list(REAL(log, io))
+    found[CLOSED] = log.head.number < 0   # an empty ring has no sector to go on in
+    return found
+
+
+def fails(log, io):
+    found = REAL(log, io)
+    if found[0] > 3:
         raise ValueError
-    REAL(ring)
+    return found
 
 
 def unchecked(sectors, head, at):

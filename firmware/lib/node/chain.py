@@ -6,7 +6,7 @@ does not grow with the partition, and a record is found by halves, in log2(secto
 """
 
 from node.compat import TYPE_CHECKING
-from node.wire.sector import DATA, HEADER_BYTES, SECTOR_BYTES, SectorHeader
+from node.wire.sector import DATA, SECTOR_BYTES, SectorHeader
 
 if TYPE_CHECKING:
     from node.sectors import Sectors
@@ -24,21 +24,6 @@ class Chain:
         self._io = io
         self.head = SectorHeader(-1, 0, 0, 0, None, 0, 0)
         self.end = io.start
-
-    def load(self) -> int:
-        """Find the newest sector, with one read of each header, and another where there is none.
-
-        Returns:
-            How many sectors were neither erased nor ours.
-        """
-        foreign = 0
-        for i in range(self._io.count):
-            head = self._io.header(i)
-            if head is None:
-                foreign += not self._io.is_erased(i, 0, HEADER_BYTES)
-            elif head.number > self.head.number:
-                self.head = head
-        return foreign
 
     def push(self, head: SectorHeader) -> None:
         """Make this sector the newest; one that could not be opened keeps its number and holds nothing."""

@@ -65,20 +65,10 @@ class Ring:
 
     def mount(self) -> None:
         """Find the log: at most two reads per sector and one scan of the newest. An erased partition is an empty ring."""
+        from node.scan import scan  # once a boot: not in memory afterwards
         self._reset()
-        self.foreign = self._log.load()
-        newest = self._log.head
-        if newest.number < 0:
-            return
-        self.tally, self.acked, self.next_seq = newest.tally, newest.acked, newest.first_seq
-        self.dropped, self.dropped_weight = newest.dropped, newest.dropped_weight
-        self._scan_newest()
-        if self.acked:
-            self.next_seq = max(self.next_seq, self.acked[1] + 1)
-            self._unacked = self.acked[1] + 1
-        self._unacked = max(self._unacked, self._first_from(0))
-        found = self._log.step(*self._log.place_of(self._unacked), self._unacked)
-        self._tail = found[:2] if found else (newest.number, self._log.end)
+        (self.next_seq, self.acked, self.tally, self.dropped, self.dropped_weight, self._boot, self._unacked, self._tail,
+         self._closed, self.skipped, self.foreign) = scan(self._log, self._io)
 
     def append(self, boot: int, seq: int, data: bytes, weight: int) -> bool:
         """Write one record; it is durable when this returns True.
@@ -196,28 +186,6 @@ class Ring:
     def capacity_bytes(self) -> int:
         """Flash that records can take before the ring is full."""
         return (self._io.count - 1) * SECTOR_BYTES
-
-    def _scan_newest(self) -> None:
-        """Read the newest sector to its end: counts, last boot, last acknowledgement, and whether it can take more."""
-        at = self._io.start
-        found = self._io.find(self._log.head, at, SECTOR_BYTES)
-        self._boot = self._log.head.boot
-        while found:
-            at, kind, boot, seq, weight, length = found
-            if kind == DATA:
-                self.next_seq = seq + 1
-                self.tally += weight
-                self._boot = boot
-            elif kind == ACK:
-                self.acked = struct.unpack("<II", self._io.data(self._log.head.number, at, length))
-            at += self._io.record_bytes(length)
-            found = self._io.find(self._log.head, at, SECTOR_BYTES)
-        if self.next_seq == self._log.head.first_seq:   # cut before the sector's first record
-            before = self._log.step(*self._log.place_of(self.next_seq - 1), self.next_seq - 1)
-            self._boot = before[2] if before else self._boot
-        self._log.end = at
-        self._closed = not self._io.is_erased(self._log.head.number % self._io.count, at)
-        self.skipped += self._closed
 
     def _refuse(self, weight: int) -> bool:
         self.dropped += 1
