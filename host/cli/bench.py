@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from concurrent.futures import ProcessPoolExecutor
+from math import ceil
 from pathlib import Path
 from typing import Annotated
 
@@ -12,10 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from host.bench import codec, encode, powercut
+from host.bench import codec, drain, encode, herd, powercut
 from host.bench import ring as ring_bench
 from host.cli.server import AsJson
 from node.wire.schema import is_resolution
+
+BLOCKS = " ▁▂▃▄▅▆▇█"
+BARS = 20   # columns of a plot
 
 app = typer.Typer(no_args_is_help=True, help="Measure what is promised in figures, peers beside it.")
 
@@ -152,6 +156,79 @@ def bench_powercut(
             print(f"{', '.join(one.faults)}: tenfold bench powercut --replay {one.case}")
     if failed:
         raise typer.Exit(1)
+
+
+@app.command(name="drain")
+def bench_drain(
+    batches: Annotated[int, typer.Option(min=10, max=100_000, help="Backlog in the board's ring.")] = 10_000,
+    order: Annotated[str, typer.Option("--drain", help="oldest or newest first.")] = "oldest",
+    window: Annotated[int | None, typer.Option(min=1, max=32, help="Publishes under way; else the firmware's default.")] = None,
+    rtt_ms: Annotated[int, typer.Option(min=0, max=5_000, help="Round trip of the link.")] = 100,
+    loss_pct: Annotated[float, typer.Option(min=0, max=50, help="Segments lost, each way.")] = 1.0,
+    as_json: AsJson = False,
+) -> None:
+    """Drain a backlog from a simulated board through a bad link into a real broker and ingest, and see whether it samples on.
+
+    The firmware on real MicroPython; the link is a proxy on this machine. Example: tenfold bench drain --batches 500 --json
+    """
+    if order not in drain.ORDERS:
+        raise typer.BadParameter(f"got {order!r}, expected one of {', '.join(drain.ORDERS)}", param_hint="--drain")
+    with _progress(as_json) as progress:
+        task = progress.add_task("draining", total=batches)
+        report = drain.measure(drain.Case(batches, order, window, rtt_ms, loss_pct),
+                               lambda done: progress.update(task, completed=done))
+    if as_json:
+        print(json.dumps(report))
+        return
+    table = Table(f"{batches:,} batches, {order} first, window {report['window']}, {rtt_ms} ms, {loss_pct:g} % lost", _right(""))
+    for name, value in (
+        ("seconds to drain", f"{report['seconds']:.1f}"), ("batches a second", f"{report['batches_per_s']:.1f}"),
+        ("bytes up, a batch", f"{report['up_bytes_per_batch']:.0f}"),
+        ("of them payload", f"{report['payload_bytes'] / batches:.0f}"),
+        ("bytes down, a batch", f"{report['down_bytes'] / batches:.0f}"), ("records sent again", f"{report['sent_again']:,}"),
+        ("segments lost", f"{report['lost_segments']:,} of {report['segments']:,}"),
+        ("first fresh record after", f"{report['first_fresh_s']:.1f} s"),
+        ("samples meanwhile", f"{report['samples']:,} each {report['period_ms']} ms, {report['skipped_samples']} left out"),
+        ("worst gap between two", f"{report['worst_gap_ms']} ms"), ("worst lateness", f"{report['worst_late_ms']} ms"),
+    ):
+        table.add_row(name, value)
+    Console().print(table)
+
+
+@app.command(name="herd")
+def bench_herd(
+    devices: Annotated[int, typer.Option(min=1, max=1_000_000, help="That come back together.")] = 10_000,
+    rate: Annotated[float, typer.Option(min=0.1, help="Requests a second that the servers were built for.")] = 100.0,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same herd.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate a fleet after a common outage: connections to the broker, and check-ins, second by second.
+
+    The device's own decisions and the server's, in simulated time. Example: tenfold bench herd --devices 10000 --json
+    """
+    with _progress(as_json) as progress:
+        task = progress.add_task("outages", total=len(herd.OUTAGES_S))
+        report = herd.measure(devices, rate, seed, lambda: progress.advance(task))
+    if as_json:
+        print(json.dumps(report))
+        return
+    console = Console()
+    console.print(f"{devices:,} devices, servers built for {rate:g} requests a second: a period of {report['period_s']} s")
+    for title, outcomes in (("connections", report["broker"]), ("check-ins", report["checkins"])):
+        bar_s = -(-max(len(one["arrivals"]) for one in outcomes) // BARS)
+        table = Table(title, *map(_right, ("peak/s", "of rate", "served in", "requests")), f"arrivals, {bar_s} s a bar")
+        for one in outcomes:
+            table.add_row(
+                f"away {one['outage_s']} s" if one["outage_s"] else "power cut", f"{one['peak_per_s']:,}",
+                f"×{one['peak_over_rate']:.2f}", f"{one['seconds']:.0f} s", f"{one['requests']:.2f}",
+                _bars(one["arrivals"], rate, bar_s))
+        console.print(table)
+
+
+def _bars(arrivals: list[int], rate: float, bar_s: int) -> str:
+    """Mean arrivals over time as bars; a full one is the rate or more."""
+    parts = (arrivals[at:at + bar_s] for at in range(0, len(arrivals), bar_s))
+    return "".join(BLOCKS[min(ceil(sum(part) / len(part) / rate * 8), 8)] for part in parts)
 
 
 def _resolutions(words: list[str]) -> dict[str, str]:

@@ -5,6 +5,8 @@ A request that is put off is never an attempt: nothing is counted against the de
 
 from dataclasses import dataclass, replace
 
+HEADROOM = 0.8            # of a rate is what a period aims at: arrivals are spread by chance, and the rate is for their peaks
+PROMISED = 0.5            # of a rate is promised to those who were turned away; the rest is for who comes by its own clock
 MAX_PERIOD_S = 86_400     # a device hears from us at least daily, however large the fleet
 JITTER = 0.5              # retry-after is stretched by up to this share, so that those turned away do not come back together
 
@@ -17,7 +19,7 @@ def period(base_s: float, devices: int, per_s: float) -> int:
         devices: active ones.
         per_s: check-ins per second that this server is to see at most.
     """
-    return max(1, min(MAX_PERIOD_S, round(max(base_s, devices / per_s))))
+    return max(1, min(MAX_PERIOD_S, round(max(base_s, devices / (HEADROOM * per_s)))))
 
 
 def retry_after(seconds: float, chance: float) -> int:
@@ -45,3 +47,28 @@ class Tokens:
         if level >= 1.0:
             return replace(here, level=level - 1.0), 0.0
         return here, (1.0 - level) / self.rate
+
+
+@dataclass(frozen=True)
+class Admission:
+    """Who is let in at once, and when each of the others may come again; `promised_s` is when the last one was told to.
+
+    For a server that answers 503 with Retry-After. Everybody who is turned away hears another time, later ones later, so that they
+    come back as a slope and not as the crowd that they were; none waits longer than MAX_PERIOD_S.
+    """
+
+    tokens: Tokens
+    promised_s: float
+
+    def admit(self, now_s: float) -> tuple["Admission", float]:
+        """Judge one request.
+
+        Returns:
+            The state after it, and 0.0 when it is let in, else the seconds to tell it as Retry-After (round up).
+        """
+        tokens, wait_s = self.tokens.take(now_s)
+        if not wait_s:
+            return replace(self, tokens=tokens), 0.0
+        gap_s = 1 / (PROMISED * tokens.rate)
+        promised_s = min(max(now_s + wait_s, self.promised_s + gap_s), now_s + MAX_PERIOD_S)
+        return Admission(tokens, promised_s), promised_s - now_s

@@ -31,7 +31,7 @@ def channel(**changes):
 class TestConfig(unittest.TestCase):
     def test_defaults_make_a_small_file_enough(self):
         made = parse(site())
-        self.assertEqual((made.period_ms, made.window, made.mqtt_port, made.channels[0].median), (1000, 8, 8883, 1))
+        self.assertEqual((made.period_ms, made.window, made.mqtt_port, made.channels[0].median), (1000, 16, 8883, 1))
         self.assertEqual((made.drain, parse(site(drain="newest")).drain), ("oldest", "newest"))
 
     def test_addresses_in_place_of_dns(self):

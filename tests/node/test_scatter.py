@@ -35,6 +35,13 @@ class TestBackoff(unittest.TestCase):
         self.assertEqual(backoff_ms(1, 1000, 60000, bytes(4)), 0)
         self.assertEqual(backoff_ms(1, 1000, 60000, MOST), 1000)
 
+    def test_nobody_comes_again_while_others_come_for_the_first_time(self):
+        shortest = [backoff_ms(n, 1000, 9000, bytes(4)) for n in (1, 2, 3, 4, 5)]
+        self.assertEqual(shortest, [0, 1000, 2000, 4000, 4500])
+
+    def test_base_above_the_cap_is_half_of_it(self):
+        self.assertEqual([backoff_ms(n, 9000, 5000, r) for n in (1, 2) for r in (bytes(4), MOST)], [0, 2500, 2500, 5000])
+
     def test_wait_doubles_up_to_the_cap_and_stays_there_for_ever(self):
         self.assertEqual([backoff_ms(n, 1000, 5000, MOST) for n in (1, 2, 3, 4, 5)], [1000, 2000, 4000, 5000, 5000])
         self.assertEqual(backoff_ms(10**9, 1000, 5000, MOST), 5000)

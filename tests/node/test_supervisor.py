@@ -62,6 +62,10 @@ class TestSupervisor(unittest.TestCase):
         self.clock, self.system, self.metrics = Clock(), System(), Metrics()
         self.supervisor = Supervisor(self.clock, Zeros(), self.system, self.metrics)
         self.runs = 0
+        self.base_ms, module.RESTART_BASE_MS = module.RESTART_BASE_MS, 0   # no waits between restarts
+
+    def tearDown(self):
+        module.RESTART_BASE_MS = self.base_ms
 
     def run_until(self, done):
         async def main():

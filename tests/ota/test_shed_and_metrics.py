@@ -1,11 +1,13 @@
 """Load on a slope, and counters that are never counted twice."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ota.rules.metrics import delta
-from ota.rules.shed import MAX_PERIOD_S, Tokens, period, retry_after
+from ota.rules.shed import MAX_PERIOD_S, PROMISED, Admission, Tokens, period, retry_after
 
 
 def test_a_small_fleet_checks_in_as_often_as_asked() -> None:
@@ -13,7 +15,7 @@ def test_a_small_fleet_checks_in_as_often_as_asked() -> None:
 
 
 def test_a_large_fleet_is_slowed_down() -> None:
-    assert period(300, 1_000_000, 1_000) == 1_000
+    assert period(300, 1_000_000, 1_000) == 1_250   # 800 a second: peaks stay below 1,000
     assert period(300, 10**9, 1_000) == MAX_PERIOD_S
 
 
@@ -64,3 +66,27 @@ def test_resets_are_counted_since_birth_and_so_survive_boots() -> None:
 def test_counters_that_fall_or_jump_add_nothing() -> None:
     assert delta({"drops": 9}, 3, {"drops": 2}, 3) == {}
     assert delta({"tx_bytes": 0}, 3, {"tx_bytes": 2**50}, 3) == {}
+
+
+def test_those_turned_away_hear_different_times_at_a_part_of_the_rate() -> None:
+    admission, told = Admission(Tokens(10, 10, 10, 0.0), 0.0), []
+    for _ in range(40):
+        admission, wait_s = admission.admit(0.0)
+        told.append(wait_s)
+    assert told[:10] == [0.0] * 10
+    assert [later - sooner for sooner, later in pairwise(told[10:])] == pytest.approx([1 / (PROMISED * 10)] * 29)
+    assert told[10] == pytest.approx(0.2)
+
+
+def test_nobody_is_turned_away_for_more_than_a_day() -> None:
+    admission, wait_s = Admission(Tokens(0.001, 1, 0, 0.0), 0.0), 0.0
+    for _ in range(1000):
+        admission, wait_s = admission.admit(0.0)
+    assert wait_s == MAX_PERIOD_S
+
+
+def test_promises_of_a_crowd_that_is_gone_hold_nobody_up() -> None:
+    admission = Admission(Tokens(10, 1, 0, 0.0), 0.0)
+    for _ in range(100):
+        admission, _ = admission.admit(0.0)
+    assert admission.admit(60.0)[1] == 0.0

@@ -30,8 +30,8 @@ class Fraction:
 
 
 class Config:
-    mqtt_port, window, keepalive_s, backoff_max_s, uplink_s = 8883, 2, 5, 1, 1
-    ack_timeout_s = Fraction(50)
+    mqtt_port, window, keepalive_s = 8883, 2, 5
+    ack_timeout_s, backoff_max_s, uplink_s = Fraction(50), Fraction(20), Fraction(10)
 
     def server(self, device):
         return device + ".zone"

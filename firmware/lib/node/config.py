@@ -74,7 +74,7 @@ def _fill(config: Config, raw: "dict[str, Any]") -> None:
     config.checkin_s = _int(raw, "checkin_s", 1, 86_400, 300)
     config.ack_timeout_s = _int(raw, "ack_timeout_s", 1, 3600, 30)
     config.trial_s = _int(raw, "trial_s", 5, 86_400, 600)
-    config.window = _int(raw, "window", 1, 32, 8)
+    config.window = _int(raw, "window", 1, 32, 16)
     config.keepalive_s = _int(raw, "keepalive_s", 5, 1200, 60)
     config.backoff_max_s = _int(raw, "backoff_max_s", 1, 3600, 300)
     config.drain = _text(raw, "drain", 6, 6, "oldest")

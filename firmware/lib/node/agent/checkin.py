@@ -4,7 +4,7 @@ One exchange a cycle, over mutual TLS, also while the broker is down. Decides wh
 direction is update.py's. An idle check-in verifies nothing and writes nothing.
 """
 
-from node.agent.scatter import backoff_ms, place_in_ms
+from node.agent.scatter import backoff_ms, place_in_ms, uniform
 from node.compat import const, hexstr
 from node.errors import FormatError, NetworkError
 from node.wire import checkin
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from node.hints import Any, Callable
     from node.ports import Random
 
-RETRY_BASE_MS = const(2000)   # first wait after a failure is 0..2 s, doubling up to the period
+RETRY_BASE_MS = const(2000)   # first wait after an update that failed is 0..2 s, doubling up to one and a half periods
 
 
 class CheckIn:
@@ -43,7 +43,7 @@ class CheckIn:
         self._device, self._boot = device, boot
         self._period_ms = period_s * 1000
         self._metrics, self._heard, self._log = metrics, heard, log
-        self._attempts = 0   # in a row that failed, or that brought a direction
+        self._attempts = 0   # in a row that brought a direction, or failed in a trial
         self.answered = False
         self.config: tuple[str, bytes] | None = None
         if kept is not None:
@@ -65,7 +65,7 @@ class CheckIn:
             answer = checkin.parse_response(await self._server.checkin(checkin.encode_request(facts)))
         except (NetworkError, FormatError) as error:
             self._log("checkin", str(error))
-            return self._retry_in_ms(), None, nonce
+            return self._failed_in_ms(facts["trial"]), None, nonce
         self._clock.learn(answer["now_s"] * 1000, QUALITY_SERVER)
         self._period_ms = answer["period_s"] * 1000
         self._heard()
@@ -83,7 +83,15 @@ class CheckIn:
     def _due_in_ms(self) -> int:
         return place_in_ms(self._device, self._clock.ticks_ms(), self._period_ms, self._chance.urandom(4))
 
+    def _failed_in_ms(self, trial: bool) -> int:
+        """When the server asked for it; else in the next period: a fleet whose server is back is no larger a crowd than ever.
+
+        A trial ends soon, and few devices are in one: it is tried again before.
+        """
+        if self._server.retry_after_s:
+            return self._server.retry_after_s * 1000 + uniform(self._chance.urandom(4), RETRY_BASE_MS)
+        return self._retry_in_ms() if trial else self._due_in_ms()
+
     def _retry_in_ms(self) -> int:
         self._attempts += 1
-        wait_ms = backoff_ms(self._attempts, RETRY_BASE_MS, self._period_ms, self._chance.urandom(4))
-        return self._server.retry_after_s * 1000 + wait_ms   # after what was asked, still scattered
+        return backoff_ms(self._attempts, RETRY_BASE_MS, self._period_ms * 3 // 2, self._chance.urandom(4))

@@ -1,7 +1,7 @@
 """When a device acts, so that no two devices act because a clock struck.
 
 Pure: the device's name, the time and random bytes are arguments. Three tools: a fixed phase within a period, a small jitter
-on each cycle, and exponential back-off with full jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015).
+on each cycle, and exponential back-off with jitter (Brooker, "Exponential Backoff And Jitter", AWS 2015).
 """
 
 from node.compat import sha256
@@ -36,9 +36,13 @@ def place_in_ms(device: str, now_ms: int, period_ms: int, random4: bytes) -> int
 
 
 def backoff_ms(attempt: int, base_ms: int, cap_ms: int, random4: bytes) -> int:
-    """How long to wait after `attempt` failures in a row (1 = the first): uniform in 0..min(cap, base * 2^(attempt-1)).
+    """How long to wait after `attempt` failures in a row (1 = the first): at most cap_ms.
 
-    Full jitter: the wait of a fleet that failed together is spread over the whole interval, also at the first attempt.
+    After the first uniform in 0..base: a fleet that failed together is spread over the whole interval. Then in base..2 base, in
+    2 base..4 base and so on up to cap/2..cap: nobody comes a second time while others come for the first, so that a fleet of n
+    devices makes at most n / base attempts a second at every moment, however long the outage. With full jitter again and again
+    (0..2 base, 0..4 base) attempts overlap and add up. Where base is above cap/2, cap/2 stands for it.
     """
-    doublings = min(max(attempt - 1, 0), MAX_DOUBLINGS)
-    return uniform(random4, min(cap_ms, base_ms << doublings))
+    doublings = min(max(attempt - 2, 0), MAX_DOUBLINGS)
+    low_ms = min(cap_ms // 2, base_ms << doublings)
+    return uniform(random4, low_ms) + (low_ms if attempt > 1 else 0)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from node.hints import Any, Callable, Coroutine
     from node.ports import Clock, Random, System
 
-RESTART_BASE_MS = 500       # first wait is 0..500 ms
+RESTART_BASE_MS = 500       # first wait is 0..500 ms, then 0.5..1 s and so on
 RESTART_CAP_MS = 60_000     # an app that always crashes is tried at least this often
 STABLE_MS = 60_000          # a task that ran this long starts with a clean record
 MAX_FAILURES = 8            # of an agent's task without a stable minute: about 1-2 min of trying, then reset

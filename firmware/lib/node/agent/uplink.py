@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 CONNECT_S = 30       # TCP, TLS and CONNACK together; a P-256 handshake on ESP32 is below 2 s, its DNS can take 19 s
 WRITE_S = 20         # until a written packet has left: a peer that takes no bytes for longer is gone
 PUBACK_MS = 20_000   # without a PUBACK that is due, e.g. of a full broker; below STABLE_MS, so that the waits between sessions grow
-AHEAD_WINDOWS = 4    # records sent beyond the last ack, in windows: bounds what is repeated when ingest is down
+AHEAD_WINDOWS = 2    # records sent beyond the last ack, in windows: bounds what is repeated when ingest is down
 SCHEMA_AGAIN_MS = 30_000   # the server asks with every ack until it has the schema; it is answered this often
 STABLE_MS = 30_000   # a session this long ends a run of failures
 READ_BYTES = 512
@@ -111,7 +111,7 @@ class Uplink:
         cap_ms = self._config.backoff_max_s * 1000
         left_ms = 0
         if failures:
-            left_ms = backoff_ms(failures, min(self._config.uplink_s * 1000, cap_ms), cap_ms, self._chance.urandom(4))
+            left_ms = backoff_ms(failures, self._config.uplink_s * 1000, cap_ms, self._chance.urandom(4))
         while True:
             alive()
             await asyncio.sleep(min(left_ms, SLICE_MS) / 1000)   # also for 0: no fault may make this a loop without end
