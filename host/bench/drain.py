@@ -23,6 +23,7 @@ from host import broker
 from host.bench.lossy import Path as Link
 from host.bench.lossy import Proxy
 from host.bench.workload import CHANNELS, typical
+from host.ecdsa import point
 from host.sim import signals
 from host.sim.fleet import HEAP, ROM, micropython
 from host.sim.plant import FIRMWARE, REPOSITORY, free_ports
@@ -52,11 +53,20 @@ class DrainError(RuntimeError):
     """The board, the broker or ingest did not do it; the message says how far it came."""
 
 
-class Report(TypedDict):
-    """What draining took. Seconds count from the connection's first packet to the last ack of the backlog.
+class Sampling(TypedDict):
+    """What a board's own batches say of its samples. `skipped_samples`: places of its grid that went by."""
 
-    `worst_gap_ms` and `worst_late_ms` are of the board's own samples, from its start to the drain's end; `skipped_samples`
-    are places of its grid that went by. `sent_again`: records that came more than once.
+    samples: int
+    skipped_samples: int
+    worst_gap_ms: int
+    worst_late_ms: int
+
+
+class Report(Sampling):
+    """What draining took, and the board's own samples from its start until then.
+
+    `seconds` from the connection's first packet until ingest has committed the last of the backlog. `first_fresh_s`: until the
+    first record of the board's own boot. `sent_again`: records that came more than once.
     """
 
     batches: int
@@ -76,10 +86,6 @@ class Report(TypedDict):
     sent_again: int
     first_fresh_s: float
     period_ms: int
-    samples: int
-    skipped_samples: int
-    worst_gap_ms: int
-    worst_late_ms: int
 
 
 @dataclass(frozen=True)
@@ -92,15 +98,6 @@ class Case:
     rtt_ms: int
     loss_pct: float
     seed: int = 1
-
-
-class Sampling(TypedDict):
-    """Of a board's own batches."""
-
-    samples: int
-    skipped_samples: int
-    worst_gap_ms: int
-    worst_late_ms: int
 
 
 def measure(case: Case, step: Callable[[int], None]) -> Report:
@@ -183,39 +180,39 @@ class _Bench:
     async def _watch(self, proxy: Proxy, step: Callable[[int], None]) -> Report:
         loop, case = asyncio.get_running_loop(), self._case
         give_up_s = loop.time() + case.batches * A_BATCH_S + PATIENCE_S
-        fresh_s: float | None = None
+        fresh_s = drained_s = 0.0   # 0.0: not yet
+        until_ms = up_bytes = down_bytes = again = 0
+        own: list[bytes] = []
         reader = sqlite3.connect(self._database)
         try:
-            while True:
+            while not drained_s or _last_ms(own) < until_ms:   # what was sampled meanwhile must arrive, too
+                await asyncio.sleep(LOOK_S)
                 now_s = loop.time()
                 next_seq, stored, fresh, again = self._stored(reader)
                 step(min(stored, case.batches))
-                if fresh and fresh_s is None:
+                if fresh and not fresh_s:
                     fresh_s = now_s
                 if next_seq >= case.batches:
-                    break
+                    own = self._own(reader)
+                    if not drained_s:
+                        drained_s, until_ms = now_s, int((now_s - self._power_s) * 1000)
+                        up_bytes, down_bytes = proxy.up_bytes, proxy.down_bytes
                 if now_s > give_up_s:
                     raise DrainError(f"{next_seq} of {case.batches} batches were acknowledged: {self._last_words()}")
-                await asyncio.sleep(LOOK_S)
-            drained_s, begin_s = now_s, proxy.first_s or 0.0
-            up_bytes, down_bytes = proxy.up_bytes, proxy.down_bytes
-            until_ms = int((drained_s - self._power_s) * 1000)
-            while _last_ms(own := self._own(reader)) < until_ms:   # what was sampled until now must arrive, too
-                await asyncio.sleep(LOOK_S)
-                fresh_s = fresh_s or (loop.time() if own else None)
         finally:
             reader.close()
         await proxy.stop()
+        begin_s = proxy.first_s or self._power_s
         seconds = drained_s - begin_s
         return Report(
             batches=case.batches, drain=case.drain, window=self._window, rtt_ms=case.rtt_ms, loss_pct=case.loss_pct,
             seconds=round(seconds, 2), batches_per_s=round(case.batches / seconds, 1), payload_bytes=self._payload_bytes,
             up_bytes=up_bytes, down_bytes=down_bytes, up_bytes_per_batch=round(up_bytes / case.batches, 1),
             segments=proxy.segments, lost_segments=proxy.lost, connections=proxy.connections, sent_again=again,
-            first_fresh_s=round((fresh_s or begin_s) - begin_s, 2), period_ms=PERIOD_MS, **sampling(own, until_ms))
+            first_fresh_s=round(fresh_s - begin_s, 2), period_ms=PERIOD_MS, **sampling(own, until_ms))
 
     def _stored(self, reader: sqlite3.Connection) -> tuple[int, int, int, int]:
-        """(next record that is missing, records of the backlog, records of the board's own, records that came again)."""
+        """(The next record that is missing, records of the backlog, records of the board's own, records that came again)."""
         row = reader.execute("SELECT next_seq, records, duplicates FROM progress").fetchone()
         if row is None:
             return 0, 0, 0, 0
@@ -231,9 +228,6 @@ class _Bench:
         """A board off the line that has its certificate, and a full ring of a boot before."""
         key = ca.make_key()
         issuing = pki.load_authority(self._pki.cert("issuing"), self._pki.key("issuing"))
-        numbers = key.private_numbers()
-        public = numbers.public_numbers
-        point = b"\x04" + public.x.to_bytes(32, "big") + public.y.to_bytes(32, "big")
         site: dict[str, object] = {
             "host": "localhost", "address": "127.0.0.1", "mqtt_port": port, "ota_port": 1, "est_port": 1, "product": "hall",
             "model": "hall", "period_ms": PERIOD_MS, "batch_samples": SAMPLES, "uplink_s": 2, "drain": self._case.drain,
@@ -246,9 +240,9 @@ class _Bench:
             FIRMWARE, compile_tree(FIRMWARE, fetch_umqtt(REPOSITORY / "build")),
             {"release": "1.0.0", "counter": 1, "manifest": "", "model": "hall", "mpy": MPY_VERSION},
             ca_der=self._pki.root_der.read_bytes(), root=b"none", site=site)
-        files["/state/key.der"] = der.sec1(numbers.private_value, point)
+        files["/state/key.der"] = der.sec1(key.private_numbers().private_value, point(key.public_key()))
         files["/state/cert.der"] = ca.der(ca.issue_device(issuing, key.public_key(), DEVICE, dt.datetime.now(dt.UTC)))
-        records = list(self._backlog())
+        records = self._backlog()
         self._payload_bytes = sum(map(len, records))
         sectors = (self._payload_bytes + 16 * len(records)) // (SECTOR_BYTES - 256) + SPARE_SECTORS
         csv = self._folder / "partitions.csv"

@@ -161,7 +161,7 @@ def bench_powercut(
 @app.command(name="drain")
 def bench_drain(
     batches: Annotated[int, typer.Option(min=10, max=100_000, help="Backlog in the board's ring.")] = 10_000,
-    order: Annotated[str, typer.Option("--drain", help="oldest or newest first.")] = "oldest",
+    order: Annotated[str, typer.Option(help="What leaves first: oldest or newest, the setting `drain`.")] = "oldest",
     window: Annotated[int | None, typer.Option(min=1, max=32, help="Publishes under way; else the firmware's default.")] = None,
     rtt_ms: Annotated[int, typer.Option(min=0, max=5_000, help="Round trip of the link.")] = 100,
     loss_pct: Annotated[float, typer.Option(min=0, max=50, help="Segments lost, each way.")] = 1.0,
@@ -172,7 +172,7 @@ def bench_drain(
     The firmware on real MicroPython; the link is a proxy on this machine. Example: tenfold bench drain --batches 500 --json
     """
     if order not in drain.ORDERS:
-        raise typer.BadParameter(f"got {order!r}, expected one of {', '.join(drain.ORDERS)}", param_hint="--drain")
+        raise typer.BadParameter(f"got {order!r}, expected one of {', '.join(drain.ORDERS)}", param_hint="--order")
     with _progress(as_json) as progress:
         task = progress.add_task("draining", total=batches)
         report = drain.measure(drain.Case(batches, order, window, rtt_ms, loss_pct),

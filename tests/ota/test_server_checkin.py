@@ -39,7 +39,7 @@ def test_the_answer_slows_a_large_fleet_down(tmp_path) -> None:
         for device in devices:
             device.check_in()
         server.pass_time(1)
-        assert devices[0].check_in()["period_s"] == 20
+        assert devices[0].check_in()["period_s"] == 25   # 0.4 a second
 
 
 def test_being_put_off_is_no_attempt(tmp_path) -> None:
