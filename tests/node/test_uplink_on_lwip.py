@@ -49,6 +49,14 @@ class TestTraps(unittest.TestCase):
         read = [self.client.wait_msg() for _ in range(2)]
         self.assertEqual(read, [0x50, 0x02])   # the second is a length, taken for a packet
 
+    def test_half_a_puback_of_a_closing_peer_is_an_index_error_of_bare_umqtt(self):
+        self.client.connect()
+        self.client.sock.say(b"\x40\x02\x00")
+        self.client.sock.hang_up()
+        self.broker.puback = False
+        with self.assertRaises(IndexError):
+            self.client.publish("t", b"x", False, 1)
+
     def test_reconnects_of_bare_umqtt_use_up_the_sockets(self):
         for _ in range(lwip.SOCKETS):
             self.client.connect()
@@ -238,6 +246,19 @@ class TestUplinkOnLwip(UplinkRig, unittest.TestCase):
         self.records(4)
         self.run_until(self.drained)
         self.assertEqual(self.metrics.faults, {"uplink:uplink.closed": 1})
+
+    def test_half_a_puback_of_a_closing_peer_is_the_end_of_one_session(self):
+        def break_off_once(sock, topic, payload):
+            if len(self.stack.made) == 1:
+                sock.say(b"\x40\x02\x00")
+                sock.hang_up()
+            else:
+                self.ack_each(sock, topic, payload)
+
+        self.broker.on_publish = break_off_once
+        self.records(2)
+        self.run_until(self.drained)
+        self.assertEqual(len(self.stack.made), 2)
 
     def test_no_socket_is_ever_left_blocking(self):
         self.records(4)
