@@ -1,10 +1,12 @@
 """Bytes a day between a device and its servers, as a radio or a tariff counts them: MQTT, HTTP, TLS, TCP and IP.
 
-Computes from counts and sizes only. An upper bound: each data segment is answered by an acknowledging one of its own, where TCP
+Computes import math
+from counts and sizes only. An upper bound: each data segment is answered by an acknowledging one of its own, where TCP
 often saves some. Does not count what a link adds below IP, what is lost and sent again, or an outage's backlog (the same
 bytes, later). tests/firmware/test_traffic.py counts a real device's connections and compares.
 """
 
+import math
 from dataclasses import dataclass
 
 from node.settings import Config
@@ -70,7 +72,8 @@ def flows(config: Config, device: str, records_a_day: float, mean_bytes: float, 
     if tls_sessions == 1:
         session += sent(DISCONNECT_BYTES)
         sessions += checkins
-    pings = DAY_S / max(config.keepalive_s // 4, 1)   # node.agent.uplink: whenever a quarter of it is over
+    quiet_s = DAY_S / max(records_a_day, 1)
+    pings = records_a_day * math.ceil(quiet_s / max(config.keepalive_s // 4, 1) - 1)   # after a quarter without a packet
     checkin = connection(config, device) + check_in()
     bundle = connection(config, device) + got(bundle_bytes)
     ntp = Bytes(NTP_BYTES + UDP_IP_BYTES, NTP_BYTES + UDP_IP_BYTES)

@@ -16,7 +16,7 @@ from tests.sim.network import Broker, PipeNet, RealClock, Zeros, publish_packet
 MQTT = umqtt.load()
 DEVICE = "hall-0242ac110001"
 BOOT = 3
-LIMIT_S = 5   # for what must come
+LIMIT_S = 60   # for what must come, on a machine that is busy with other things
 
 
 class Fraction:

@@ -198,8 +198,8 @@ class Uplink:
             packet = self._packet(link, now_ms)
             if packet is None and now_ms >= ping_due_ms:
                 packet = link.ping()
-                ping_due_ms = now_ms + ping_ms
             if packet is not None:
+                ping_due_ms = now_ms + ping_ms   # a record is a sign of life too, and its PUBACK an answer
                 await self._put(stream, packet)
                 continue
             stall_ms = self._cursor.stall_in_ms(now_ms)
