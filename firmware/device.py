@@ -98,7 +98,7 @@ class Device:
             self.uplink.wake()
 
     def acked(self):
-        """Whether the server's ack covers a batch of this boot; its first record is only the schema."""
+        """Whether the server's ack covers a batch of this boot; its first records are only schemas."""
         acked, first_seq = self.ring.acked, self.journal.first_seq
         return acked is not None and first_seq is not None and acked[0] == self.boot and acked[1] > first_seq
 
@@ -136,12 +136,11 @@ class Device:
         def next_flush_ms(now_ms):
             return next_due_ms(now_ms, uplink_ms, phase, uniform(chance.urandom(4), uplink_ms // 8))
 
-        first = next_due_ms(self.clock.ticks_ms(), config.period_ms, phase_ms(self.id, config.period_ms))
         self.app = None   # it may hold what the next one needs room for
         with Loaded():
-            sources = self.board.sources(self.id, config)
-        self.app = Application(config, sources, self.clock, self.journal, first_due_ms=first,
-                               next_flush_ms=next_flush_ms, on_late=lambda late_ms: self.metrics.peak("late_max_ms", late_ms))
+            groups, sampler = _parts().groups(self)
+        self.app = Application(groups, sampler, self.clock, batch_samples=config.batch_samples, next_flush_ms=next_flush_ms,
+                               on_late=lambda late_ms: self.metrics.peak("late_max_ms", late_ms))
         await self.app.run()
 
     async def enrol(self):

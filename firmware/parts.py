@@ -7,7 +7,7 @@ not of this module, and main.py keeps this module in no variable while it waits.
 import sys
 
 import stub
-from node.agent.scatter import place_in_ms, uniform
+from node.agent.scatter import phase_ms, place_in_ms, uniform
 
 BOOT_COUNT_PATH = "/state/boot_count"
 RESETS_PATH = "/state/resets"
@@ -80,9 +80,16 @@ def count_boot(device):
 
 def journal(device):
     from node.app.batcher import Journal
-    from node.wire import schema
-    raw = schema.build([(channel.name, channel.unit, channel.resolution) for channel in device.config.channels])
-    return Journal(device.ring, device.boot, raw, schema.schema_hash(raw), device.clock, device.committed)
+    from node.rows import schemas
+    from node.wire.schema import schema_hash
+    named = [(schema_hash(raw), raw) for raw in schemas(device.config)]
+    return Journal(device.ring, device.boot, named, device.clock, device.committed)
+
+
+def groups(device):
+    from node.app.assembly import assemble
+    return assemble(device.config, device.board.sources(device.id, device.config), device.journal, device.clock.ticks_ms(),
+                    lambda period_ms: phase_ms(device.id, period_ms))
 
 
 def uplink(device):

@@ -4,6 +4,7 @@ import unittest
 
 from host.sim.flash import NorFlash
 from node.app.application import Application
+from node.app.assembly import assemble
 from node.app.batcher import MAX_SKIPPED, Batcher, Journal
 from node.errors import FlashError
 from node.ring import NEWEST, Ring
@@ -24,14 +25,14 @@ class Clock:
 
 
 class Channel:
-    median, ema_pct, deadband, low, hysteresis = 1, 100, 0, None, 0
+    median, ema_pct, deadband, low, hysteresis, edge = 1, 100, 0, None, 0, False
 
     def __init__(self, high=None):
         self.high = high
 
 
 class Config:
-    period_ms, batch_samples = 100, 6
+    groups = [(100, 0, (0, 1))]  # noqa: RUF012
 
     def __init__(self, high=None):
         self.channels = [Channel(high), Channel()]
@@ -65,8 +66,8 @@ class Bench(unittest.TestCase):
 
     def begin(self):
         self.commits = 0
-        self.journal = Journal(self.ring, 7, CHANNELS, schema.schema_hash(CHANNELS), self.clock, self._committed)
-        self.batcher = Batcher(self.journal, 100, 2)
+        self.journal = Journal(self.ring, 7, [(schema.schema_hash(CHANNELS), CHANNELS)], self.clock, self._committed)
+        self.batcher = Batcher(self.journal, 0, 100, 2)
 
     def _committed(self):
         self.commits += 1
@@ -161,8 +162,9 @@ class TestBatcher(Bench):
 class TestApplication(Bench):
     def app(self, rows, high=None, flush_every_ms=10**6):
         self.lates = []
-        return Application(Config(high), [Rows(rows)], self.clock, self.journal, first_due_ms=100,
-                           next_flush_ms=lambda now: now + flush_every_ms, on_late=self.lates.append)
+        groups, sampler = assemble(Config(high), [Rows(rows)], self.journal, 0, lambda period_ms: 0)
+        return Application(groups, sampler, self.clock, batch_samples=6, next_flush_ms=lambda now: now + flush_every_ms,
+                           on_late=self.lates.append)
 
     def run_ticks(self, app, times):
         for self.clock.now in times:

@@ -16,6 +16,9 @@ class SchemaTest(unittest.TestCase):
         self.assertEqual(schema.parse(golden("schema")), channels)
         self.assertEqual(schema.schema_hash(golden("schema")), golden("schema_hash"))
 
+    def test_column_of_a_channels_statistics_has_a_name(self):
+        self.assertEqual(schema.parse(schema.build([("temp.min", "", "1")])), [("temp.min", "", "1")])
+
     def test_unusable_channels_are_refused_when_built(self):
         for channels, code in (
             ([], "schema.channels"),
@@ -25,6 +28,7 @@ class SchemaTest(unittest.TestCase):
             ([("1a", "", "1")], "schema.name"),
             ([("A", "", "1")], "schema.name"),
             ([("a-b", "", "1")], "schema.name"),
+            ([(".a", "", "1")], "schema.name"),
             ([("a" * 33, "", "1")], "schema.name"),
             ([("a", "", "1"), ("a", "", "1")], "schema.name"),
             ([("a", 'm"', "1")], "schema.unit"),

@@ -3,22 +3,26 @@
 Checks everything once, at boot, and turns it into plain attributes; the rest of the firmware never sees the JSON. Unknown keys
 are left alone: after a rollback an older release must still run with a newer release's file. Holds no secrets, and reads
 no file itself. The object that stays is the caller's, of a class that stays: its own class would keep this module in memory.
+What only some channels ask for is read by edges.py, whose code is not in memory otherwise.
 """
 
 import json
 
 from node.errors import CallerError
+from node.loading import Loaded
 from node.settings import Channel, Config
 
 TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
 if TYPE_CHECKING:
     from node.hints import Any
 
-MAX_BYTES = 4096      # of the JSON; 16 channels need about 2 KB
+MAX_BYTES = 6144      # of the JSON; 16 channels that ask for everything need about 5 KB
 MAX_CHANNELS = 16     # a row of 16 at 60 samples is 960 values held in RAM; the wire format would take 64
 MAX_MEDIAN = 9        # samples kept per channel
 MAX_ADDRESS = 45      # characters of an IPv6 address that ends in dotted quads
 MAX_STEPS = (1 << 31) - 1   # readings are signed 32-bit counts of a channel's resolution
+# The keys of edges.py, in one text: a text each would stay in the interpreter's memory for ever.
+_EDGE = "period_ms phase_ms oversample min max gain offset poly rate average heartbeat_s stats anomaly delay"
 
 
 DELIVERED = ("period_ms", "batch_samples", "uplink_s", "channels")   # what a server may change: never an address, a name or a trial
@@ -39,6 +43,9 @@ def parse(data: bytes, config: Config, delivered: bytes = b"") -> Config:
         change = _object(delivered, "delivered")
         raw.update({key: change[key] for key in DELIVERED if key in change})
     _fill(config, raw)
+    del raw   # its memory is wanted
+    with Loaded():
+        _check_schemas(config)
     return config
 
 
@@ -88,9 +95,42 @@ def _fill(config: Config, raw: "dict[str, Any]") -> None:
     if len({channel.name for channel in config.channels}) != len(channels):
         raise _error("channels", [channel.name for channel in config.channels], "different names")
     if "buses" in raw or "sensors" in raw:
-        from node import wiring  # many devices have none
-        wiring.check(raw, config.channels)
+        with Loaded():
+            _check_wiring(config, raw)   # many devices have none
     config.buses, config.sensors = raw.get("buses", {}), raw.get("sensors", [])
+    config.groups = [(config.period_ms, 0, tuple(range(len(channels))))]
+    asking = [any(key in one for key in _EDGE.split()) for one in channels]
+    if any(asking):
+        with Loaded():
+            _fill_edges(config, channels, asking)
+
+
+def _check_wiring(config: Config, raw: "dict[str, Any]") -> None:
+    from node import wiring
+    wiring.check(raw, config.channels)
+
+
+def _fill_edges(config: Config, channels: "list[dict[str, object]]", asking: list[bool]) -> None:
+    from node import edges
+    edges.fill(config, channels, asking, _int, _steps, _error)
+
+
+def _check_schemas(config: Config) -> None:
+    """What a schema cannot say is refused now, not when the first batch wants one."""
+    from node import rows
+    for i, channel in enumerate(config.channels):
+        try:
+            rows.check(channel)
+        except CallerError as fault:
+            key = fault.code[len("schema."):]
+            got, expected = {"name": (channel.name, "a-z first, then a-z, 0-9 and _"),
+                             "unit": (channel.unit, "at most 16 bytes, no control characters, quotes or backslashes"),
+                             "resolution": (channel.resolution, "a plain decimal without superfluous zeros")}[key]
+            raise _error("channels[%d].%s" % (i, key), got, expected)
+    try:
+        rows.schemas(config)
+    except CallerError as fault:
+        raise _error("channels", fault.message, "what fits a schema")
 
 
 def _channel(raw: object, where: str) -> Channel:
@@ -160,6 +200,6 @@ def _steps(raw: dict[str, object], key: str, step: float, where: str) -> int | N
     value = raw.get(key)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or abs(value / step) > MAX_STEPS:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not abs(value / step) <= MAX_STEPS:
         raise _error(where + "." + key, value, "a number in the channel's unit")
     return round(value / step)

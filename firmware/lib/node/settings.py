@@ -14,6 +14,13 @@ class Channel:
         ema_pct: weight of the newest sample in the moving average, percent; 100 is none.
         deadband: a value closer than this many steps to the last reported one is not reported; 0 reports all.
         high, low: alarm limits in steps, or None. hysteresis: steps back inside before an alarm ends.
+        edge: it asks for something of what follows, and only then has all of it; limits and lengths are checked by edges.py.
+        oversample: readings for a sample. lowest, highest: what its sensor can say, in steps, or None.
+        poly: what calibration adds, in its unit: coefficients of the value's powers, the constant first; () is none.
+        rate: the largest believable step between samples, in steps; 0 is none. average: samples of the moving average; 1 is none.
+        delay: samples in a row that must be beyond before an alarm begins, and inside before it ends.
+        heartbeat: after so many samples a value is reported inside the deadband too; 0 is never.
+        stats: samples of a window that is reported instead of them; 1 is none. anomaly: a score is reported too.
     """
 
     name: str
@@ -25,6 +32,17 @@ class Channel:
     high: "int | None"
     low: "int | None"
     hysteresis: int
+    edge = False
+    delay: int
+    oversample: int
+    lowest: "int | None"
+    highest: "int | None"
+    poly: "tuple[float, ...]"
+    rate: int
+    average: int
+    heartbeat: int
+    stats: int
+    anomaly: bool
 
 
 class Config:
@@ -41,6 +59,7 @@ class Config:
         drain: what leaves first after a reconnect, "oldest" or "newest".
         time_floor_s: it is not earlier than this (Unix seconds); set by the line, for certificates' dates on a cold board.
         buses, sensors: as the file has them, checked and filled in by node.wiring; empty when it has none.
+        groups: channels that are reported together, as (period of their rows in ms, phase in ms, their places in `channels`).
     """
 
     host: str
@@ -67,6 +86,7 @@ class Config:
     channels: "list[Channel]"
     buses: "dict[str, Any]"
     sensors: "list[dict[str, Any]]"
+    groups: "list[tuple[int, int, tuple[int, ...]]]"
 
     def server(self, device: str) -> str:
         """The name under which this device reaches every server, and which their certificates must bear."""

@@ -1,6 +1,6 @@
 """Samples to batches, and batches to the ring: what is in the ring is committed, what is not yet is lost with the power.
 
-Decides how samples on the grid become records that fit, and that a boot's first record is its schema. When a batch is due is
+Decides how samples on the grid become records that fit, and that a boot's first records are its schemas. When a batch is due is
 the application's decision; when it is sent is the agent's.
 """
 
@@ -22,33 +22,35 @@ class Journal:
     """The one way into the ring for this boot: it survives restarts of the app.
 
     Args:
-        ring: mounted. boot: this boot's number. schema: canonical bytes of the channels; named: their schema_hash.
+        ring: mounted. boot: this boot's number.
+        schemas: (hash, canonical bytes) of each group.
         clock: for the epoch and its quality at the time of each commit.
         on_commit: called after each durable record.
 
     Attributes:
-        first_seq: of this boot's first record, its schema; None before it is committed.
+        first_seq: of the last schema that this boot began with; None before it is committed.
     """
 
-    def __init__(self, ring: "Ring", boot: int, schema: bytes, named: bytes, clock: "Clock",
+    def __init__(self, ring: "Ring", boot: int, schemas: list[tuple[bytes, bytes]], clock: "Clock",
                  on_commit: "Callable[[], None]") -> None:
         self._ring = ring
         self._boot = boot
-        self._schema = schema
-        self._hash = named
+        self._schemas = schemas
         self._clock = clock
         self._on_commit = on_commit
         self.first_seq: int | None = None
 
     def announce(self) -> None:
-        """Commit the schema: before the first batch of a boot, and again whenever the server has lost it."""
-        seq = self._ring.next_seq
-        if self._ring.append(self._boot, seq, batch.schema_record(self._boot, seq, self._schema), 0):
-            if self.first_seq is None:
-                self.first_seq = seq
-            self._on_commit()
+        """Commit the schemas: before the first batch of a boot, and again whenever the server has lost one."""
+        for _named, schema in self._schemas:
+            seq = self._ring.next_seq
+            if not self._ring.append(self._boot, seq, batch.schema_record(self._boot, seq, schema), 0):
+                return
+        if self.first_seq is None:
+            self.first_seq = seq
+        self._on_commit()
 
-    def commit(self, uptime_ms: int, period_ms: int, columns: list[list[int | None]],
+    def commit(self, group: int, uptime_ms: int, period_ms: int, columns: list[list[int | None]],
                exceptions: list[tuple[int, int]]) -> None:
         """Make these samples durable: as one record, or as several when one would be too large.
 
@@ -61,15 +63,15 @@ class Journal:
             self.announce()
         seq = self._ring.next_seq
         try:
-            data = batch.encode(self._boot, seq, self._hash, uptime_ms, self._clock.epoch_ms, self._clock.quality, period_ms,
-                                columns, exceptions)
+            data = batch.encode(self._boot, seq, self._schemas[group][0], uptime_ms, self._clock.epoch_ms, self._clock.quality,
+                                period_ms, columns, exceptions)
         except CallerError as error:
             half = len(columns[0]) // 2
             if error.code != "batch.large" or not half:
                 raise
-            self.commit(uptime_ms, period_ms, [column[:half] for column in columns],
+            self.commit(group, uptime_ms, period_ms, [column[:half] for column in columns],
                         [(index, off_ms) for index, off_ms in exceptions if index < half])
-            self.commit(uptime_ms + half * period_ms, period_ms, [column[half:] for column in columns],
+            self.commit(group, uptime_ms + half * period_ms, period_ms, [column[half:] for column in columns],
                         [(index - half, off_ms) for index, off_ms in exceptions if index >= half])
             return
         if self._ring.append(self._boot, seq, data, batch.count_readings(columns)):
@@ -79,14 +81,18 @@ class Journal:
 class Batcher:
     """Gathers rows of one grid until flush().
 
+    Args:
+        group: whose rows; names its schema.
+
     Attributes:
         samples: rows gathered and not yet committed.
     """
 
-    def __init__(self, journal: Journal, period_ms: int, channels: int) -> None:
+    def __init__(self, journal: Journal, group: int, period_ms: int, columns: int) -> None:
         self._journal = journal
+        self._group = group
         self._period_ms = period_ms
-        self._columns: list[list[int | None]] = [[] for _ in range(channels)]
+        self._columns: list[list[int | None]] = [[] for _ in range(columns)]
         self._exceptions: list[tuple[int, int]] = []
         self._first_ms = 0
         self.samples = 0
@@ -119,4 +125,4 @@ class Batcher:
             return
         columns, exceptions = self._columns, self._exceptions
         self._columns, self._exceptions, self.samples = [[] for _ in columns], [], 0
-        self._journal.commit(self._first_ms, self._period_ms, columns, exceptions)
+        self._journal.commit(self._group, self._first_ms, self._period_ms, columns, exceptions)

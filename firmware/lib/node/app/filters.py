@@ -1,4 +1,4 @@
-"""Filters of one channel: median against spikes, moving average against noise, deadband against repetition.
+"""Filters of one channel: median against spikes, exponential average against noise, deadband against repetition; edge.py has more.
 
 Integers in, integers out, in steps of the channel's resolution. A missing sample (None) passes through as missing and leaves
 the filters as they were: nothing here ever repeats the last value in place of a reading that was not taken.
@@ -6,7 +6,16 @@ the filters as they were: nothing here ever repeats the last value in place of a
 
 TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
 if TYPE_CHECKING:
-    from node.settings import Channel
+    from node.app.alarms import Alarm
+    from node.hints import Protocol
+
+    class Stage(Protocol):
+        """One filter; None from step(): the value is refused, and missing for those that follow."""
+
+        def step(self, value: int) -> int | None:
+            ...
+
+    Filters = tuple[tuple[Stage, ...], "Deadband | None", "Alarm | None"]   # of a channel, in that order
 
 _SCALE = 256   # the average keeps 8 bits below a step, so that a slow change is not lost to rounding
 
@@ -48,34 +57,8 @@ class Deadband:
         self._width = width
         self._reported: int | None = None
 
-    def step(self, value: int) -> int | None:
-        if self._reported is not None and abs(value - self._reported) < self._width:
+    def step(self, value: int | None) -> int | None:
+        if value is None or (self._reported is not None and abs(value - self._reported) < self._width):
             return None
         self._reported = value
         return value
-
-
-class Chain:
-    """A channel's filters in their order: median, average, deadband; none by default.
-
-    Attributes:
-        smooth: the last sample after median and average, before the deadband, for alarms; None when it was missing.
-    """
-
-    def __init__(self, channel: "Channel") -> None:
-        self._median = Median(channel.median) if channel.median > 1 else None
-        self._ema = Ema(channel.ema_pct) if channel.ema_pct < 100 else None
-        self._deadband = Deadband(channel.deadband) if channel.deadband else None
-        self.smooth: int | None = None
-
-    def step(self, value: int | None) -> int | None:
-        """The value to report for this sample; None when there is none."""
-        if value is not None:
-            if self._median is not None:
-                value = self._median.step(value)
-            if self._ema is not None:
-                value = self._ema.step(value)
-        self.smooth = value
-        if value is None or self._deadband is None:
-            return value
-        return self._deadband.step(value)

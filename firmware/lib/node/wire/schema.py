@@ -22,7 +22,7 @@ def build(channels: list[tuple[str, str, str]]) -> bytes:
     """Return the canonical bytes of 1..64 channels.
 
     Args:
-        channels: (name `[a-z][a-z0-9_]*`, unit, resolution as a decimal such as "0.01", "1" or "0.5") each.
+        channels: (name `[a-z][a-z0-9_.]*`, unit, resolution as a decimal such as "0.01", "1" or "0.5") each.
 
     Raises:
         CallerError: `schema.channels`, `schema.name`, `schema.unit`, `schema.resolution` or `schema.size`.
@@ -81,7 +81,7 @@ def _fault(channels: list[tuple[str, str, str]]) -> str:
     for name, unit, resolution in channels:
         if type(name) is not str or type(unit) is not str or type(resolution) is not str:
             return "channels"
-        if not 0 < len(name) <= MAX_NAME or name[0] not in LOWER or not only(name, LOWER + DIGITS + "_") or name in names:
+        if not 0 < len(name) <= MAX_NAME or name[0] not in LOWER or not only(name, LOWER + DIGITS + "_.") or name in names:
             return "name"
         if not _is_unit(unit):
             return "unit"
