@@ -1,14 +1,14 @@
 """What the columns of a batch mean: name, unit and resolution of each channel.
 
 A schema has one canonical form in bytes; a batch names it by the first four bytes of its SHA-256, and the bytes travel once.
-Values are `integer * resolution`. Periods and times are the batch's.
+Values are `integer * resolution`. Periods and times are the batch's. A device builds schemas while it reads its configuration, with
+little memory to spare, so this module needs no other of the formats.
 """
 
 import json
 
 from node.compat import const, sha256
 from node.errors import CallerError, FormatError
-from node.wire.fields import DIGITS, LOWER, only
 
 MAX_CHANNELS = const(64)
 MAX_BYTES = const(2000)   # one ring record holds it, with its header
@@ -66,11 +66,11 @@ def schema_hash(raw: bytes) -> bytes:
 def is_resolution(text: str) -> bool:
     """Say whether the text is a positive plain decimal without superfluous zeros."""
     whole, dot, part = text.partition(".")
-    if not 0 < len(text) <= MAX_RESOLUTION or not only(whole + part, DIGITS) or not whole:
+    if not 0 < len(text) <= MAX_RESOLUTION or not whole or any(not "0" <= char <= "9" for char in whole + part):
         return False
     if (len(whole) > 1 and whole[0] == "0") or (dot and (not part or part[-1] == "0")):
         return False
-    return not only(text, "0.")
+    return any(char not in "0." for char in text)
 
 
 def _fault(channels: list[tuple[str, str, str]]) -> str:
@@ -81,7 +81,9 @@ def _fault(channels: list[tuple[str, str, str]]) -> str:
     for name, unit, resolution in channels:
         if type(name) is not str or type(unit) is not str or type(resolution) is not str:
             return "channels"
-        if not 0 < len(name) <= MAX_NAME or name[0] not in LOWER or not only(name, LOWER + DIGITS + "_.") or name in names:
+        if not 0 < len(name) <= MAX_NAME or not "a" <= name[0] <= "z" or name in names:
+            return "name"
+        if any(not ("a" <= char <= "z" or "0" <= char <= "9" or char in "_.") for char in name):
             return "name"
         if not _is_unit(unit):
             return "unit"
