@@ -172,7 +172,7 @@ class _Work:
         rows = [(one, self._start_ms(one) if one.kind == KIND_BATCH else None) for one in fresh]
         if self._transaction.insert(rows, self._now_ms) != len(rows):
             raise AnotherWriterError
-        self._transaction.save_schemas({(one.device, one.schema): one.body for one in fresh if one.kind == KIND_SCHEMA})
+        self._transaction.save_schemas([one for one in fresh if one.kind == KIND_SCHEMA])
 
     def _learn_clocks(self, batches: Sequence[Record]) -> None:
         """Keep the best clock of each boot: the most trusted source, then the one nearest to the boot."""
@@ -232,9 +232,11 @@ class _Work:
         return lost > 0 and one.seq < progress.next_seq and one.boot <= progress.boot
 
     def _schema_missing(self, state: DeviceState, schemas: frozenset[bytes], one: Record) -> bool:
-        if one.kind == KIND_BATCH:
-            return one.schema not in schemas
-        return state.schema_missing and one.schema in state.schemas   # a new schema answers the question
+        """Whether to ask for the schemas: from a batch without its own, whatever other groups send, until the device tells some.
+
+        What it then did not tell it no longer has; the next batch without its own asks again.
+        """
+        return one.kind == KIND_BATCH and (state.schema_missing or one.schema not in schemas)
 
     def _hear(self, one: Spoken) -> None:
         state = self.states[one.device]

@@ -28,9 +28,10 @@ from node.wire import schema as wire_schema
 
 log = logging.getLogger(__name__)
 
-SCHEMAS_KEPT = 1024            # parsed schemas in memory, about 1 KB each; a device has one or two
-LATEST_LOOKBACK = 8            # batches searched for a channel's newest value; a channel silent for longer has none
-OVERLAP_BATCHES = 2            # batches starting before a window that may reach into it (batches of a device follow each other)
+SCHEMAS_KEPT = 1024            # parsed schemas in memory, about 1 KB each; a device has one for each period of its channels
+LATEST_LOOKBACK = 8            # batches of a group searched for a channel's newest value; a channel silent for longer has none
+OVERLAP_BATCHES = 2            # batches starting before a window that may reach into it (those of a group follow each other)
+GROUP_LOOKBACK = 512           # a device's batches searched for those of each group: a group that sends less often is not found
 ROWS_AT_ONCE = 256             # batches fetched at a time: about 100 KB
 RATE_WINDOW_S = 60             # rates are means over this long
 DAY_MS = 86_400_000
@@ -167,24 +168,25 @@ class Queries:
             return [_device_row(row, known.c.device, waiting.c.unplaced) for row in connection.execute(query)]
 
     def latest(self, device: str) -> list[Latest]:
-        """The newest value of each channel of the device's newest schema; empty when nothing of it can be read."""
+        """The newest value of each channel that the device has now; empty when nothing of it can be read."""
         query = (
             select(batch.c.boot, batch.c.seq, batch.c.schema, batch.c.uptime_ms, batch.c.start_ms, batch.c.payload)
             .where(batch.c.device == device, batch.c.kind == KIND_BATCH)
-            .order_by(batch.c.boot.desc(), batch.c.seq.desc()).limit(LATEST_LOOKBACK)
+            .order_by(batch.c.boot.desc(), batch.c.seq.desc()).limit(GROUP_LOOKBACK)
         )
-        found: dict[str, Latest] = {}
         with self._engine.connect() as connection:
-            newest = True
-            for row, channels, decoded in self._decoded(connection, device, connection.execute(query)):
-                if newest:
-                    found = {one.name: Latest(one.name, one.unit, None, None, NONE) for one in channels}
+            groups = self._groups(connection, device)
+            found = {one.name: Latest(one.name, one.unit, None, None, NONE) for group in groups.values() for one in group}
+            left = dict.fromkeys(groups, LATEST_LOOKBACK)   # batches of each group that are still to be searched
+            rows = _each(connection.execute(query), left)
+            for row, channels, decoded in self._decoded(connection, device, rows):
+                key = bytes(row.schema)
+                newest = left[key] == LATEST_LOOKBACK - 1
                 for index, channel in enumerate(channels):
-                    if channel.name in found and found[channel.name].quality == NONE:
+                    if found[channel.name].quality == NONE:
                         found[channel.name] = _newest(channel, decoded, index, row.start_ms, row.uptime_ms, newest=newest)
-                newest = False
-                if all(one.quality != NONE for one in found.values()):
-                    break
+                if all(found[channel.name].quality != NONE for channel in channels):
+                    left[key] = 0
         return list(found.values())
 
     def series(
@@ -218,16 +220,10 @@ class Queries:
         return {name: extremes.result() for name, extremes in kept.items()}
 
     def channels(self, device: str) -> list[Channel]:
-        """The channels of the device's newest readable batch, in its order."""
-        query = (
-            select(batch.c.schema).where(batch.c.device == device, batch.c.kind == KIND_BATCH)
-            .order_by(batch.c.boot.desc(), batch.c.seq.desc()).limit(LATEST_LOOKBACK)
-        )
+        """The channels that the device has now, group after group: those of the schemas that its newest boot told."""
         with self._engine.connect() as connection:
-            for (schema_hash,) in connection.execute(query):
-                if channels := self._schema(connection, device, schema_hash):
-                    return list(channels)
-        return []
+            groups = self._groups(connection, device)
+        return list({one.name: one for group in groups.values() for one in group}.values())
 
     def totals(self) -> Totals:
         """Sums over all devices and rates now."""
@@ -298,6 +294,13 @@ class Queries:
                 continue
             yield row, channels, decoded
 
+    def _groups(self, connection: Connection, device: str) -> dict[bytes, tuple[Channel, ...]]:
+        """The schemas that the device's newest boot told, in that order, by hash."""
+        newest = select(func.max(schema.c.boot)).where(schema.c.device == device).scalar_subquery()
+        told = select(schema.c.hash).where(schema.c.device == device, schema.c.boot == newest).order_by(schema.c.seq)
+        groups = {bytes(each): self._schema(connection, device, each) for each in connection.scalars(told).all()}
+        return {each: channels for each, channels in groups.items() if channels}
+
     def _schema(self, connection: Connection, device: str, schema_hash: bytes) -> tuple[Channel, ...]:
         """The channels of a schema, empty when it is not known yet (not remembered: it may come)."""
         key = (device, bytes(schema_hash))
@@ -320,24 +323,38 @@ class Queries:
         return channels
 
 
+def _each(rows: Iterable[Any], left: dict[bytes, int]) -> Iterator[Any]:
+    """The rows of each schema, as many as are left of it; ends when none are left of any."""
+    for row in rows:
+        if not any(left.values()):
+            return
+        key = bytes(row.schema)
+        if left.get(key):
+            left[key] -= 1
+            yield row
+
+
 def _window(connection: Connection, device: str, from_ms: int, to_ms: int) -> Iterator[Any]:
     """The batches that may hold samples of [from_ms, to_ms], in the order of their start."""
     columns = (batch.c.schema, batch.c.uptime_ms, batch.c.start_ms, batch.c.payload)
     placed = (batch.c.device == device, batch.c.kind == KIND_BATCH, batch.c.start_ms.is_not(None))
+    known = select(schema.c.hash).where(schema.c.device == device)
+    left = {bytes(row.hash): OVERLAP_BATCHES for row in connection.execute(known)}
     before = (
-        select(*columns).where(*placed, batch.c.start_ms < from_ms).order_by(batch.c.start_ms.desc()).limit(OVERLAP_BATCHES)
+        select(*columns).where(*placed, batch.c.start_ms < from_ms).order_by(batch.c.start_ms.desc())
+        .limit(OVERLAP_BATCHES if len(left) < 2 else GROUP_LOOKBACK)
     )
     within = (
         select(*columns).where(*placed, batch.c.start_ms >= from_ms, batch.c.start_ms <= to_ms).order_by(batch.c.start_ms)
     )
-    yield from reversed(connection.execute(before).all())
+    yield from reversed(list(_each(connection.execute(before), left)))
     yield from connection.execution_options(yield_per=ROWS_AT_ONCE).execute(within)
 
 
 def _newest(
     channel: Channel, decoded: DecodedBatch, index: int, start_ms: int | None, uptime_ms: int, *, newest: bool
 ) -> Latest:
-    """The channel's newest value within one batch; `newest` tells whether it is the device's newest batch."""
+    """The channel's newest value within one batch; `newest` tells whether it is its group's newest batch."""
     valid = np.flatnonzero(decoded.valid[index])
     if not len(valid):
         return Latest(channel.name, channel.unit, None, None, NONE)

@@ -47,12 +47,15 @@ _unplaced = text("kind = 1 AND start_ms IS NULL")
 Index("ix_batch_start", batch.c.device, batch.c.start_ms, sqlite_where=_placed, postgresql_where=_placed)
 Index("ix_batch_unplaced", batch.c.device, batch.c.boot, sqlite_where=_unplaced, postgresql_where=_unplaced)
 
-# Keyed by device too: the hash has 32 bits, and no device may change how another's readings are read.
+# Keyed by device too: the hash has 32 bits, and no device may change how another's readings are read. (boot, seq): where it was
+# first told in the newest boot that told it; those of a device's newest such boot are what it sends now.
 schema = Table(
     "schema", metadata,
     Column("device", Text, primary_key=True),
     Column("hash", LargeBinary, primary_key=True),
     Column("body", LargeBinary, nullable=False),
+    Column("boot", BigInteger, nullable=False),
+    Column("seq", BigInteger, nullable=False),
 )
 
 # The best clock of each boot: Unix time of uptime 0, from the most trusted source, earliest in the boot.

@@ -184,11 +184,17 @@ class Transaction:
             .where(t.batch.c.kind == t.KIND_BATCH, t.batch.c.quality < below_quality)
         )
 
-    def save_schemas(self, bodies: Mapping[tuple[str, bytes], bytes]) -> None:
-        """Keep schemas by (device, hash); one that is known stays as it is."""
-        if bodies:
-            rows = [{"device": device, "hash": hash_, "body": body} for (device, hash_), body in bodies.items()]
-            self._connection.execute(self._insert(t.schema).on_conflict_do_nothing(), rows)
+    def save_schemas(self, records: Sequence[Record]) -> None:
+        """Keep the schemas of schema records by (device, hash); of one that is known, that a newer boot told it."""
+        if records:
+            rows = [
+                {"device": one.device, "hash": one.schema, "body": one.body, "boot": one.boot, "seq": one.seq} for one in records
+            ]
+            insert = self._insert(t.schema)
+            told = insert.excluded
+            self._connection.execute(insert.on_conflict_do_update(
+                index_elements=[t.schema.c.device, t.schema.c.hash], set_={"boot": told.boot, "seq": told.seq},
+                where=told.boot > t.schema.c.boot), rows)
 
     def save(self, states: Mapping[str, DeviceState]) -> None:
         """Keep the progress, sums and presence of devices."""

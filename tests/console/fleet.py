@@ -67,6 +67,14 @@ class Fleet:
             self.boot[device], self._next(device), self.hash, at_ms - self.start_ms, self.start_ms, batch.QUALITY_SERVER, PERIOD_MS,
             [[column[each] for each in index] for column in columns], [])
 
+    def add_windows(self, device, columns, period_ms=10_000):
+        """A second group of the device: its schema, and a batch of windows of the current, the first one 10 s after the start."""
+        canonical = schema.build([("current." + kind, "A", "0.01") for kind in ("min", "mean", "max", "std")])
+        self.send([self.record(device, batch.schema_record(self.boot[device], self._next(device), canonical)),
+                   self.record(device, batch.encode(
+                       self.boot[device], self._next(device), schema.schema_hash(canonical), period_ms, self.start_ms,
+                       batch.QUALITY_SERVER, period_ms, columns, []))])
+
     def drop(self, device):
         """The link breaks."""
         self.silent.add(device)

@@ -65,6 +65,27 @@ def test_a_device_is_told_with_its_newest_values(console, fleet):
     assert answer["update"]["metrics"]["heap_free"] == 61_440
 
 
+def test_statistics_of_a_second_group_are_channels_like_others(tmp_path, console_of):
+    fleet = Fleet(tmp_path, 1, NOW_MS - 60_000, minutes=2)
+    device, = fleet.devices
+    fleet.add_windows(device, [[100, 110], [205, 215], [310, 320], [4, 5]])
+    fleet.advance(NOW_MS)
+    console = console_of(fleet.url)
+    names = ["winding_temp", "current", "vibration", "pressure", "current.min", "current.mean", "current.max", "current.std"]
+    latest = console.get(f"/api/devices/{device}").json()["latest"]
+    assert [one["channel"] for one in latest] == names
+    assert (latest[5]["value"], latest[5]["unit"], latest[5]["t_ms"]) == (2.15, "A", fleet.start_ms + 20_000)
+    path = f"/api/devices/{device}/series?from_ms={fleet.start_ms}&to_ms={NOW_MS}"
+    assert [one["name"] for one in console.get(path).json()["channels"]] == names
+    only, = console.get(path + "&channels=current.max").json()["channels"]
+    assert only == {"name": "current.max", "unit": "A", "resolution": "0.01",
+                    "t": [fleet.start_ms + 10_000, fleet.start_ms + 20_000],
+                    "v": [3.1, 3.2]}
+    spark = console.get(f"/api/sparks?devices={device}&channel=current.std").json()["sparks"][device]
+    assert (spark["channel"], spark["v"]) == ("current.std", [0.04, 0.05])
+    fleet.engine.dispose()
+
+
 def test_series_show_every_stored_value_and_no_missing_one(console, fleet):
     device = fleet.devices[1]
     times, values, steps = sent(fleet, device)

@@ -11,6 +11,7 @@ from host.ingest.commit import ASK_SCHEMA_MS, Ack, Committer
 from host.ingest.sort import sort
 from host.store import tables as t
 from host.store.telemetry import Telemetry
+from node.wire import schema
 from node.wire.limits import MAX_U32, MAX_U53
 from node.wire.topics import SEND_SCHEMA
 from tests.ingest.records import DEVICE, HASH, OTHER, SCHEMA, batch_of, schema_of, state, up, will
@@ -116,6 +117,23 @@ def test_batch_before_its_schema_is_stored_and_asks_for_it_now_and_then(engine, 
     put(committer, up(schema_of(1, 3)))
     assert not one(engine, t.progress).schema_missing
     assert bytes(one(engine, t.schema).body) == SCHEMA
+
+
+def test_schema_of_one_group_is_asked_for_though_another_group_is_readable(engine, committer):
+    """Groups leave together: the last batch of a commit may always be one whose schema is known."""
+    other = schema.build([("oil.max", "Cel", "0.1")])
+    put(committer, up(schema_of(1, 0)))
+    lost = batch_of(1, 1, columns=[[1]], schema_hash=schema.schema_hash(other))
+    assert put(committer, up(lost), up(batch_of(1, 2))).acks == (Ack(DEVICE, 1, 2, SEND_SCHEMA),)
+    assert put(committer, up(batch_of(1, 3)), now_ms=NOW + ASK_SCHEMA_MS).acks == (Ack(DEVICE, 1, 3, SEND_SCHEMA),)
+    put(committer, up(schema_of(1, 4)), up(schema_of(1, 5, other)))
+    assert put(committer, up(batch_of(1, 6)), now_ms=NOW + 2 * ASK_SCHEMA_MS).acks == (Ack(DEVICE, 1, 6, 0),)
+
+
+def test_schema_that_the_device_no_longer_has_is_not_asked_for_for_ever(committer):
+    put(committer, up(schema_of(1, 0)), up(batch_of(1, 1, columns=[[1]], schema_hash=b"gone")))
+    put(committer, up(schema_of(1, 2)))   # all that it has
+    assert put(committer, up(batch_of(1, 3)), now_ms=NOW + ASK_SCHEMA_MS).acks == (Ack(DEVICE, 1, 3, 0),)
 
 
 def test_schema_of_one_device_does_not_serve_another(engine, committer):

@@ -10,7 +10,7 @@ from host.ingest.sort import sort
 from host.store import queries as module
 from host.store.queries import Queries
 from host.store.telemetry import Telemetry
-from node.wire import schema
+from node.wire import batch, schema
 from tests.ingest.records import CHANNELS, DEVICE, OTHER, PERIOD_MS, batch_of, schema_of, state, up, will
 
 NOW = 1_800_000_000_000
@@ -114,12 +114,55 @@ def test_channel_that_never_spoke_has_no_value(put, queries):
 
 def test_changed_schema_joins_the_series_by_name(put, queries):
     wider = schema.build([("humidity", "%RH", "0.5"), *CHANNELS])
-    put(up(schema_of(1, 0)), *batches(1), up(schema_of(1, 2, wider)))
-    put(*batches(1, start=3, columns=[[90], [2200], [7]], schema_hash=schema.schema_hash(wider)))
+    put(up(schema_of(1, 0)), *batches(1), up(schema_of(2, 2, wider)))
+    put(up(batch_of(2, 3, quality=3, epoch_ms=NOW, columns=[[90], [2200], [7]], schema_hash=schema.schema_hash(wider))))
     series = queries.series(DEVICE, None, NOW, NOW + 10_000, 100)
     assert series["temperature"][1] == [21.01, 21.02, 21.04, 22.0]
     assert series["humidity"] == ([NOW + 3000], [45.0])
     assert [one.name for one in queries.channels(DEVICE)] == ["humidity", "temperature", "vibration"]
+
+
+STATS = schema.build([(f"oil.{kind}", "Cel", "0.1") for kind in ("min", "mean", "max", "std")])
+
+
+def windows(boot, seq, uptime_ms, columns, period_ms=60_000):
+    """A batch of a group of windows."""
+    raw = batch.encode(boot, seq, schema.schema_hash(STATS), uptime_ms, NOW, 3, period_ms, columns, [])
+    return up(raw)
+
+
+def test_both_groups_of_a_device_are_read(put, queries):
+    put(up(schema_of(1, 0)), up(schema_of(1, 1, STATS)), *batches(3, start=2))
+    put(windows(1, 5, 60_000, [[200, 210], [205, 215], [210, 220], [3, 4]]), *batches(1, start=6))
+    assert [one.name for one in queries.channels(DEVICE)] == [
+        "temperature", "vibration", "oil.min", "oil.mean", "oil.max", "oil.std"]
+    latest = {one.channel: one for one in queries.latest(DEVICE)}
+    assert (latest["oil.std"].value, latest["oil.std"].t_ms, latest["oil.std"].quality) == (0.4, NOW + 120_000, "good")
+    assert (latest["vibration"].value, latest["vibration"].quality) == (0.013, "good")
+    series = queries.series(DEVICE, None, NOW, NOW + 200_000, 100)
+    assert series["oil.mean"] == ([NOW + 60_000, NOW + 120_000], [20.5, 21.5])
+    assert len(series["vibration"][0]) == 16
+
+
+def test_slow_group_is_not_buried_under_the_batches_of_a_fast_one(put, queries):
+    put(up(schema_of(1, 0)), up(schema_of(1, 1, STATS)), windows(1, 2, 1_000, [[200, 210], [205, 215], [210, 220], [3, 4]]))
+    put(*batches(200, start=3))
+    assert {one.channel: one.quality for one in queries.latest(DEVICE)} == dict.fromkeys(
+        ("temperature", "vibration", "oil.min", "oil.mean", "oil.max", "oil.std"), "good")
+    at = NOW + 61_000   # the second row of a batch that began before 58 batches of the other group
+    assert queries.series(DEVICE, ["oil.max"], at, at, 100) == {"oil.max": ([at], [22.0])}
+
+
+def test_group_of_an_earlier_boot_is_no_longer_shown(put, queries):
+    put(up(schema_of(1, 0)), up(schema_of(1, 1, STATS)), windows(1, 2, 1_000, [[1], [1], [1], [0]]))
+    put(up(schema_of(2, 3)), up(batch_of(2, 4, quality=3, epoch_ms=NOW)))
+    assert [one.channel for one in queries.latest(DEVICE)] == ["temperature", "vibration"]
+    assert "oil.max" in queries.series(DEVICE, None, NOW, NOW + 10_000, 100)
+
+
+def test_schemas_told_again_keep_their_order(put, queries):
+    put(up(schema_of(1, 0)), up(schema_of(1, 1, STATS)), *batches(1, start=2), up(schema_of(1, 3)), up(schema_of(1, 4, STATS)))
+    assert [one.name for one in queries.channels(DEVICE)][:3] == ["temperature", "vibration", "oil.min"]
 
 
 def test_devices_join_what_is_stored_with_who_is_online(put, queries):
@@ -175,7 +218,7 @@ def test_series_reads_by_index(put, queries):
     with queries._engine.connect() as connection:
         event.listen(queries._engine, "before_cursor_execute", lambda *given: statements.append(given[2:4]))
         list(module._window(connection, DEVICE, NOW, NOW + 1))
-        for statement, values in statements[:2]:
+        for statement, values in statements[1:3]:   # the first asks how many schemas there are
             plan = " ".join(row[3] for row in connection.exec_driver_sql("EXPLAIN QUERY PLAN " + statement, values))
             assert "USING INDEX ix_batch_start (device=? AND start_ms" in plan, plan
             assert "TEMP" not in plan, plan
