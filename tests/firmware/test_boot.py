@@ -5,7 +5,7 @@ import random
 import pytest
 
 from node.errors import CallerError
-from node.wire import batch, identity
+from node.wire import batch, identity, schema
 from provisioning.line.image import build_flash
 from tests.firmware.boards import CSV, RESET, until
 
@@ -27,6 +27,23 @@ def test_new_board_announces_its_birth_and_samples_before_anybody_knows_it(make_
     taken = [value for value in one["columns"][0] if value is not None]   # on a loaded machine places go by
     assert taken
     assert all(1700 <= value <= 2300 for value in taken)
+
+
+def test_board_runs_what_its_channels_ask_for_out_of_the_bundle(make_board):
+    temp = {"name": "temp", "unit": "Cel", "resolution": "0.01", "stats": 4, "anomaly": True, "oversample": 3, "min": 0, "max": 90,
+            "offset": 10, "rate": 50, "median": 3, "average": 2, "ema_pct": 90, "high": 80, "delay": 2}
+    vib = {"name": "vib", "unit": "mm/s", "resolution": "0.001", "period_ms": 100, "phase_ms": 30, "deadband": 1, "heartbeat_s": 1}
+    board = make_board(channels=[temp, vib])
+    board.power_on()
+    until(lambda: len({one["schema"] for one in batches(board)}) == 2)
+    told = [batch.parse_schema_record(data) for _, _, data in board.ring().records(0) if batch.record_name(data)[0] == batch.SCHEMA]
+    names = {named: [name for name, _, _ in schema.parse(raw)] for _, _, named, raw in told}
+    assert list(names.values()) == [["temp.min", "temp.mean", "temp.max", "temp.std", "temp.score"], ["vib"]]
+    for one in batches(board):
+        assert one["period_ms"] == (200 if len(names[one["schema"]]) == 5 else 100)
+    rows = [row for one in batches(board) if len(names[one["schema"]]) == 5 for row in zip(*one["columns"][:3], strict=True)]
+    assert any(row[0] is not None for row in rows)
+    assert all(2700 <= low <= mean <= high <= 3300 for low, mean, high in rows if low is not None)
 
 
 def test_key_survives_a_power_cut_and_is_shown_again(make_board):
