@@ -20,7 +20,6 @@ from node.agent.turns import Turns
 from node.app.application import Application
 from node.errors import CallerError
 from node.loading import Loaded
-from node.ring import Ring
 
 if sys.platform == "linux":
     from board.unix.board import TICKS_WRAP_MS, Board
@@ -65,9 +64,8 @@ class Device:
                                  told=rtc.told)
         self.metrics = Metrics()
         self.supervisor = Supervisor(self.clock, self.board.chance, self.board.system, self.metrics)
-        self.ring = Ring(self.board.ring_device)
         with Loaded():
-            self.ring.mount()
+            self.ring = _parts().ring(self)
         self._tally = self.ring.tally   # of the boots before
         with Loaded():
             self.boot = _parts().count_boot(self)

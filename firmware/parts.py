@@ -65,6 +65,14 @@ def _parse(site, delivered):
     return config.parse(site, Config(), delivered)
 
 
+def ring(device):
+    from node.ring import NEWEST, OLDEST, THIN, Ring
+    policy = {"oldest": OLDEST, "newest": NEWEST, "thin": THIN}[device.config.overflow]
+    ring = Ring(device.board.ring_device, overflow=policy)
+    ring.mount()
+    return ring
+
+
 def count_boot(device):
     """This boot's number: above every one that flash remembers, and on flash before anything bears it."""
     files, last = device.board.files, device.ring.last()

@@ -20,8 +20,10 @@ from host.sim.replay import ReplayError
 from host.sim.signals import MISSING, quantise
 from node.agent.scatter import next_due_ms, phase_ms, uniform
 from node.app.application import Application
+from node.app.assembly import assemble
 from node.app.batcher import Journal
 from node.ring import Ring
+from node.rows import schemas
 from node.settings import Config
 from node.wire import identity, schema, sector
 from node.wire.batch import QUALITY_NTP
@@ -124,6 +126,9 @@ def unfiltered(config: Config) -> Config:
     for channel in plain.channels:
         channel.median, channel.ema_pct, channel.deadband = 1, 100, 0
         channel.high = channel.low = None
+        if channel.edge:
+            channel.lowest = channel.highest = None
+            channel.rate = 0
     return plain
 
 
@@ -203,10 +208,10 @@ class _Day:
         def next_flush_ms(now_ms: int) -> int:
             return next_due_ms(now_ms, uplink_ms, phase, uniform(chance.randbytes(4), uplink_ms // 8))
 
-        raw = schema.build([(one.name, one.unit, one.resolution) for one in config.channels])
-        journal = Journal(self._ring, BOOT, raw, schema.schema_hash(raw), self, self._committed)
-        app = Application(config, [self], self, journal, first_due_ms=next_due_ms(0, config.period_ms, 0),
-                          next_flush_ms=next_flush_ms, on_late=lambda late_ms: None)
+        journal = Journal(self._ring, BOOT, [(schema.schema_hash(raw), raw) for raw in schemas(config)], self, self._committed)
+        groups, sampler = assemble(config, [self], journal, 0, lambda period_ms: 0)
+        app = Application(groups, sampler, self, batch_samples=config.batch_samples, next_flush_ms=next_flush_ms,
+                          on_late=lambda late_ms: None)
         working = asyncio.create_task(app.run())
         enough = asyncio.create_task(self._enough.wait())
         await asyncio.wait((working, enough), return_when=asyncio.FIRST_COMPLETED)

@@ -25,7 +25,8 @@ MAX_STEPS = (1 << 31) - 1   # readings are signed 32-bit counts of a channel's r
 _EDGE = "period_ms phase_ms oversample min max gain offset poly rate average heartbeat_s stats anomaly delay"
 
 
-DELIVERED = ("period_ms", "batch_samples", "uplink_s", "channels")   # what a server may change: never an address, a name or a trial
+# What a server may change: never an address, a name or the length of a trial.
+DELIVERED = ("period_ms", "batch_samples", "uplink_s", "drain", "overflow", "buses", "sensors", "channels")
 
 
 def parse(data: bytes, config: Config, delivered: bytes = b"") -> Config:
@@ -84,9 +85,8 @@ def _fill(config: Config, raw: "dict[str, Any]") -> None:
     config.window = _int(raw, "window", 1, 32, 16)
     config.keepalive_s = _int(raw, "keepalive_s", 5, 1200, 60)
     config.backoff_max_s = _int(raw, "backoff_max_s", 1, 3600, 300)
-    config.drain = _text(raw, "drain", 6, 6, "oldest")
-    if config.drain not in ("oldest", "newest"):
-        raise _error("drain", config.drain, "oldest or newest")
+    config.drain = _choice(raw, "drain", ("oldest", "newest"))
+    config.overflow = _choice(raw, "overflow", ("oldest", "newest", "thin"))
     config.time_floor_s = _int(raw, "time_floor_s", 0, 7_258_118_399, 0)
     channels = raw.get("channels")
     if not isinstance(channels, list) or not 1 <= len(channels) <= MAX_CHANNELS:
@@ -174,6 +174,14 @@ def _text(raw: dict[str, object], key: str, shortest: int, longest: int, default
     value = raw.get(key, default)
     if not isinstance(value, str) or not shortest <= len(value) <= longest:
         raise _error(_key(where, key), value, "a text of %d to %d characters" % (shortest, longest))
+    return value
+
+
+def _choice(raw: dict[str, object], key: str, choices: tuple[str, ...]) -> str:
+    """One of these; the first is the default."""
+    value = raw.get(key, choices[0])
+    if not isinstance(value, str) or value not in choices:
+        raise _error(key, value, " or ".join(choices))
     return value
 
 

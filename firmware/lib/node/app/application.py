@@ -104,7 +104,7 @@ class Application:
         now_ms = self._clock.ticks_ms()
         group = self._next(now_ms)
         if group.wake_ms < group.due_ms:
-            group.wake_ms = max(group.due_ms, now_ms + self.sampler.lead_ms(group.places))   # a late start takes its time all the same
+            group.wake_ms = max(group.due_ms, now_ms + self.sampler.lead_ms(group.places))   # a late one takes its time too
             self.sampler.start(group.places)
             return
         late_ms = max(now_ms - group.due_ms, 0)
