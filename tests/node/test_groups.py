@@ -42,7 +42,7 @@ class Sensors:
 class Bench(unittest.TestCase):
     """A device at 1000 ms, 60 samples a batch, whose uplink is due every `uplink_ms`; scattered to 0."""
 
-    def begin(self, *channels, uplink_ms=UPLINK_MS, sampler=None, scatter_ms=0):
+    def begin(self, *channels, uplink_ms=UPLINK_MS, jitter_ms=0, scatter_ms=0):
         site = {"host": "h", "product": "p", "model": "m", "channels": channels}
         self.config = config.parse(json.dumps(site).encode(), Config())
         self.ring = Ring(NorFlash(8))
@@ -53,8 +53,8 @@ class Bench(unittest.TestCase):
         self.journal = Journal(self.ring, 7, self.schemas, self.clock, lambda: None)
         groups, made = assemble(self.config, self.sensors, self.journal, 0, lambda period_ms: scatter_ms % period_ms)
         self.groups, self.lates = groups, []
-        self.app = Application(groups, sampler or made, self.clock, batch_samples=60,
-                               next_flush_ms=lambda now_ms: (now_ms // uplink_ms + 1) * uplink_ms, on_late=self.lates.append)
+        self.app = Application(groups, made, self.clock, batch_samples=60, on_late=self.lates.append,
+                               next_flush_ms=lambda now_ms: (now_ms // uplink_ms + 1) * uplink_ms + jitter_ms)
 
     def run_to(self, end_ms):
         """Do everything that is due by then, each in time."""
@@ -122,6 +122,12 @@ class TestGroups(Bench):
         self.assertEqual(([len(one["times"]) for one in self.batches(0)], self.batches(1)), ([60], []))
         self.run_to(2000)
         self.assertEqual(self.rows(1)[0], [700, 1400])
+
+    def test_full_group_between_the_uplinks_place_and_its_jitter_keeps_the_others_waiting_no_longer(self):
+        self.begin({"name": "a", "period_ms": 35}, {"name": "b", "period_ms": 700}, uplink_ms=2000, jitter_ms=300)
+        self.run_to(2310)
+        self.assertEqual([len(one["times"]) for one in self.batches(0)], [60, 6])
+        self.assertEqual(self.rows(1)[0], [700, 1400, 2100])
 
     def test_slow_group_does_not_put_off_the_first_uplink(self):
         self.begin({"name": "a", "period_ms": 50000}, {"name": "b"}, uplink_ms=4000)

@@ -103,8 +103,8 @@ class TestScore(unittest.TestCase):
     def test_level_is_not_dragged_by_rounding(self):
         """Floor division of small negative distances would pull the level down, a bit with each sample."""
         score = self.warm([1000, 1001] * 2000)
-        self.assertLess(score.step(1001), 20)
-        self.assertLess(score.step(1000), 20)
+        for value in (1000, 1001):
+            self.assertIn(score.step(value), (4, 5, 6))   # half a step from the middle, over the least spread
 
 
 if __name__ == "__main__":

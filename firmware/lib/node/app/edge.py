@@ -134,7 +134,7 @@ class DelayedAlarm(Alarm):
         if value is None:
             return False
         wanted = self.wanted(value)
-        if wanted != self._asked or wanted == self.state:
+        if wanted != self._asked:
             self._asked = wanted
             self._times = 0
         if wanted == self.state:
