@@ -149,6 +149,9 @@ def _channel(raw: object, where: str) -> Channel:
     channel.high = _steps(raw, "high", step, where)
     channel.low = _steps(raw, "low", step, where)
     channel.hysteresis = _steps(raw, "hysteresis", step, where) or 0
+    for key, got in (("deadband", channel.deadband), ("hysteresis", channel.hysteresis)):
+        if got < 0:
+            raise _error(where + "." + key, raw[key], "0 or more")
     if channel.high is not None and channel.low is not None and channel.low >= channel.high:
         raise _error(where + ".low", channel.low, "less than high, %d steps" % channel.high)
     return channel

@@ -62,9 +62,10 @@ def _filters(channel: "Channel", raw: "dict[str, object]", where: str, whole: "C
     channel.highest = steps(raw, "max", step, where)
     if channel.lowest is not None and channel.highest is not None and channel.lowest >= channel.highest:
         raise fault(where + ".min", raw["min"], "less than max")
-    channel.rate = steps(raw, "rate", step, where) or 0
-    if channel.rate < 0:
-        raise fault(where + ".rate", raw["rate"], "more than 0")
+    rate = steps(raw, "rate", step, where)
+    if rate is not None and rate < 1:
+        raise fault(where + ".rate", raw["rate"], "at least a step of the resolution")
+    channel.rate = rate or 0
     channel.poly = _poly(raw, where, fault)
     anomaly = raw.get("anomaly", False)
     if not isinstance(anomaly, bool):
