@@ -58,6 +58,8 @@ fuzz: $(VENV)/.dev ## coverage-guided fuzzing of the decoders for SECONDS=60; sa
 bench: $(VENV)/.demo ## our figures beside our peers': DATA="a.csv b.csv" for bytes a reading
 	@$(if $(DATA),$(BIN)/tenfold bench codec $(DATA),echo 'make: bytes a reading are left out: name recordings: make bench DATA="a.csv b.csv"' >&2)
 	@$(BIN)/tenfold bench ring
+	@$(BIN)/tenfold bench encode
+	@$(BIN)/tenfold bench heap
 	@$(BIN)/tenfold bench powercut
 
 budget: $(VENV)/.demo ## flash life, ring depth, traffic, memory of a configuration: BOARD=esp32-generic CONFIG=site.json

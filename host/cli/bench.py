@@ -1,8 +1,10 @@
 """`tenfold bench`: measurements, each with its peers in the same run; a table for people, JSON for machines."""
 
+import asyncio
 import json
 import os
 import sys
+from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 from math import ceil
 from pathlib import Path
@@ -13,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from host.bench import codec, drain, encode, herd, powercut
+from host.bench import codec, drain, encode, heap, herd, powercut
 from host.bench import ring as ring_bench
 from host.cli.server import AsJson
 from node.wire.schema import is_resolution
@@ -116,6 +118,32 @@ def bench_encode(as_json: AsJson = False) -> None:
     print(f"heap needed: {report['heap_needed_kb']} KB on this 64-bit port, modules and readings included")
 
 
+@app.command(name="heap")
+def bench_heap(
+    kb: Annotated[int, typer.Option("--heap", min=heap.LEAST_KB, help="KB of the heap that it is to work in.")] = heap.DEFAULT_KB,
+    search: Annotated[bool, typer.Option("--search", help="Also find the least heap in which it works: some minutes.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Memory of the whole firmware at work on MicroPython, with real servers: its peak, and what is free of the heap then.
+
+    Example: tenfold bench heap --search
+    """
+    with _progress(as_json) as progress:
+        progress.add_task("firmware at work", total=None)
+        report = asyncio.run(heap.measure(kb, search))
+    if as_json:
+        print(json.dumps(report))
+        return
+    table = Table(f"heap of {report['heap_kb']} KB, 64-bit port")
+    table.add_column("", justify="right")
+    table.add_row("in use at the peak", f"{report['peak_kb']:.1f} KB")
+    table.add_row("free then", f"{report['free_kb']:.1f} KB, {report['free_pct']:.0f} %")
+    table.add_row("records acknowledged, check-ins", f"{report['acked']}, {report['checkins']}")
+    if report["smallest_kb"] is not None:
+        table.add_row("least heap in which it works", f"{report['smallest_kb']} KB")
+    Console().print(table)
+
+
 @app.command(name="powercut")
 def bench_powercut(
     exhaustive: Annotated[bool, typer.Option(help="Every operation, each cut again during recovery: some minutes.")] = False,
@@ -141,7 +169,8 @@ def bench_powercut(
                 raise typer.BadParameter(f"{replay}: the workload ends before this operation", param_hint="--replay")
             outcomes.append(outcome)
     failed = [one for one in outcomes if one.faults]
-    report: dict[str, object] = {"cuts": sum(one.case.count(":") // 2 for one in outcomes), "cases": len(outcomes)}
+    tears = Counter(tear for one in outcomes for _, tear in powercut.parse(one.case)[1])
+    report: dict[str, object] = {"cuts": tears.total(), "cases": len(outcomes), "tears": dict(tears)}
     report |= {fault: sum(fault in one.faults for one in failed) for fault in powercut.FAULTS}
     report["failures"] = [one.case for one in failed]
     if as_json:
@@ -151,6 +180,9 @@ def bench_powercut(
         table.add_column("", justify="right")
         for name in ("cuts", "cases", *powercut.FAULTS):
             table.add_row(name.replace("_", " "), f"{report[name]:,}")
+            if name == "cuts":
+                for tear, count in tears.items():
+                    table.add_row(f"  {tear}", f"{count:,}")
         Console().print(table)
         for one in failed:
             print(f"{', '.join(one.faults)}: tenfold bench powercut --replay {one.case}")

@@ -230,7 +230,8 @@ def _width(source: _Bits) -> int:
 
 
 def _width_and_number(source: _Bits) -> int:
-    return source.number(_width(source))
+    width = _width(source)
+    return 1 << (width - 1) | source.number(width - 1) if width else 0
 
 
 def _unzigzag(codes: Int64) -> Int64:

@@ -29,6 +29,7 @@ class Board(Powered):
     """One board. Its resets are calls of machine.reset(), its crashes any other end of the interpreter."""
 
     bench: Path = field(kw_only=True)
+    heap: str = field(default=HEAP, kw_only=True)
     armed_at_s: float = 0.0   # Unix seconds of the last start; an older pulse belongs to the life before
 
     async def _run(self) -> None:
@@ -36,7 +37,7 @@ class Board(Powered):
             self.log.parent.mkdir(parents=True, exist_ok=True)
             with self.log.open("ab") as log:
                 self._process = await asyncio.create_subprocess_exec(
-                    micropython(), "-X", f"heapsize={HEAP}", ROM,
+                    micropython(), "-X", f"heapsize={self.heap}", ROM,
                     "--flash", self.flash, "--mac", self.mac, "--bench", self.bench,
                     stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=log, limit=MAX_LINE_BYTES,
                     start_new_session=True, preexec_fn=die_with_parent,

@@ -98,7 +98,7 @@ def test_damaged_batch_is_read_differently_by_the_two_decoders(raw: bytes) -> No
 
 def code_of(bits: str) -> tuple[object, object]:
     """What the two say to one column of 40 samples in these bits."""
-    head = batch.encode(1, 2, b"abcd", 0, 0, 0, 1000, [[5] * 40], [])[:-4]   # ends in the column: 3 bits of coding, 6 and 4 of base
+    head = batch.encode(1, 2, b"abcd", 0, 0, 0, 1000, [[5] * 40], [])[:-4]   # ends in the column: 3 bits of coding, 6 and 3 of base
     raw = repaired(head[:-2] + int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big"))
     return slow(raw), fast(raw)
 
@@ -153,7 +153,7 @@ def test_damage_on_the_way_is_caught_by_the_crc(made: tuple[bytes, object]) -> N
 @pytest.mark.parametrize("bits", ["0011" + "1111", "0011" + "0000"])   # CONSTANT with a bitmap that marks all, or nothing
 def test_superfluous_bitmap_is_refused(bits: str) -> None:
     body = bytearray(batch.encode(1, 2, b"abcd", 0, 0, 0, 1000, [[5, 5, 5, None]], [])[:-4])
-    body[-3:] = int(f"{bits}{4:06b}1010".ljust(24, "0"), 2).to_bytes(3, "big")
+    body[-3:] = int(f"{bits}{4:06b}010".ljust(24, "0"), 2).to_bytes(3, "big")
     assert both(repaired(bytes(body))) == "batch.column"
 
 

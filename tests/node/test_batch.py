@@ -103,7 +103,7 @@ class ColumnTest(unittest.TestCase):
 
     def test_extreme_values_and_steps_return(self):
         for values in ([VALUE_MIN, VALUE_MAX] * 5, [VALUE_MAX], [VALUE_MIN, None, VALUE_MIN], [0] * 5 + [VALUE_MAX] + [0] * 5,
-                       [VALUE_MIN] + [VALUE_MAX] * 30, [VALUE_MIN, VALUE_MAX, *range(60)],
+                       [VALUE_MIN] + [VALUE_MAX] * 30, [VALUE_MIN, VALUE_MAX] + list(range(60)),  # noqa: RUF005
                        [1, 2, 3, 4, 5, 6, 7, 8, 9, VALUE_MIN]):
             coding_of(values)
 

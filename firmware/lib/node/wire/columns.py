@@ -215,7 +215,7 @@ def _put_rice(out: BitWriter, values: list[int], k: int) -> None:
 def _put_width(out: BitWriter, value: int) -> None:
     width = bit_width(value)
     out.write(width, WIDTH_BITS)
-    out.write(value, width)
+    out.write(value, width - 1)   # its highest bit is 1
 
 
 def _get_divisor(source: BitReader) -> tuple[int, int, int]:
@@ -281,4 +281,4 @@ def _get_width(source: BitReader) -> int:
     width = source.read(WIDTH_BITS)
     if width > OVERFLOW_BITS:
         raise FormatError("batch.column", f"a base of {width} bits")
-    return source.read(width)
+    return 1 << (width - 1) | source.read(width - 1) if width else 0
