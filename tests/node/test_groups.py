@@ -26,14 +26,19 @@ class Clock:
 
 
 class Sensors:
-    """The Sensors port: every channel shows the time, in ms, unless `shown` says otherwise."""
+    """A source: every channel shows the time, in ms, unless `shown` says otherwise."""
+
+    lead_ms = 0
 
     def __init__(self, clock, channels):
-        self.clock, self.channels = clock, channels
+        self.clock, self.channels = clock, tuple(range(channels))
         self.shown = {}
 
+    def start(self):
+        pass
+
     def read(self):
-        return [self.shown.get(channel, self.clock.now) for channel in range(self.channels)]
+        return [self.shown.get(channel, self.clock.now) for channel in self.channels]
 
     def recover(self):
         pass
@@ -51,7 +56,7 @@ class Bench(unittest.TestCase):
         self.sensors = Sensors(self.clock, len(channels))
         self.schemas = [(schema.schema_hash(raw), raw) for raw in rows.schemas(self.config)]
         self.journal = Journal(self.ring, 7, self.schemas, self.clock, lambda: None)
-        groups, made = assemble(self.config, self.sensors, self.journal, 0, lambda period_ms: scatter_ms % period_ms)
+        groups, made = assemble(self.config, [self.sensors], self.journal, 0, lambda period_ms: scatter_ms % period_ms)
         self.groups, self.lates = groups, []
         self.app = Application(groups, made, self.clock, batch_samples=60, on_late=self.lates.append,
                                next_flush_ms=lambda now_ms: (now_ms // uplink_ms + 1) * uplink_ms + jitter_ms)
@@ -184,13 +189,13 @@ class TestConversions(Bench):
     def test_conversion_begins_ahead_and_nobody_waits_for_it(self):
         self.begin({"name": "a"}, {"name": "b", "period_ms": 700})
         sampler = Converting(self.clock)
-        groups, _ = assemble(self.config, self.sensors, self.journal, 0, lambda period_ms: 0)
+        groups, _ = assemble(self.config, [self.sensors], self.journal, 0, lambda period_ms: 0)
         self.groups = groups
         self.app = Application(groups, sampler, self.clock, batch_samples=60, next_flush_ms=lambda now_ms: UPLINK_MS,
                                on_late=self.lates.append)
         self.run_to(2000)
         self.assertEqual(sampler.done, [
-            ("start", 400, (0,)), ("take", 700, (1,)), ("take", 1000, (0,)), ("start", 1400, (0,)), ("take", 1400, (1,)),
+            ("start", 400, (0,)), ("take", 700, (1,)), ("take", 1000, (0,)), ("take", 1400, (1,)), ("start", 1400, (0,)),
             ("take", 2000, (0,))])
 
 

@@ -54,6 +54,13 @@ class TestUplink(UplinkRig, unittest.TestCase):
         self.assertEqual(self.metrics.get("acked"), 5)
         self.assertGreater(self.acks, 0)
 
+    def test_session_of_a_device_that_has_been_up_for_long_is_given_the_time_for_its_first_puback(self):
+        self.uptime_ms = 3_600_000
+        self.records(3)
+        self.broker.on_publish = self.ack_each
+        self.run_until(lambda: self.ring.first_unacked() == 3)
+        self.assertEqual(self.metrics.faults, {})
+
     def test_window_holds_while_the_broker_confirms_nothing(self):
         self.broker.puback = False
         self.records(9)

@@ -51,14 +51,14 @@ class FarClock:
 class FastClock(RealClock):
     """A clock that runs `times` as fast, and the waits of an uplink with it."""
 
-    def __init__(self, times):
+    def __init__(self, times, uptime_ms=0):
         super().__init__()
-        self._times = times
+        self._times, self._uptime_ms = times, uptime_ms
         self.Event, self.TimeoutError = asyncio.Event, asyncio.TimeoutError
         self.create_task = asyncio.create_task
 
     def ticks_ms(self):
-        return super().ticks_ms() * self._times
+        return self._uptime_ms + super().ticks_ms() * self._times
 
     async def sleep(self, wait_s):
         await asyncio.sleep(wait_s / self._times)
@@ -84,6 +84,7 @@ class UplinkRig:
         self.alive = 0
         self.turns = Turns(False, FarClock())
         self.times = 1   # as fast as the clock
+        self.uptime_ms = 0   # when the uplink begins
         self.cursor = Cursor
 
     def records(self, count):
@@ -110,7 +111,7 @@ class UplinkRig:
             setattr(self, name, getattr(self, name) + 1)
 
         async def main():
-            clock = FastClock(self.times)
+            clock = FastClock(self.times, self.uptime_ms)
             module.asyncio = clock
             uplink = module.Uplink(
                 DEVICE, BOOT, self.config, net=self.net, mqtt=MQTT, ring=self.ring, clock=clock, cursor=self.cursor,
@@ -131,7 +132,7 @@ class UplinkRig:
             while not task.done():   # wait_for on CPython up to 3.11 may swallow one (its issue 86296)
                 task.cancel()
                 await asyncio.sleep(0.02)
-            if not done():
+            if not done() and not task.cancelled():
                 await task   # an exception that escaped says more than the clock
 
         try:

@@ -73,7 +73,7 @@ class Uplink:
         self._announced: tuple[int, int] | None = None   # the oldest record that the server was told of
         self._open_ms: int | None = None                 # when this session was accepted
         self._broken: BaseException | None = None        # what ended the reading half
-        self._confirmed_ms = 0                           # when a PUBACK came last, or none was due
+        self._confirmed_ms = 0                           # when a PUBACK came last in this session, or none was due
         self._new_cursor = cursor
         self._start_over(0)
 
@@ -132,7 +132,7 @@ class Uplink:
                                             CONNECT_S)
             alive()
             await asyncio.wait_for(self._greet(link, stream), CONNECT_S)
-            self._open_ms = now_ms = self._clock.ticks_ms()
+            self._open_ms = self._confirmed_ms = now_ms = self._clock.ticks_ms()
             self._metrics.add("connects")
             self._start_over(now_ms)
             await self._put(stream, self._tell_state(link))
