@@ -12,7 +12,6 @@ import sys
 import stub
 from node.agent.clock import DeviceClock
 from node.agent.metrics import Metrics
-from node.agent.paths import CERT_PATH, KEY_PATH
 from node.agent.rounds import Rounds
 from node.agent.scatter import next_due_ms, phase_ms, uniform
 from node.agent.supervisor import Supervisor
@@ -20,13 +19,13 @@ from node.agent.turns import Turns
 from node.app.application import Application
 from node.errors import CallerError
 from node.loading import Loaded
+from node.ring import Ring
 
 if sys.platform == "linux":
     from board.unix.board import TICKS_WRAP_MS, Board
 else:
     from board.esp32.board import TICKS_WRAP_MS, Board
 
-TRUST_PATHS = ("/trust/ca.der", CERT_PATH, KEY_PATH)
 LOOK_MS = (15000, 1000)   # between looks at a trial: on a board that must load the code for it each time, and on one that need not
 SETTLE_S = 0.2       # between looks whether the uplink has left memory
 SETTLE_TRIES = 50    # 10 s; after that somebody else may have grown
@@ -41,11 +40,6 @@ def _parts():
     return parts
 
 
-def _identity():
-    from node.wire import identity
-    return identity
-
-
 class Device:
     """Everything that lives as long as this boot."""
 
@@ -55,29 +49,12 @@ class Device:
         self.board = Board(boot_info["watchdog"], self._failed, (boot_info["exit"], crashes))
         Loaded.keep = self.board.tls_sessions > 1
         Loaded.left = self._forget_index
-        files = self.board.files
-        with Loaded():
-            self.config, self.config_name, self.config_trial = _parts().configuration(files)
-            self.id = _identity().device_id(self.config.product, self.board.mac)
-        rtc = self.board.rtc(self.config.time_floor_s)
-        self.clock = DeviceClock(self.board.raw_ticks_ms, TICKS_WRAP_MS, floor_s=self.config.time_floor_s, seen_s=rtc.seen_s,
-                                 told=rtc.told)
-        self.metrics = Metrics()
-        self.supervisor = Supervisor(self.clock, self.board.chance, self.board.system, self.metrics)
-        with Loaded():
-            self.ring = _parts().ring(self)
-        self._tally = self.ring.tally   # of the boots before
-        with Loaded():
-            self.boot = _parts().count_boot(self)
-        self.net = self.board.net(TRUST_PATHS, self.config, self.clock, self.id)   # radio on: from here chance is true chance
-        self.turns = Turns(self.board.tls_sessions > 1, self.clock)
-        self.turns.asked = self.wake
-        with Loaded():
-            self.journal = _parts().journal(self)
         self.certified = asyncio.Event()
-        self.app = None        # the newest
         self.uplink = None     # while it is in memory
+        self.app = None        # from its first start on
         self.link_reason = "boot"   # why the last session ended
+        with Loaded():
+            _parts().compose(self, (DeviceClock, Metrics, Ring, Supervisor, Turns), TICKS_WRAP_MS)
 
     def _forget_index(self):
         bundle = self.boot_info.get("bundle")
@@ -102,7 +79,7 @@ class Device:
 
     def read_something(self):
         """Whether a reading of this boot is committed."""
-        return self.ring.tally > self._tally
+        return self.ring.tally > self.tally
 
     def app_crashes(self):
         return self.metrics.get("app_crashes")

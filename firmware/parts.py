@@ -13,10 +13,32 @@ BOOT_COUNT_PATH = "/state/boot_count"
 RESETS_PATH = "/state/resets"
 
 
-def configuration(files):
-    """(the configuration, the name of the delivered one in it or "", whether that is on trial)."""
-    from node.agent import reconfigure
-    return reconfigure.choose(files, _parse)
+def compose(device, classes, wrap_ms):
+    """What lives as long as the boot, in its order: the radio before anything that takes chance for true.
+
+    Args:
+        device: has board, committed and wake. classes: of what stays; they stay with device.py.
+        wrap_ms: where the board's ticks begin anew.
+    """
+    from node.agent import paths, reconfigure
+    from node.wire import identity
+    make_clock, make_metrics, make_ring, make_supervisor, make_turns = classes
+    board, files = device.board, device.board.files
+    device.config, device.config_name, device.config_trial = reconfigure.choose(files, _parse)
+    config = device.config
+    device.id = identity.device_id(config.product, board.mac)
+    rtc = board.rtc(config.time_floor_s)
+    device.clock = make_clock(board.raw_ticks_ms, wrap_ms, floor_s=config.time_floor_s, seen_s=rtc.seen_s, told=rtc.told)
+    device.metrics = make_metrics()
+    device.supervisor = make_supervisor(device.clock, board.chance, board.system, device.metrics)
+    device.ring = make_ring(board.ring_device, overflow=config.overflow)
+    device.ring.mount()
+    device.tally = device.ring.tally   # of the boots before
+    device.boot = _count_boot(device)
+    device.net = board.net(("/trust/ca.der", paths.CERT_PATH, paths.KEY_PATH), config, device.clock, device.id)
+    device.turns = make_turns(board.tls_sessions > 1, device.clock)
+    device.turns.asked = device.wake
+    device.journal = _journal(device)
 
 
 def config_facts(device):
@@ -65,15 +87,7 @@ def _parse(site, delivered):
     return config.parse(site, Config(), delivered)
 
 
-def ring(device):
-    from node.ring import NEWEST, OLDEST, THIN, Ring
-    policy = {"oldest": OLDEST, "newest": NEWEST, "thin": THIN}[device.config.overflow]
-    ring = Ring(device.board.ring_device, overflow=policy)
-    ring.mount()
-    return ring
-
-
-def count_boot(device):
+def _count_boot(device):
     """This boot's number: above every one that flash remembers, and on flash before anything bears it."""
     files, last = device.board.files, device.ring.last()
     boot = max(int(files.read(BOOT_COUNT_PATH) or b"0"), last[0] if last else 0) + 1
@@ -86,7 +100,7 @@ def count_boot(device):
     return boot
 
 
-def journal(device):
+def _journal(device):
     from node.app.batcher import Journal
     from node.rows import schemas
     from node.wire.schema import schema_hash

@@ -25,6 +25,7 @@ MAX_STEPS = (1 << 31) - 1   # readings are signed 32-bit counts of a channel's r
 _EDGE = "period_ms phase_ms oversample min max gain offset poly rate average heartbeat_s stats anomaly delay"
 
 
+OVERFLOWS = ("oldest", "newest", "thin")   # in the order of node.ring's OLDEST, NEWEST, THIN
 # What a server may change: never an address, a name or the length of a trial.
 DELIVERED = ("period_ms", "batch_samples", "uplink_s", "drain", "overflow", "buses", "sensors", "channels")
 
@@ -86,7 +87,7 @@ def _fill(config: Config, raw: "dict[str, Any]") -> None:
     config.keepalive_s = _int(raw, "keepalive_s", 5, 1200, 60)
     config.backoff_max_s = _int(raw, "backoff_max_s", 1, 3600, 300)
     config.drain = _choice(raw, "drain", ("oldest", "newest"))
-    config.overflow = _choice(raw, "overflow", ("oldest", "newest", "thin"))
+    config.overflow = OVERFLOWS.index(_choice(raw, "overflow", OVERFLOWS))
     config.time_floor_s = _int(raw, "time_floor_s", 0, 7_258_118_399, 0)
     channels = raw.get("channels")
     if not isinstance(channels, list) or not 1 <= len(channels) <= MAX_CHANNELS:

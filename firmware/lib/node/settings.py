@@ -56,8 +56,8 @@ class Config:
         uplink_s: the scattered period of the uplink. checkin_s: until the server says another.
         ack_timeout_s: without progress of the server's ack for so long, sending starts again from the first unacked record.
         trial_s: a release must prove itself within this time. window: publishes under way at once.
-        drain: what leaves first after a reconnect, "oldest" or "newest". overflow: what goes when the ring is full, "oldest",
-            "newest" or "thin".
+        drain: what leaves first after a reconnect, "oldest" or "newest". overflow: what goes when the ring is full, as
+            node.ring's OLDEST, NEWEST, THIN.
         time_floor_s: it is not earlier than this (Unix seconds); set by the line, for certificates' dates on a cold board.
         buses, sensors: as the file has them, checked and filled in by node.wiring; empty when it has none.
         groups: channels that are reported together, as (period of their rows in ms, phase in ms, their places in `channels`).
@@ -83,7 +83,7 @@ class Config:
     keepalive_s: int
     backoff_max_s: int
     drain: str
-    overflow: str
+    overflow: int
     time_floor_s: int
     channels: "list[Channel]"
     buses: "dict[str, Any]"
