@@ -52,7 +52,7 @@ test-slow: $(VENV)/.dev build/umqtt/simple.py ## the long tiers: every power cut
 test-power: $(VENV)/.demo ## every power cut of the ring, and every one again during recovery: some minutes
 	@$(BIN)/tenfold bench powercut --exhaustive
 
-fuzz: $(VENV)/.dev ## coverage-guided fuzzing of the decoders for SECONDS=60; says so and skips where atheris is not installed
+fuzz: $(VENV)/.fuzz ## coverage-guided fuzzing of the decoders for SECONDS=60; says so and skips where atheris is not installed
 	@$(BIN)/python -m tests.fuzz.fuzz --seconds $(SECONDS)
 
 bench: $(VENV)/.demo ## our figures beside our peers': DATA="a.csv b.csv" for bytes a reading
@@ -91,6 +91,7 @@ lock: $(VENV)/.dev ## write locks/ anew from pyproject.toml (needs the network)
 	@$(BIN)/pip install --quiet --group lock
 	@for part in ota provisioning host demo; do $(LOCK) --extra $$part -o locks/$$part.txt; done
 	@$(LOCK) --extra demo --group dev -o locks/dev.txt
+	@$(LOCK) --extra demo --group dev --group fuzz -o locks/fuzz.txt
 LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version $(NEED_PYTHON) --upgrade \
 	--generate-hashes --no-emit-index-url --no-header --group build
 
@@ -116,6 +117,10 @@ $(VENV)/.demo: locks/demo.txt pyproject.toml | $(VENV)/bin/python
 $(VENV)/.dev: locks/dev.txt pyproject.toml | $(VENV)/bin/python
 	@$(call install,locks/dev.txt)
 	@touch $@ $(VENV)/.demo
+
+$(VENV)/.fuzz: locks/fuzz.txt pyproject.toml | $(VENV)/bin/python
+	@$(call install,locks/fuzz.txt)
+	@touch $@ $(VENV)/.dev $(VENV)/.demo
 
 define install
 	echo "Installing $$(grep -c == $(1)) packages by hash from $(1) …"; \
