@@ -161,17 +161,17 @@ class BatchTest(unittest.TestCase):
     def test_lies_in_the_header_are_refused(self):
         raw = encode([[1, 2, 3], [4, 5, 6]])
         # flags and kind 0, boot 1, seq 2, hash 3..6, uptime 7..9, epoch 10..14, columns and unit 15, period 16, n 17
-        self.assertEqual((raw[0], raw[15], raw[16], raw[17]), (0x31, 1 << 2 | 1, 10, 3))
-        for place, value, code in ((0, 0x39, "batch.kind"), (0, batch.SCHEMA, "batch.kind"), (0, 0x32, "batch.kind"),
-                                   (0, 0xB1, "batch.header"), (16, 0, "batch.header"), (17, 0, "batch.header")):
+        self.assertEqual((raw[0], raw[15], raw[16], raw[17]), (0x33, 1 << 2 | 1, 10, 3))
+        for place, value, code in ((0, 0x39, "batch.kind"), (0, batch.SCHEMA, "batch.kind"), (0, 0x31, "batch.kind"), (0, 0x32, "batch.kind"),
+                                   (0, 0xB3, "batch.header"), (16, 0, "batch.header"), (17, 0, "batch.header")):
             self.assertEqual(code_of(self, FormatError, batch.decode, resealed(raw, place, value)), code)
         gaps = encode([[1, None, 3], [4, 5, 6]])
-        self.assertEqual((gaps[0], gaps[18]), (0xB1, 5))
-        for place, value, code in ((0, 0x31, "bits.trailing"), (18, 6, "batch.header"), (18, 7, "batch.header"),
+        self.assertEqual((gaps[0], gaps[18]), (0xB3, 5))
+        for place, value, code in ((0, 0x33, "bits.trailing"), (18, 6, "batch.header"), (18, 7, "batch.header"),
                                    (18, 4, "batch.count"), (15, 63 << 2 | 1, "bits.short")):
             self.assertEqual(code_of(self, FormatError, batch.decode, resealed(gaps, place, value)), code)
         unknown = batch.encode(3, 7, b"abcd", 61250, 0, 0, 10000, [[1]], [])
-        self.assertEqual(code_of(self, FormatError, batch.decode, resealed(unknown, 0, 0x11)), "batch.header")
+        self.assertEqual(code_of(self, FormatError, batch.decode, resealed(unknown, 0, 0x13)), "batch.header")
 
     def test_clock_that_is_wrong_by_decades_costs_no_reading(self):
         for epoch_ms, kept in ((1577836800000, False), (1577836800001, True), (1577836800000 + 2**40 - 1, True),

@@ -13,7 +13,7 @@ from node.wire.bits import BitReader, BitWriter, get_varint, put_varint, unzigza
 from node.wire.columns import decode_column, encode_column
 from node.wire.limits import MAX_U32, MAX_U53
 
-BATCH = const(1)   # low half of a record's first byte: kind and version of the format
+BATCH = const(3)   # low half of a record's first byte: kind and version of the format; 1 was another coding's
 SCHEMA = const(2)
 _HASH_BYTES = const(4)   # of a schema; as schema.HASH_BYTES
 MAX_RECORD_BYTES = const(2048)   # a batch of 360 readings is about 250; larger ones are split by the batcher
