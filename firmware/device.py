@@ -20,6 +20,7 @@ from node.app.application import Application
 from node.errors import CallerError
 from node.loading import Loaded
 from node.ring import Ring
+from node.settings import Config
 
 if sys.platform == "linux":
     from board.unix.board import TICKS_WRAP_MS, Board
@@ -54,7 +55,7 @@ class Device:
         self.app = None        # from its first start on
         self.link_reason = "boot"   # why the last session ended
         with Loaded():
-            _parts().compose(self, (DeviceClock, Metrics, Ring, Supervisor, Turns), TICKS_WRAP_MS)
+            _parts().compose(self, (Config, DeviceClock, Metrics, Ring, Supervisor, Turns), TICKS_WRAP_MS)
 
     def _forget_index(self):
         bundle = self.boot_info.get("bundle")

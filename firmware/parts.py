@@ -22,9 +22,9 @@ def compose(device, classes, wrap_ms):
     """
     from node.agent import paths, reconfigure
     from node.wire import identity
-    make_clock, make_metrics, make_ring, make_supervisor, make_turns = classes
+    make_config, make_clock, make_metrics, make_ring, make_supervisor, make_turns = classes
     board, files = device.board, device.board.files
-    device.config, device.config_name, device.config_trial = reconfigure.choose(files, _parse)
+    device.config, device.config_name, device.config_trial = reconfigure.choose(files, _parser(make_config))
     config = device.config
     device.id = identity.device_id(config.product, board.mac)
     rtc = board.rtc(config.time_floor_s)
@@ -58,7 +58,7 @@ def config_came(device, name, body):
     if name == device.config_name:
         return
     try:
-        if not reconfigure.take(device.board.files, name, body, _parse):
+        if not reconfigure.take(device.board.files, name, body, _parser(type(device.config))):
             return
     except (PeerError, FlashError) as error:
         device.board.system.log("config", str(error))
@@ -81,10 +81,9 @@ def config_judged(device, checked_in):
     return False
 
 
-def _parse(site, delivered):
+def _parser(make_config):
     from node import config
-    from node.settings import Config
-    return config.parse(site, Config(), delivered)
+    return lambda site, delivered: config.parse(site, make_config(), delivered)
 
 
 def _count_boot(device):
@@ -117,13 +116,13 @@ def groups(device):
 def uplink(device):
     import umqtt.simple as mqtt
     from node.agent.uplink import Uplink
+    order = None
     if device.config.drain == "newest":
-        from node.agent.newest import Newest as Cursor
-    else:
-        from node.agent.cursor import Cursor
+        from node.agent.newest import Newest
+        order = Newest
     release = device.boot_info["release"]
     return Uplink(device.id, device.boot, device.config, net=device.net, mqtt=mqtt, ring=device.ring, clock=device.clock,
-                  cursor=Cursor, chance=device.board.chance, metrics=device.metrics,
+                  cursor=order, chance=device.board.chance, metrics=device.metrics,
                   release=(release.get("release", "0.0.0"), release.get("counter", 0)), on_ack=device.supervisor.heard,
                   schema_again=device.journal.announce, turns=device.turns, reason=device.link_reason, log=device.board.system.log)
 

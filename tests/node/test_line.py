@@ -6,7 +6,7 @@ import unittest
 from board.sensors.build import merged
 from board.sensors.line import Block, Line, Unit
 from node.app.sampler import Sampler
-from node.app.scale import Scale
+from node.app.scaling import scale_of
 from node.errors import SensorError
 from tests.node.common import code_of
 from tests.sim.machine import Machine
@@ -18,7 +18,7 @@ RAW = {"id": 2, "tx": 17, "rx": 16, "de": None, "baud": 9600, "parity": "even", 
 def unit_on(line, number, *registers):
     """A unit of u16 registers, one a block, as channels 10 * number and on."""
     blocks = [Block(number, 3, register, 1) for register in registers]
-    picks = [(block, 0, "u16", (False, False), Scale("1")) for block in blocks]
+    picks = [(block, 0, "u16", (False, False), scale_of("1")) for block in blocks]
     return Unit(line, blocks, tuple(10 * number + i for i in range(len(blocks))), picks)
 
 

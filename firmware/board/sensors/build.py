@@ -4,10 +4,8 @@ Which driver a name means stands here as imports, so that a release carries all 
 machine offers comes in, so that simulated buses serve as well.
 """
 
-from node.app.scale import Scale
-from node.errors import CallerError
-
-MICRO = 1_000_000   # microvolts in a volt
+from board.sensors import own
+from node.app.scaling import scale_of
 
 
 def sources(config, machine, *, celsius, one_wire, time, wait_ms):
@@ -34,24 +32,15 @@ class _Builder:
     def sources(self):
         found = [self._source(raw) for raw in self._config.sensors]
         fed = {place for source in found for place in source.channels}
-        for name, (place, _) in self._places.items():
-            if place in fed:
-                continue
-            if name == "temp_chip":
-                found.append(self._source({"driver": "chip", "channel": name}))
-            elif name[:3] == "adc" and name[3:].isdigit():
-                found.append(self._source({"driver": "adc", "pin": int(name[3:]), "channel": name}))
-            else:
-                raise CallerError("board.sensors", "channel %s: expected a sensor that feeds it, adc<pin> or temp_chip" % name)
-        return found
+        return found + own.sources(self._config, self._machine, self._celsius, fed)
 
     def _source(self, raw):
         name, machine = raw["driver"], self._machine
         if name == "modbus":
             return self._unit(raw)
         if name == "adc":
-            from board.sensors.pins import Adc
-            return Adc(machine, raw["pin"], *self._target(raw, MICRO))
+            from board.sensors.pins import UV, Adc
+            return Adc(machine, raw["pin"], *self._target(raw, UV))
         if name == "chip":
             from board.sensors.pins import Celsius
             return Celsius(self._celsius, *self._target(raw, 1))
@@ -65,7 +54,7 @@ class _Builder:
         """(place of the channel, scale)."""
         place, channel = self._places[raw["channel"]]
         limits = raw.get("min"), raw.get("max")
-        return place, Scale(channel.resolution, divisor, raw.get("gain", "1"), raw.get("offset", "0"), *limits)
+        return place, scale_of(channel.resolution, divisor, raw.get("gain", "1"), raw.get("offset", "0"), *limits)
 
     def _chip(self, raw):
         from board.sensors.chip import Chip

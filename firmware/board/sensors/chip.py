@@ -4,7 +4,7 @@ Which chip hangs where is the configuration's; what is read and when is the driv
 """
 
 from board.sensors.bus import Bus
-from node.app.scale import row
+from node.app.picks import row
 from node.errors import SensorError
 
 CLOCKS = 9       # of a byte and its acknowledgement: a chip that was cut off within one lets go at its end (UM10204, 3.1.16)

@@ -4,7 +4,7 @@ Checks everything and fills in the defaults, so that whoever builds the drivers 
 chip: a pin that cannot do it is a sensor that fails. Unknown keys are left alone. Loaded only while a configuration is read.
 """
 
-from node.app.scale import ratio
+from node.app.scaling import ratio
 from node.catalog import driver
 from node.errors import CallerError
 

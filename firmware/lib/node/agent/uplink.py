@@ -7,6 +7,7 @@ about readings; the packets are link.py's.
 
 import asyncio
 
+from node.agent.cursor import Cursor
 from node.agent.link import OPEN, Link
 from node.agent.scatter import backoff_ms
 from node.errors import NetworkError, NodeError
@@ -14,7 +15,6 @@ from node.wire import topics
 
 TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
 if TYPE_CHECKING:
-    from node.agent.cursor import Cursor
     from node.agent.metrics import Metrics
     from node.agent.turns import Turns
     from node.hints import Callable, ModuleType
@@ -37,7 +37,7 @@ class Uplink:
     """The uplink task.
 
     Args:
-        mqtt: the module umqtt.simple. ring: mounted. cursor: Cursor or Newest, the order of sending.
+        mqtt: the module umqtt.simple. ring: mounted. cursor: what stands for Cursor where the order is another, or None.
         release: name and counter of what runs, for the retained state.
         on_ack: called when an ack has moved. schema_again: commits the schema once more.
         turns: whose turn it is to hold a connection. reason: why the session before ended, or "boot".
@@ -48,7 +48,7 @@ class Uplink:
     """
 
     def __init__(self, device: str, boot: int, config: "Config", *, net: "Net", mqtt: "ModuleType", ring: "Ring", clock: "Clock",
-                 cursor: "type[Cursor]", chance: "Random", metrics: "Metrics", release: tuple[str, int],
+                 cursor: "type[Cursor] | None", chance: "Random", metrics: "Metrics", release: tuple[str, int],
                  on_ack: "Callable[[], None]", schema_again: "Callable[[], None]", turns: "Turns", reason: str,
                  log: "Callable[[str, str], None]") -> None:
         self._device = device
@@ -74,7 +74,7 @@ class Uplink:
         self._open_ms: int | None = None                 # when this session was accepted
         self._broken: BaseException | None = None        # what ended the reading half
         self._confirmed_ms = 0                           # when a PUBACK came last in this session, or none was due
-        self._new_cursor = cursor
+        self._new_cursor = cursor or Cursor
         self._start_over(0)
 
     def wake(self) -> None:
