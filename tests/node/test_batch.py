@@ -163,7 +163,8 @@ class BatchTest(unittest.TestCase):
         # flags and kind 0, boot 1, seq 2, hash 3..6, uptime 7..9, epoch 10..14, columns and unit 15, period 16, n 17
         self.assertEqual((raw[0], raw[15], raw[16], raw[17]), (0x33, 1 << 2 | 1, 10, 3))
         for place, value, code in ((0, 0x39, "batch.kind"), (0, batch.SCHEMA, "batch.kind"), (0, 0x31, "batch.kind"),
-                                   (0, 0x32, "batch.kind"), (0, 0xB3, "batch.header"), (16, 0, "batch.header"), (17, 0, "batch.header")):
+                                   (0, 0x32, "batch.kind"), (0, 0xB3, "batch.header"), (16, 0, "batch.header"),
+                                   (17, 0, "batch.header")):
             self.assertEqual(code_of(self, FormatError, batch.decode, resealed(raw, place, value)), code)
         gaps = encode([[1, None, 3], [4, 5, 6]])
         self.assertEqual((gaps[0], gaps[18]), (0xB3, 5))
