@@ -20,7 +20,7 @@ from node.errors import CallerError
 from node.wire import bundle, manifest
 from ota.release.fold import fold
 from ota.release.merge import merge
-from ota.release.names import borrow, mentioned, public
+from ota.release.names import attributes, borrow, mentioned, public
 from ota.release.shake import shake
 from ota.release.source import SourceError, parse, unparse
 
@@ -78,10 +78,11 @@ def compile_tree(firmware_dir: Path, umqtt_file: Path, overlay: Mapping[str, byt
         fold(program)
         program = shake(program, ROOTS)
         seldom = {path for path in program if path.startswith(SELDOM) and path not in USUAL}
-        last = mentioned({path: program[path] for path in seldom}) - mentioned(
-            {path: tree for path, tree in program.items() if path not in seldom})
+        usual = mentioned({path: tree for path, tree in program.items() if path not in seldom})
+        rest = {path: program[path] for path in seldom}
+        last, last_attributes = mentioned(rest) - usual, attributes(rest) - usual
         program = merge(program, ROOTS, RESIDENT)
-        borrow(program, {*(name for _, name in ROOTS), *public(parse(_read(firmware_dir, NOT_SHIPPED)))}, last)
+        borrow(program, {*(name for _, name in ROOTS), *public(parse(_read(firmware_dir, NOT_SHIPPED)))}, last, last_attributes)
         return compile_sources(unparse(program))
     except (SourceError, BundleError) as error:
         compile_sources(sources)   # names every fault, and in the files that people know

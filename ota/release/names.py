@@ -33,13 +33,14 @@ PROTOCOLS = {"chdir", "close", "const", "count", "deinit", "getcwd", "ilistdir",
 _EXCEPTIONS = {name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)}
 
 
-def borrow(program: Program, kept: Set[str], last: Set[str] = frozenset()) -> None:
+def borrow(program: Program, kept: Set[str], last: Set[str] = frozenset(), last_attributes: Set[str] = frozenset()) -> None:
     """Rename a program's names, in place.
 
     Args:
         program: one that nothing is left out of any more.
         kept: names that code outside it uses, too.
-        last: names that only some devices ever load: they go without when there are not enough.
+        last: names that only some devices ever load: they go without when there are not enough. last_attributes: of what is not
+            ours, and looked up on objects only: such a name may be lent to something else.
     """
     interned = INTERNED.read_text(encoding="utf-8").split()
     found = {path: uses(tree) for path, tree in program.items()}
@@ -48,7 +49,7 @@ def borrow(program: Program, kept: Set[str], last: Set[str] = frozenset()) -> No
     theirs = {*interned, *kept, *(name for tree in program.values() for name in _theirs(tree, program)),
               *(name for tree in program.values() for name in _data(tree, gatherers))}
     ours = {name for path, tree in program.items() for name in _ours(tree, found[path], named) if _may(name, theirs)}
-    everything = kept | mentioned(program)
+    everything = (kept | mentioned(program)) - last_attributes
     free = [name for name in interned if name not in everything | PROTOCOLS and name.isidentifier() and not keyword.iskeyword(name)
             and not hasattr(builtins, name)]
     free.sort(key=lambda name: (len(name), name))
@@ -134,6 +135,13 @@ def _last(node: ast.expr) -> str:
 def mentioned(program: Program) -> set[str]:
     """Every identifier in a program."""
     return {name for tree in program.values() for name in (*(use.name for use in uses(tree)), *_outer(tree))}
+
+
+def attributes(program: Program) -> set[str]:
+    """Identifiers in a program that are looked up on objects, or passed by name, and nothing else."""
+    found = {node.attr if isinstance(node, ast.Attribute) else node.arg or "" for tree in program.values() for node in ast.walk(tree)
+             if isinstance(node, ast.Attribute | ast.keyword)}
+    return found - {use.name for tree in program.values() for use in uses(tree)}
 
 
 def public(program: Program) -> set[str]:
