@@ -20,7 +20,7 @@ from node.errors import CallerError
 from node.wire import bundle, manifest
 from ota.release.fold import fold
 from ota.release.merge import merge
-from ota.release.names import attributes, borrow, mentioned, public
+from ota.release.names import attributes, borrow, mentioned, public, shelve
 from ota.release.shake import shake
 from ota.release.source import SourceError, parse, unparse
 
@@ -30,11 +30,12 @@ MAIN = "main.py"
 RESIDENT = "device.py"   # what it imports stays in memory for as long as the device runs
 PACKAGES = {"node": "lib/node", "board": "board"}   # folder in the bundle -> folder under firmware/
 SELDOM = (               # what only some configurations load
-    "board/sensors/", "board/unix/", "node/catalog.py", "node/edges.py", "node/wiring.py", "node/agent/newest.py", "node/app/anomaly.py",
-    "node/app/edge.py", "node/app/modbus.py", "node/app/oversampling.py", "node/app/picks.py", "node/app/stats.py",
-    "node/app/windows.py",
+    "board/sensors/", "board/unix/", "node/catalog.py", "node/edges.py", "node/wiring.py", "node/agent/newest.py",
+    "node/app/anomaly.py", "node/app/edge.py", "node/app/modbus.py", "node/app/oversampling.py", "node/app/picks.py",
+    "node/app/stats.py", "node/app/windows.py",
 )
 USUAL = ("board/sensors/own.py", "board/sensors/pins.py")   # all load these two
+SHELVED = {MAIN, RESIDENT, "board.py", "uplink.py"}   # called as main.py, boot.py and people who look at a release know them
 STUB = "stub.py"
 BOOT = ("boot.py", "choose.py", STUB)   # never updated over the air
 NOT_SHIPPED = (
@@ -83,7 +84,7 @@ def compile_tree(firmware_dir: Path, umqtt_file: Path, overlay: Mapping[str, byt
         last, last_attributes = mentioned(rest) - usual, attributes(rest) - usual
         program = merge(program, ROOTS, RESIDENT)
         borrow(program, {*(name for _, name in ROOTS), *public(parse(_read(firmware_dir, NOT_SHIPPED)))}, last, last_attributes)
-        return compile_sources(unparse(program))
+        return compile_sources(unparse(shelve(program, SHELVED)))
     except (SourceError, BundleError) as error:
         compile_sources(sources)   # names every fault, and in the files that people know
         raise BundleError(str(error)) from None

@@ -15,16 +15,19 @@ Relies on how the firmware is written: names are reached by no text (`getattr` o
 import ast
 import builtins
 import keyword
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Set
 from hashlib import sha256
 from itertools import count, product
 from pathlib import Path
 from string import ascii_lowercase
 
+from ota.release.merge import TAKEN
 from ota.release.scopes import CLASS, MODULE, Scope, Use, uses
 from ota.release.source import Program, path_of
 
 INTERNED = Path(__file__).with_name("interned.txt")
+STEP = 8          # shared names of a class or module are chosen from a multiple of this many
 PARAMETERS = 12   # names kept for parameters; a function with more shows its own
 # looked for on objects by the interpreter itself, or in sources by its compiler
 PROTOCOLS = {"chdir", "close", "const", "count", "deinit", "getcwd", "ilistdir", "ioctl", "irq", "keys", "micropython", "mkdir",
@@ -33,7 +36,8 @@ PROTOCOLS = {"chdir", "close", "const", "count", "deinit", "getcwd", "ilistdir",
 _EXCEPTIONS = {name for name, kind in vars(builtins).items() if isinstance(kind, type) and issubclass(kind, BaseException)}
 
 
-def borrow(program: Program, kept: Set[str], last: Set[str] = frozenset(), last_attributes: Set[str] = frozenset()) -> None:
+def borrow(program: Program, kept: Set[str], last: Set[str] = frozenset(),
+           last_attributes: Set[str] = frozenset()) -> None:
     """Rename a program's names, in place.
 
     Args:
@@ -50,14 +54,106 @@ def borrow(program: Program, kept: Set[str], last: Set[str] = frozenset(), last_
               *(name for tree in program.values() for name in _data(tree, gatherers))}
     ours = {name for path, tree in program.items() for name in _ours(tree, found[path], named) if _may(name, theirs)}
     everything = (kept | mentioned(program)) - last_attributes
-    free = [name for name in interned if name not in everything | PROTOCOLS and name.isidentifier() and not keyword.iskeyword(name)
-            and not hasattr(builtins, name)]
+    free = [name for name in interned if name not in everything | PROTOCOLS and _is_name(name) and not hasattr(builtins, name)]
     free.sort(key=lambda name: (len(name), name))
     fresh = _short_names(everything)
     parameters = [*free[:PARAMETERS], *(next(fresh) for _ in range(PARAMETERS - len(free)))]
-    new = _given([*sorted(ours - last), *sorted(ours & last)], interned, set(free[PARAMETERS:]), fresh)
+    new = _shared(program, ours, interned, set(free[PARAMETERS:]), fresh)
+    rest = ours - set(new)
+    new |= _given([*sorted(rest - last), *sorted(rest & last)], interned, set(free[PARAMETERS:]) - set(new.values()), fresh)
     for path, tree in program.items():
         _rename(tree, found[path], new, named, parameters, program)
+
+
+def shelve(program: Program, kept: Set[str]) -> Program:
+    """The program with its files called by names that the interpreter holds, as far as none of its modules has them.
+
+    Args:
+        kept: files that are called as somebody outside expects, and those in folders.
+    """
+    interned = [name for name in INTERNED.read_text(encoding="utf-8").split()
+                if _is_name(name) and name.islower() and name[0] != "_"]
+    moved = sorted(path for path in program if path not in kept and "/" not in path)
+    stems = {path.removesuffix(".py") for path in program}
+    free = set(interned) - TAKEN - stems
+    given = _given([path.removesuffix(".py") for path in moved], interned, free, iter(stems))
+    for tree in program.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom):
+                node.module = given.get(node.module or "", node.module)
+            elif isinstance(node, ast.Import):
+                for each in node.names:
+                    if each.name in given:
+                        each.asname = each.asname or each.name
+                        each.name = given[each.name]
+    return {given.get(path.removesuffix(".py"), path.removesuffix(".py")) + ".py": tree for path, tree in program.items()}
+
+
+def _is_name(text: str) -> bool:
+    return text.isidentifier() and not keyword.iskeyword(text)
+
+
+def _shared(program: Program, ours: set[str], interned: list[str], free: set[str], fresh: Iterator[str]) -> dict[str, str]:
+    """New names for what only one class's objects have, or one module's top level: other classes and modules use them again."""
+    groups: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for name, homes in _homes(program).items():
+        if name in ours and len(homes) == 1 and (home := next(iter(homes)))[0]:
+            groups[home].append(name)
+    found: dict[str, str] = {}
+    for kind in (CLASS, MODULE):   # apart: the body of a class sees both
+        of_kind = {home: sorted(names) for home, names in groups.items() if home[0] == kind}
+        most = max(map(_whole, of_kind.values()), default=0)
+        pool = list(_given([f"{kind} {i}" for i in range(most)], interned, free - set(found.values()), fresh).values())
+        for names in of_kind.values():   # each from the beginning of the pool, so that few are used in all
+            found |= _given(names, pool[:_whole(names)], set(pool[:_whole(names)]), fresh)
+    return found
+
+
+def _whole(names: list[str]) -> int:
+    """How many to choose from: some more than are needed, so that one more name does not change the others'."""
+    return -(-len(names) * 9 // (8 * STEP)) * STEP
+
+
+def _homes(program: Program) -> dict[str, set[tuple[str, str]]]:
+    """Where each identifier occurs: (CLASS, its family), (MODULE, a path), or ("", "") where anything may be meant."""
+    homes: dict[str, set[tuple[str, str]]] = defaultdict(set)
+    families = _families(program)
+    for path, tree in program.items():
+        for statement in tree.body:
+            family = (CLASS, families[statement.name]) if isinstance(statement, ast.ClassDef) else ("", "")
+            members = {id(node) for node in getattr(statement, "body", ())} if family[0] else set()
+            for node in ast.walk(statement):
+                if isinstance(node, ast.Attribute):
+                    homes[node.attr].add(family)
+                elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and id(node) in members:
+                    homes[node.name].add(family)
+                elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                    homes[node.name].add((MODULE, path))
+                elif isinstance(node, ast.Name):
+                    homes[node.id].add((MODULE, path))
+                elif isinstance(node, ast.arg | ast.keyword) and node.arg:
+                    homes[node.arg].add(("", ""))
+                elif isinstance(node, ast.Global | ast.Nonlocal):
+                    for name in node.names:
+                        homes[name].add((MODULE, path))
+                elif isinstance(node, ast.Import | ast.ImportFrom):
+                    for each in node.names:
+                        homes[each.name].add(("", ""))
+                        homes[each.asname or each.name].add(("", ""))
+    return homes
+
+
+def _families(program: Program) -> dict[str, str]:
+    """The class that stands for all that inherit from one another, by each one's name."""
+    found: dict[str, str] = {}
+    for tree in program.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                found.setdefault(node.name, node.name)
+                for base in node.bases:
+                    old, new = found[node.name], found.setdefault(_last(base), _last(base))
+                    found = {name: new if root == old else root for name, root in found.items()}
+    return found
 
 
 def _given(names: list[str], interned: list[str], free: set[str], fresh: Iterator[str]) -> dict[str, str]:
@@ -139,8 +235,8 @@ def mentioned(program: Program) -> set[str]:
 
 def attributes(program: Program) -> set[str]:
     """Identifiers in a program that are looked up on objects, or passed by name, and nothing else."""
-    found = {node.attr if isinstance(node, ast.Attribute) else node.arg or "" for tree in program.values() for node in ast.walk(tree)
-             if isinstance(node, ast.Attribute | ast.keyword)}
+    found = {node.attr if isinstance(node, ast.Attribute) else node.arg or "" for tree in program.values()
+             for node in ast.walk(tree) if isinstance(node, ast.Attribute | ast.keyword)}
     return found - {use.name for tree in program.values() for use in uses(tree)}
 
 

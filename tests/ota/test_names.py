@@ -1,5 +1,6 @@
 """Borrowed names: fewer in memory, and nothing that anybody reaches by its name is lost."""
 
+import ast
 import subprocess
 import sys
 from pathlib import Path
@@ -7,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from ota.release.bundle import _sources, compile_sources
-from ota.release.merge import merge
-from ota.release.names import INTERNED, borrow, mentioned
+from ota.release.merge import TAKEN, merge
+from ota.release.names import INTERNED, borrow, mentioned, shelve
 from ota.release.shake import shake
 from ota.release.source import parse, unparse
 
@@ -149,3 +150,63 @@ def test_names_of_the_machine_are_renamed_where_they_come_in_as_an_argument() ->
              "sleep_us sleep_ms ticks_ms scl sda freq baudrate polarity phase sck mosi miso parity stop bits tx rx timeout "
              "atten edge")
     assert not set(names.split()) - said
+
+
+SHARING = b"""
+class Cat:
+    def __init__(self, legs):
+        self._cat_legs = legs
+        self._cat_purr = 'purr'
+
+    def said(self):
+        return self._cat_purr
+
+class Dog:
+    def __init__(self, cat):
+        self._dog_cat = cat
+        self._dog_bark = 'bark'
+
+    def said(self):
+        return self._dog_bark + self._dog_cat.said()
+
+class Wolf(Dog):
+    def __init__(self, cat):
+        super().__init__(cat)
+        self._wolf_howl = 'howl'
+
+    def said(self):
+        return self._wolf_howl + super().said() + self._dog_bark
+
+def peek(dog):
+    return dog._dog_cat
+
+def run():
+    return Wolf(Cat(4)).said(), peek(Wolf(7))
+"""
+
+
+def test_shared_names_meet_on_one_object() -> None:
+    """A wolf is a dog, and a dog has a cat: what its own class, its base and others look at is apart."""
+    found = renamed(SHARING)
+    assert result(found) == result(SHARING)
+    tree = ast.parse(found)
+    names = {node.name: {each.attr for each in ast.walk(node) if isinstance(each, ast.Attribute)} for node in tree.body
+             if isinstance(node, ast.ClassDef)}
+    dog, wolf = list(names.values())[1:3]
+    assert len((dog | wolf) - {"__init__"}) == 4   # cat, bark, howl and said
+
+
+def test_each_class_has_names_of_its_own() -> None:
+    made = "".join(f"class C{c}:\n" + "".join(f"    def _f{c}_{i}(self): return self._f{c}_{i - 1}\n" for i in range(12))
+                   for c in range(9))
+    found = renamed((made + "def run(): return 1\n").encode())
+    assert len({node.name for node in ast.walk(ast.parse(found)) if isinstance(node, ast.FunctionDef)}) <= 16 + 1
+
+
+def test_file_is_called_like_a_module_of_the_interpreter() -> None:
+    program = parse({f"thing{i}.py": b"x = 1" for i in range(300)} | {"main.py": b"import thing7\nfrom thing8 import x\n"})
+    found = shelve(program, {"main.py"})
+    assert len(found) == len(program)
+    assert not {path.removesuffix(".py") for path in found} & TAKEN
+    assert "import thing7" not in ast.unparse(found["main.py"])
+    assert "as thing7" in ast.unparse(found["main.py"])
