@@ -7,7 +7,7 @@ another takes is the difference of the two by this formula.
 
 WORD_BYTES = 4           # of a chip; 8 on the port that was measured
 CHANNEL_WORDS = 92 + 19  # its configuration, filters, alarm and column; what the coder keeps of a column
-SAMPLE_WORDS = 6      # lists that the coder makes of one column at a time; measured 5 to 6
+SAMPLE_WORDS = 7      # lists that the coder makes of one column at a time; measured 5 to 7
 RECORD_FACTOR = 4.5      # the record while it is built: bytes and their copies
 JITTER = 9 / 8           # of the uplink's period, at most (device.py)
 

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 
 from host.db import open_engine
 from host.ingest.decode import decode
+from host.store.tables import KIND_BATCH
 from node.errors import FormatError
 from node.ring import Ring
 from node.wire import batch, bundle
@@ -104,7 +105,7 @@ def compare(devices: Iterable[DeviceTruth], telemetry: Engine) -> Tally:
             stored += here
             lost += absent
             size += sum(len(data) for data in kept.values())
-            duplicates += _samples_twice(kept[row.boot, row.seq] for row in rows if row.kind == batch.BATCH)
+            duplicates += _samples_twice(kept[row.boot, row.seq] for row in rows if row.kind == KIND_BATCH)
             if absent:
                 keys = ", ".join(f"{boot}/{seq}" for boot, seq in sorted(differing)[:5])
                 missing.append(f"{device.device}: {absent} readings, records {keys or 'none on flash'}")

@@ -22,8 +22,8 @@ from ota.release.source import Place, Program, SourceError, imports, meant
 # of MicroPython and of the device itself: a module of ours by such a name would hide it, or be hidden
 TAKEN = {*sys.stdlib_module_names, "aioespnow", "apa106", "bluetooth", "boot", "btree", "choose", "cryptolib", "deflate", "dht",
          "ds18x20", "esp", "esp32", "espnow", "flashbdev", "framebuf", "inisetup", "lwip", "machine", "micropython", "mip",
-         "neopixel", "network", "ntptime", "onewire", "requests", "stub", "uasyncio", "umqtt", "upysh", "urequests", "ussl", "vfs",
-         "webrepl", "webrepl_setup", "websocket"}
+         "neopixel", "network", "ntptime", "onewire", "requests", "stub", "tls", "uasyncio", "uctypes", "umqtt", "upysh",
+         "urequests", "ussl", "vfs", "webrepl", "webrepl_setup", "websocket"}
 Foreign = tuple[str, str, str]   # module, name in it or "", name that it is bound to
 
 

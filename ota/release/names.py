@@ -66,13 +66,13 @@ def borrow(program: Program, kept: Set[str], last: Set[str] = frozenset(),
 
 
 def shelve(program: Program, kept: Set[str]) -> Program:
-    """The program with its files called by names that the interpreter holds, as far as none of its modules has them.
+    """The program with its files called by names that the interpreter holds: of two words and more, as no module of its has.
 
     Args:
         kept: files that are called as somebody outside expects, and those in folders.
     """
     interned = [name for name in INTERNED.read_text(encoding="utf-8").split()
-                if _is_name(name) and name.islower() and name[0] != "_"]
+                if _is_name(name) and name.islower() and "_" in name.strip("_") and name[0] != "_"]
     moved = sorted(path for path in program if path not in kept and "/" not in path)
     stems = {path.removesuffix(".py") for path in program}
     free = set(interned) - TAKEN - stems
