@@ -6,6 +6,7 @@ from node.loading import Loaded
 from node.wire.batch import QUALITY_NTP
 
 PORT = 123
+POLL_MS = 100   # who waits for another's question looks again
 RETRY_MS = 600_000      # unanswered, or no server has vouched for the answer: again, but no oftener
 REFRESH_MS = 86_400_000   # a crystal drifts a few seconds a day at most
 KISSED_MS = 3_600_000   # a server that sends us away (kiss-o'-death) is left in peace for an hour
@@ -26,17 +27,22 @@ class Ntp:
         self._port = int(port) if port.isdigit() else PORT
         self._clock = clock
         self._urandom = urandom
-        self._lock = asyncio.Lock()
+        self._asking = False
         self._due_ms = 0
 
     async def refresh(self):
         """Have the clock hear the server's word if one is due; takes DEADLINE_MS at most, beside DNS, and raises no Exception."""
-        async with self._lock:   # who comes second waits too: TLS needs the time of day
-            if not self._host or self._clock.ticks_ms() < self._due_ms:
-                return
-            self._due_ms = self._clock.ticks_ms() + RETRY_MS
+        while self._asking:   # who comes second waits too: TLS needs the time of day
+            await asyncio.sleep(POLL_MS / 1000)
+        if not self._host or self._clock.ticks_ms() < self._due_ms:
+            return
+        self._due_ms = self._clock.ticks_ms() + RETRY_MS
+        self._asking = True
+        try:
             with Loaded():
                 await self._ask()
+        finally:
+            self._asking = False
 
     async def _ask(self):
         from board import sntp

@@ -17,6 +17,7 @@ from sqlalchemy import Engine, text
 from host.db import open_engine
 from host.ingest.decode import decode
 from host.store.tables import KIND_BATCH
+from node.agent import reconfigure
 from node.errors import FormatError
 from node.ring import Ring
 from node.wire import batch, bundle
@@ -34,6 +35,7 @@ class DeviceTruth:
         trial: a trial is under way.
         hashes: SHA-256 of every file in its slots' bundles, complete or not: what code it ever got and still holds.
         half_slots: slots that hold a bundle, or name the one to come, but are not complete.
+        config: name of the delivered configuration that it keeps; "": it runs as the line left it. config_trial: it tries one.
     """
 
     device: str
@@ -43,6 +45,8 @@ class DeviceTruth:
     trial: bool
     hashes: frozenset[str]
     half_slots: frozenset[str]
+    config: str = ""
+    config_trial: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ def read_device(device: str, flash: Path) -> DeviceTruth:
         trial=bool(boot.get("trial")),
         hashes=frozenset(found for folder in folders.values() for found in _hashes(files.get(folder + "bundle", b""))),
         half_slots=frozenset(name for name in filled if not releases[name]),
+        config=reconfigure.name_of(files.get(reconfigure.CURRENT, b"")),
+        config_trial=reconfigure.NEW in files,
     )
 
 

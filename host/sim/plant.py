@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from host import broker
 from host.db import open_engine
 from host.ecdsa import point
@@ -40,6 +42,8 @@ PRODUCT = MODEL = "hall"
 LOT = "demo"
 MAC_PREFIX = "0242ac11"                 # locally administered (IEEE 802, second bit of the first octet)
 HALL_SEED = 10                          # the same hall in every run, so that runs can be compared
+STATS_SAMPLES = 8                       # one row of minimum, mean, maximum and deviation for each two seconds
+ALARM_QUANTILE = 0.97
 NEED_DISK_MB = 300                      # flash files, databases and logs of 24 devices take about 100 MB
 
 
@@ -104,6 +108,7 @@ class Plant:
     devices: list[str]
     emulated: list[str] = field(default_factory=list)   # those of `devices` that are emulated ESP32 boards
     channels: tuple[Channel, ...] = ()
+    alarm: float = 0.0   # a value of the last channel that is rarely passed
     pki: FleetPki = field(init=False)
     ledger: Ledger = field(init=False)
     station: Station = field(init=False)
@@ -159,6 +164,8 @@ class Plant:
         tables = dict.fromkeys(devices, replay.table) if replay else hall.tables(HALL_SEED, devices, row_ms=row_ms)
         signals.write(self.folder / "bench" / "signals", tables)
         self.channels = next(iter(tables.values())).channels
+        last = np.concatenate([table.values()[:, -1] for table in tables.values()])
+        self.alarm = float(np.nanquantile(last, ALARM_QUANTILE))
 
     def make_release(self, release: str, counter: int, overlay: dict[str, bytes] | None = None) -> BuiltRelease:
         """Build a release from firmware/ and sign it with the offline key."""
@@ -194,6 +201,15 @@ class Plant:
             "window": 8, "backoff_max_s": pace.backoff_max_s, "keepalive_s": 15,
             "channels": [asdict(channel) for channel in self.channels],
         }
+
+    def tuned(self) -> dict[str, object]:
+        """What else devices may measure: of the first channel statistics, of the last one only what changes, and an alarm."""
+        channels: list[dict[str, object]] = [asdict(channel) for channel in self.channels]
+        channels[0]["stats"] = STATS_SAMPLES
+        if len(channels) > 1:
+            step = float(self.channels[-1].resolution)
+            channels[-1] |= {"median": 3, "deadband": 2 * step, "heartbeat_s": 5, "high": self.alarm, "hysteresis": 4 * step}
+        return {"channels": channels}
 
     # --- the processes
 

@@ -10,7 +10,7 @@ import contextlib
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -37,6 +37,7 @@ EMULATED_PATIENCE = 4.0   # an emulated board's flash, TLS and boot take longer 
 SETTLE_S = 90.0      # births, drains and recoveries of a fleet on two loaded cores take a third of it
 ROLLOUT_S = 240.0    # four stages of the slower pace take half of it
 CUT_AFTER_S = (0.05, 0.8)   # from the first byte of a download, which takes about a second
+TUNERS = 3           # devices that try a good configuration
 OFF_S = 3.0          # how long the victim of the power cut stays dark
 STEPS = {
     "prepare": "certificates, release keys, birth ledger, sensor signals",
@@ -47,6 +48,7 @@ STEPS = {
     "rollout": f"release {NEXT}: 1 % → 5 % → 10 % → 100 %",
     "cut": "one device loses power in the middle of its update",
     "outage": "the broker is killed and comes back",
+    "config": "some devices try a new configuration and keep it, one gives up a blind one",
     "bad": f"release {BAD} crashes: its canary rolls back by itself",
     "halt": "the gate halts the rollout, nobody else gets it",
     "home": "every committed reading is in the database",
@@ -90,6 +92,7 @@ class Story:
         self._hit: asyncio.Queue[str] = asyncio.Queue()
         self._victim = ""
         self._outage_s = 0.0
+        self._tuned = self._blind = ""         # names of configurations
         self._good_sha256 = self._bad_sha256 = ""   # of main.mpy, the one file in which the releases differ
 
     def interrupt(self) -> None:
@@ -146,7 +149,10 @@ class Story:
             helpers.append(asyncio.create_task(chaos.run(self._boards, self._children, self._view)))
         await self._births()
         await self._rollout_of_next()
-        await self._rollout_of_bad()
+        async with self._step("config") as step:   # their trials take as long as the next rollout
+            await self._order_configs()
+            await self._rollout_of_bad()
+            await self._until("config", lambda: self._configured(step), self._pace.trial_s + SETTLE_S)
         if self._options.keep:
             self._keeping = True
             self._view.notes.append("the story is over, the fleet runs on; Ctrl-C ends it with the closing table")
@@ -255,6 +261,30 @@ class Story:
             step.detail = f"away for {self._outage_s:.1f} s"
             await self._until("outage", self._watch.all_online, SETTLE_S)
 
+    @property
+    def _tuners(self) -> list[str]:
+        return self._plant.simulated[1:1 + TUNERS]
+
+    async def _order_configs(self) -> None:
+        blind = json.dumps({"channels": [{"name": "nobody_measures_this"}]})
+        self._tuned = await self._ask(lambda: self._client.add_config(json.dumps(self._plant.tuned()), "statistics and an alarm"))
+        self._blind = await self._ask(lambda: self._client.add_config(blind, "a mistake"))
+        await self._order(self._tuned, self._tuners)
+        await self._order(self._blind, self._plant.simulated[:1])
+
+    async def _order(self, config: str, devices: Sequence[str]) -> None:
+        if devices:
+            await self._ask(lambda: self._client.order_config(config, devices))
+
+    async def _configured(self, step: Step) -> bool:
+        kept = [device for device in self._tuners if self._watch.config(device) == (self._tuned, False, "")]
+        for device in self._tuners:
+            if self._options.chaos and self._watch.config(device)[2] == self._tuned:   # its trial was cut off too often
+                await self._order(self._tuned, [device])
+        gave_up = self._watch.config(self._plant.simulated[0])[2] == self._blind
+        step.detail = f"{len(kept)} of {len(self._tuners)} keep it, the blind one is {'given up' if gave_up else 'on trial'}"
+        return gave_up and len(kept) == len(self._tuners)
+
     async def _rollout_of_bad(self) -> None:
         async with self._step("bad") as step:
             bad = await self._built(BAD, 3, releases.CRASH)
@@ -349,7 +379,8 @@ class Story:
         facts = Facts(
             good=NEXT, good_sha256=self._good_sha256, bad=BAD, bad_sha256=self._bad_sha256, halted=states.get(BAD) == "halted",
             victim=self._victim, outage_s=self._outage_s, outage_wanted_s=self._pace.outage_s,
-            batch_samples=self._pace.batch_samples, seconds=time.monotonic() - self._view.started_s)
+            batch_samples=self._pace.batch_samples, seconds=time.monotonic() - self._view.started_s,
+            tuned=self._tuned, tuners=frozenset(self._tuners), blind=self._plant.simulated[0])
         self.result = figures(truths, tally, facts)
         self._view.promises = promises(self.result, tally, facts)
         self._view.notes.extend(tally.missing)

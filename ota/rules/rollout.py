@@ -112,6 +112,7 @@ class Reason(StrEnum):
     NOT_IN_STAGE = "the device's bucket is not in this stage yet"
     STAGE_FULL = "the stage has offered the release to as many devices as it may"
     IN_TRIAL = "the device is trying a release; nothing new until it has confirmed or fallen back"
+    CONFIG_TRIAL = "the device is trying a configuration; nothing new until it has kept it or gone back"
     TELLS_FAILURE = "the device has just come back from a release; nothing new before it has heard our answer"
     RETRY_LATER = "the device came back from the release; it is offered again later"
     QUARANTINED = "the device came back from the release too often; an operator must look"
@@ -175,6 +176,8 @@ def decide(
         return Decision(Kind.HOLD, Reason.NOT_RUNNING)
     if report.trial:
         return Decision(Kind.HOLD, Reason.IN_TRIAL)
+    if report.config_trial:   # one change at a time: else nobody can say which of them did harm
+        return Decision(Kind.HOLD, Reason.CONFIG_TRIAL)
     if report.failed_manifest:
         return Decision(Kind.HOLD, Reason.TELLS_FAILURE)
     if attempt is None:

@@ -55,6 +55,7 @@ class Report:
 
     Attributes:
         failed_manifest: the manifest that it fell back from and has not told yet; empty when there is none.
+        config_trial: it is trying a configuration.
     """
 
     device: str
@@ -65,6 +66,7 @@ class Report:
     trial: bool
     failed_manifest: str = ""
     failed_reason: str = ""
+    config_trial: bool = False
 
 
 @dataclass(frozen=True)

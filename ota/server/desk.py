@@ -124,7 +124,7 @@ class Desk:
         with reading(self._engine) as connection:
             found = self._look(connection, sighting)
             row = devices.get(connection, sighting.report.device)
-            config = _config_for(connection, row, sighting.config)
+            config = None if sighting.report.trial else _config_for(connection, row, sighting.config)   # one change at a time
         if found.decision.takes_place:
             wait_s = self._take_token(sighting.at_s)
             if wait_s:   # put off; this is no attempt
@@ -228,7 +228,7 @@ def sighting_of(request: dict[str, Any], now_s: float) -> Sighting:
     failed = request["failed"] or {"manifest": "", "reason": ""}
     report = Report(
         request["device"], request["model"], request["release"], request["counter"], request["manifest"], request["trial"],
-        failed["manifest"], failed["reason"])
+        failed["manifest"], failed["reason"], request["config_trial"])
     told = request["config_failed"] or {"name": "", "reason": ""}
     config = ConfigState(request["config"], request["config_trial"], told["name"], told["reason"])
     return Sighting(report, request["boot"], request["slot"], request["root"], request["metrics"], now_s, config)

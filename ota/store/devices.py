@@ -192,6 +192,6 @@ def _config_state(row: Row[Any]) -> ConfigState:
 
 
 def _device(row: Row[Any]) -> Device:
-    report = Report(row.device, row.model, row.release, row.counter, row.manifest, row.trial)
+    report = Report(row.device, row.model, row.release, row.counter, row.manifest, row.trial, config_trial=row.config_trial)
     return Device(report, row.boot, row.slot, row.root, row.direction_seq, row.first_seen_s, row.last_seen_s, row.metrics,
                   _config_state(row), row.config_wanted)

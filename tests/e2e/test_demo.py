@@ -11,7 +11,8 @@ import pytest
 pytestmark = pytest.mark.slow
 FIGURES = {
     "devices", "readings_committed", "readings_stored", "lost", "duplicates_stored", "on_1_1_0", "got_bad_release",
-    "bad_release_halted", "power_cut_recovered", "broker_outage_s", "seconds",
+    "bad_release_halted", "power_cut_recovered", "broker_outage_s", "config_kept", "config_given_up",
+    "seconds",
 }
 
 

@@ -130,6 +130,31 @@ def test_release_comes_before_a_configuration(server: Plant, released: str) -> N
     assert told["config"] is None
 
 
+def test_release_and_configuration_are_tried_at_once(server: Plant, released: str) -> None:
+    device = known(server)
+    server.rollout(released, stages=[100])
+    device.check_in()
+    device.install()   # on trial
+    order(server, keep(server), DEVICE)
+    assert device.check_in()["config"] is None
+    device.trial = False
+    assert device.check_in()["config"] is not None
+
+
+def test_release_comes_while_a_configuration_is_tried(server: Plant, released: str) -> None:
+    device, name = known(server), keep(server)
+    order(server, name, DEVICE)
+    run(device, name, trial=True)
+    device.check_in()
+    server.rollout(released, stages=[100])
+    server.pass_time(1)
+    assert device.check_in()["direction"] is None
+    assert "trying a configuration" in server.get(f"/admin/devices/{DEVICE}/explain").text
+    run(device, name)
+    server.pass_time(1)
+    assert device.check_in()["direction"] is not None
+
+
 def test_reader_may_not_order(server: Plant) -> None:
     answer = server.client.post("/admin/configs", json={"body": BODY}, headers={"x-test-peer": "op.console"})
     assert code(answer) == (403, "operator.read_only")

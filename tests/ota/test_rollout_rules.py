@@ -61,6 +61,7 @@ def test_a_rollout_that_is_not_running_offers_nothing(state: RolloutState) -> No
     (replace(OLD, counter=3, manifest="e" * 64), Reason.CURRENT),
     (replace(OLD, counter=4), Reason.NEWER),
     (replace(OLD, trial=True), Reason.IN_TRIAL),
+    (replace(OLD, config_trial=True), Reason.CONFIG_TRIAL),
     (replace(OLD, failed_manifest="c" * 64), Reason.TELLS_FAILURE),
 ])
 def test_hold(report: Report, reason: Reason) -> None:

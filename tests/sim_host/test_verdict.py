@@ -8,9 +8,10 @@ from host.sim.audit import DeviceTruth, Tally
 from host.sim.verdict import Facts, figures, promises
 
 GOOD = DeviceTruth("hall-0242ac110001", 10, {}, "1.1.0", False, frozenset({"good"}), frozenset())
-CANARY = replace(GOOD, device="hall-0242ac110002", hashes=frozenset({"good", "bad"}))
+CANARY = replace(GOOD, device="hall-0242ac110002", hashes=frozenset({"good", "bad"}), config="aa")
 TALLY = Tally(20, 20, 0, 0, 20)
-FACTS = Facts("1.1.0", "good", "1.2.0", "bad", True, GOOD.device, 10.1, 10.0, 16, 99.0)
+FACTS = Facts("1.1.0", "good", "1.2.0", "bad", True, GOOD.device, 10.1, 10.0, 16, 99.0,
+              tuned="aa", tuners=frozenset({CANARY.device}), blind=GOOD.device)
 
 
 def broken(truths: list[DeviceTruth], tally: Tally = TALLY, facts: Facts = FACTS) -> list[str]:
@@ -21,7 +22,8 @@ def test_demo_in_which_all_went_well_keeps_every_promise() -> None:
     assert broken([GOOD, CANARY]) == []
     assert figures([GOOD, CANARY], TALLY, FACTS) == {
         "devices": 2, "readings_committed": 20, "readings_stored": 20, "lost": 0, "duplicates_stored": 0, "on_1_1_0": 2,
-        "got_bad_release": 1, "bad_release_halted": True, "power_cut_recovered": True, "broker_outage_s": 10, "seconds": 99.0}
+        "got_bad_release": 1, "bad_release_halted": True, "power_cut_recovered": True, "broker_outage_s": 10,
+        "config_kept": 1, "config_given_up": True, "seconds": 99.0}
 
 
 @pytest.mark.parametrize(
@@ -41,6 +43,10 @@ def test_demo_in_which_all_went_well_keeps_every_promise() -> None:
         ([GOOD, GOOD], TALLY, FACTS, "canary"),
         ([CANARY, CANARY], TALLY, FACTS, "canary"),
         ([GOOD, CANARY], TALLY, replace(FACTS, halted=False), "halts"),
+        ([GOOD, replace(CANARY, config="")], TALLY, FACTS, "kept if it is good"),
+        ([GOOD, replace(CANARY, config_trial=True)], TALLY, FACTS, "kept if it is good"),
+        ([replace(GOOD, config="bb"), CANARY], TALLY, FACTS, "measures nothing"),
+        ([replace(GOOD, config_trial=True), CANARY], TALLY, FACTS, "measures nothing"),
     ],
 )
 def test_broken_promise_is_told(truths: list[DeviceTruth], tally: Tally, facts: Facts, words: str) -> None:

@@ -27,8 +27,8 @@ class Wifi:
     def __init__(self, ssid, password, hostname):
         self._ssid = ssid
         self._password = password
-        self._lock = asyncio.Lock()
         self._failures = 0
+        self._joining = False   # no asyncio.Lock: it would be the only one, and its module takes 0.5 KB
         network.hostname(hostname[:MAX_HOSTNAME])
         self._wlan = network.WLAN(network.STA_IF)
         self._wlan.active(True)   # from here os.urandom is true randomness
@@ -41,12 +41,17 @@ class Wifi:
             OSError: EHOSTUNREACH after CONNECT_MS.
         """
         failures = self._failures
-        async with self._lock:
-            if self._linked():
-                return
-            if not self._ssid or self._failures != failures:   # the attempt that we waited for was ours too
-                raise OSError(errno.EHOSTUNREACH)
+        while self._joining:
+            await asyncio.sleep(POLL_MS / 1000)
+        if self._linked():
+            return
+        if not self._ssid or self._failures != failures:   # the attempt that we waited for was ours too
+            raise OSError(errno.EHOSTUNREACH)
+        self._joining = True
+        try:
             await self._join()
+        finally:
+            self._joining = False
 
     def _linked(self):
         return self._wlan.isconnected() and self._wlan.ifconfig()[0] != NO_ADDRESS

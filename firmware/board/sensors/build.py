@@ -42,7 +42,7 @@ class _Builder:
             from board.sensors.pins import UV, Adc
             return Adc(machine, raw["pin"], *self._target(raw, UV))
         if name == "chip":
-            from board.sensors.pins import Celsius
+            from board.sensors.celsius import Celsius
             return Celsius(self._celsius, *self._target(raw, 1))
         if name == "pulse":
             from board.sensors.pulses import Pulses

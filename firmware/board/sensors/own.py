@@ -3,7 +3,6 @@
 Apart from build.py, since many boards have no others, and the names of all drivers would stay in the interpreter's memory.
 """
 
-from board.sensors.pins import UV, Adc, Celsius
 from node.app.scaling import scale_of
 from node.errors import CallerError
 
@@ -23,8 +22,10 @@ def sources(config, machine, celsius, fed=()):
         if place in fed:
             continue
         if name == "temp_chip":
+            from board.sensors.celsius import Celsius
             found.append(Celsius(celsius, place, scale_of(channel.resolution)))
         elif name[:3] == "adc" and name[3:].isdigit():
+            from board.sensors.pins import UV, Adc
             found.append(Adc(machine, int(name[3:]), place, scale_of(channel.resolution, UV)))
         else:
             raise CallerError("board.sensors", "channel %s: expected a sensor that feeds it, adc<pin> or temp_chip" % name)

@@ -1,4 +1,4 @@
-"""Sources that need no chip of their own: a pin's voltage, the temperature of the chip itself."""
+"""The voltage of a pin as a source."""
 
 TIMES = 5   # the median of these: single conversions of the ESP32's ADC scatter by tens of millivolts
 UV = 1_000_000   # microvolts in a volt
@@ -24,22 +24,3 @@ class Adc:
 
     def recover(self):
         self._adc = None
-
-
-class Celsius:
-    """A temperature that a function gives in degrees; on the classic ESP32 its own is uncalibrated, good for changes."""
-
-    lead_ms = 0
-
-    def __init__(self, measure, place, scale):
-        self._measure, self._scale = measure, scale
-        self.channels = (place,)
-
-    def start(self):
-        """Nothing: it is measured while it is read."""
-
-    def read(self):
-        return [self._scale.steps(self._measure())]
-
-    def recover(self):
-        """Nothing to begin anew."""
