@@ -39,13 +39,14 @@ class Ntp:
         self._due_ms = self._clock.ticks_ms() + RETRY_MS
         self._asking = True
         try:
-            with Loaded():
-                await self._ask()
+            with Loaded() as loaded:
+                await self._ask(loaded)
         finally:
             self._asking = False
 
-    async def _ask(self):
+    async def _ask(self, loaded):
         from board import sntp
+        loaded.complete()
         try:
             unix_ms = await sntp.ask(self._host, self._port, self._urandom(8))
         except sntp.Kissed:

@@ -1,4 +1,4 @@
-"""A bundle's sources as syntax trees: what those share that rewrite them (fold.py, shake.py, merge.py, names.py).
+"""A bundle's sources as syntax trees: what those share that rewrite them (fold, shake, merge, inline, names, texts).
 
 A program is {path in the bundle ending in .py: tree}. Type annotations are gone from the trees, since MicroPython evaluates
 none, and so are `if TYPE_CHECKING:` and docstrings.

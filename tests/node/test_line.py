@@ -5,7 +5,7 @@ import unittest
 
 from board.sensors.build import merged
 from board.sensors.line import Block, Line, Unit
-from node.app.sampler import Sampler
+from node.app.sampler import BAD_AFTER, Sampler
 from node.app.scaling import scale_of
 from node.errors import SensorError
 from tests.node.common import code_of
@@ -50,10 +50,10 @@ def sampled(sampler, line, places):
 class TestLine(unittest.TestCase):
     def test_unit_that_is_silent_stops_another(self):
         line, _ = line_of({1: Slave({5: 1234, 9: 2})})
-        sampler = Sampler([unit_on(line, 2, 5), unit_on(line, 1, 5, 9)], 2)
+        sampler = Sampler([unit_on(line, 2, 5), unit_on(line, 1, 5, 9)], 3)
         for _ in range(40):
             self.assertEqual(sampled(sampler, line, (20, 10, 11)), [None, 1234, 2])
-        self.assertEqual(sampler.failures, 12)   # bad, tried now and then
+        self.assertEqual(sampler.bad, 1)
 
     def test_line_on_which_a_unit_answers_is_not_opened_again_and_a_dead_one_is(self):
         line, uart = line_of({1: Slave({5: 1})})
@@ -95,7 +95,9 @@ class TestLine(unittest.TestCase):
         line, _ = line_of({1: Slave({5: 7})})
         unit = unit_on(line, 1, 5, 6)
         sampler = Sampler([unit], 2)
-        self.assertEqual((sampled(sampler, line, (10, 11)), sampler.failures), ([7, None], 0))
+        for _ in range(BAD_AFTER + 1):
+            self.assertEqual(sampled(sampler, line, (10, 11)), [7, None])
+        self.assertEqual(sampler.bad, 0)
         unit = unit_on(line, 1, 6)
         sampled(Sampler([unit], 2), line, (10,))
         self.assertEqual(code_of(self, SensorError, unit.read), "modbus.exception")

@@ -266,12 +266,13 @@ class Certificates:
 
 
 def net(stack):
-    """A real board.net.Net on these sockets. board.net keeps them: nothing else in a test's process uses it."""
+    """A real board.net.Net on these sockets. It keeps them: nothing else in a test's process uses it."""
     if not MICROPYTHON:
         sys.modules.setdefault("tls", stack)
-    from board import net as module  # noqa: PLC0415  CPython has no module `tls`
+    from board import dial  # noqa: PLC0415  CPython has no module `tls`
+    from board import net as module  # noqa: PLC0415
     if not MICROPYTHON:
         sys.modules.pop("tls")
-        module.select, module.asyncio = Select, Streams
-    module.socket = module.tls = stack
+        dial.select, module.asyncio = Select, Streams
+    dial.socket = dial.tls = stack
     return module.Net(Certificates(), lambda host, port: (host, port), ca_path="ca", cert_path="cert", key_path="key")

@@ -1,8 +1,6 @@
 """The station interface: a network that is joined when somebody needs it.
 
-One connection attempt at a time, decided by isconnected() and a deadline alone: status() passes through idle and error values
-in a good connection (micropython-mqtt issues 129 and 132), and connect() during a connection raises (micropython 17661). Decides
-nothing about when to try again: callers back off.
+One attempt to join at a time (join.py). Decides nothing about when to try again: callers back off.
 """
 
 import asyncio
@@ -10,8 +8,9 @@ import errno
 
 import network
 
-CONNECT_MS = 15_000   # DHCP on a busy access point; 1.6 s is usual. Below the deadlines of those who open connections
-POLL_MS = 100
+from node.loading import Loaded
+
+POLL_MS = 100   # who waits for another's attempt looks again
 NO_ADDRESS = "0.0.0.0"   # noqa: S104 (associated, but DHCP has not answered)
 MAX_HOSTNAME = 32     # characters (network.hostname)
 
@@ -38,7 +37,7 @@ class Wifi:
         """Return when the network is there; joins it when it is not, or not any more.
 
         Raises:
-            OSError: EHOSTUNREACH after CONNECT_MS.
+            OSError: EHOSTUNREACH after CONNECT_MS of join.py.
         """
         failures = self._failures
         while self._joining:
@@ -49,42 +48,21 @@ class Wifi:
             raise OSError(errno.EHOSTUNREACH)
         self._joining = True
         try:
-            await self._join()
+            with Loaded() as loaded:
+                await self._join(loaded)
+        except OSError:
+            self._failures += 1
+            raise
         finally:
             self._joining = False
 
     def _linked(self):
         return self._wlan.isconnected() and self._wlan.ifconfig()[0] != NO_ADDRESS
 
-    async def _join(self):
-        begun = False
-        for _ in range(CONNECT_MS // POLL_MS):
-            if not begun:
-                begun = self._begin()
-            elif self._linked():
-                return
-            await asyncio.sleep(POLL_MS / 1000)
-        self._failures += 1
-        self._leave()
-        raise OSError(errno.EHOSTUNREACH)
-
-    def _begin(self):
-        """Start an attempt; False while the driver is still busy with ending the last one ("Wifi Internal Error")."""
-        self._leave()
-        try:
-            if self._password:
-                self._wlan.connect(self._ssid, self._password)
-            else:
-                self._wlan.connect(self._ssid)
-            return True
-        except OSError:
-            return False
-
-    def _leave(self):
-        try:
-            self._wlan.disconnect()
-        except OSError:   # there was nothing to leave
-            pass
+    async def _join(self, loaded):
+        from board.esp32 import join
+        loaded.complete()
+        await join.join(self._wlan, self._ssid, self._password, self._linked)
 
 
 class WifiNet:

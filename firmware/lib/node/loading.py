@@ -23,7 +23,7 @@ class Loaded:
 
     Attributes:
         keep: of the class: nothing leaves. device.py says otherwise on a board without room.
-        left: of the class: called when modules have left: what helped to import them may go too.
+        left: of the class: called when modules have left, or have all come: what helped to import them may go too.
     """
 
     keep = True
@@ -33,13 +33,17 @@ class Loaded:
         self._before = set(sys.modules)
         return self
 
+    def complete(self) -> None:
+        """Nothing more is imported in this block, which goes on: says so where memory is short."""
+        if not Loaded.keep and Loaded.left is not None:
+            Loaded.left()
+
     def __exit__(self, *error: object) -> None:
         if Loaded.keep:
             return
         for name in [name for name in sys.modules if name not in self._before and not name.startswith("asyncio.")]:
             _forget(name)
-        if Loaded.left is not None:
-            Loaded.left()
+        self.complete()
         gc.collect()
 
 

@@ -74,6 +74,7 @@ class Uplink:
         self._open_ms: int | None = None                 # when this session was accepted
         self._broken: BaseException | None = None        # what ended the reading half
         self._confirmed_ms = 0                           # when a PUBACK came last in this session, or none was due
+        self._heard_ms = 0                               # when anything came
         self._new_cursor = cursor or Cursor
         self._start_over(0)
 
@@ -157,10 +158,10 @@ class Uplink:
             await self._take(link, stream)
 
     async def _read(self, link: Link, stream: "Stream") -> None:
-        """The reading half: takes packets until the broker is silent for a keepalive period."""
+        """The reading half: takes packets until it is cancelled."""
         try:
             while True:
-                await asyncio.wait_for(self._take(link, stream), self._config.keepalive_s)
+                await self._take(link, stream)
         except self._faults as error:
             self._broken = error
         self._wake.set()
@@ -169,11 +170,12 @@ class Uplink:
         data = await stream.read(READ_BYTES)
         if not data:
             raise NetworkError("uplink.closed", "the broker closed the connection")
+        self._heard_ms = self._clock.ticks_ms()
         self._metrics.add("rx_bytes", len(data))
         due = len(link.in_flight)
         link.feed(data)
         if len(link.in_flight) < due:
-            self._confirmed_ms = self._clock.ticks_ms()
+            self._confirmed_ms = self._heard_ms
         for topic, message in link.inbox:
             if topic == topics.ack(self._device):
                 self._acked(message)
@@ -195,6 +197,8 @@ class Uplink:
                 self._confirmed_ms = now_ms
             elif now_ms - self._confirmed_ms > PUBACK_MS:
                 raise NetworkError("uplink.puback", "no PUBACK for %d publishes" % len(link.in_flight))
+            if now_ms - self._heard_ms > 4 * ping_ms:
+                raise NetworkError("uplink.silence", "not a byte for a keepalive period")
             packet = self._packet(link, now_ms)
             if packet is None and now_ms >= ping_due_ms:
                 packet = link.ping()

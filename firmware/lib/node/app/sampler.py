@@ -43,13 +43,11 @@ class _Health:
 
     Attributes:
         failures: in a row; 0 while it is well.
-        recoveries: since boot.
     """
 
     def __init__(self, source: "Source") -> None:
         self.source = source
         self.failures = 0
-        self.recoveries = 0
         self._skip = 0
         self._due: set[int] = set()   # channels that a measurement was started for, their values not yet taken
         self._row: Sequence[int | None] | None = None   # None: it has not been read since it was started
@@ -101,7 +99,6 @@ class _Health:
         self.failures += 1
         self._skip, recover = plan(self.failures)
         if recover:
-            self.recoveries += 1
             try:
                 self.source.recover()
             except Exception:   # as above; the next attempt is planned
@@ -135,16 +132,6 @@ class Sampler:
         for each in self._all:
             each.take(places, row)
         return row
-
-    @property
-    def failures(self) -> int:
-        """Failures in a row of the worst source; 0 when all are well."""
-        return max([each.failures for each in self._all] + [0])
-
-    @property
-    def recoveries(self) -> int:
-        """Times that a bus was recovered, all sources together."""
-        return sum(each.recoveries for each in self._all)
 
     @property
     def bad(self) -> int:
