@@ -66,7 +66,7 @@ class Device:
         stub.ended(self.board.files, reason, True)
 
     def committed(self):
-        self._measure_memory()   # with the uplink and its session in it
+        self._measure_memory(self.uplink is not None and self.uplink.is_open())   # with the uplink and its session in it
         self.wake()
 
     def wake(self):
@@ -95,13 +95,15 @@ class Device:
         metrics.put("ring_used", self.ring.used_bytes)
         metrics.put("ring_dropped", self.ring.dropped)
         metrics.put("sensors_bad", self.app.sampler.bad if self.app else 0)
-        self._measure_memory()
+        self._measure_memory(True)
         return metrics.snapshot()
 
-    def _measure_memory(self):
+    def _measure_memory(self, settled):
+        """settled: no TLS handshake may be under way, which borrows ESP-IDF's memory for a second."""
         system = self.board.system
         self.metrics.low("heap_free", system.mem_free())
-        self.metrics.low("idf_block", system.idf_block())
+        if settled:
+            self.metrics.low("idf_block", system.idf_block())
 
     async def sample(self):
         """The app, a new one after each crash."""

@@ -18,7 +18,7 @@ CONFIG = {
     "sensors": [{"driver": "sht4x", "bus": "i2c0", "channels": {"temperature": "air", "humidity": "damp"}}],
     "channels": [
         {"name": "temp_chip", "unit": "degC", "resolution": "0.01", "stats": 8, "high": 1000},
-        {"name": "air", "unit": "degC", "resolution": "0.01", "median": 3}, {"name": "damp", "unit": "%", "resolution": "0.1"}],
+        {"name": "air", "unit": "degC", "resolution": "0.01", "median": 3}, {"name": "damp", "unit": "%RH", "resolution": "0.1"}],
 }
 
 

@@ -82,6 +82,10 @@ class Uplink:
         """There may be something to send: called after each commit."""
         self._wake.set()
 
+    def is_open(self) -> bool:
+        """Whether the broker has accepted this session."""
+        return self._open_ms is not None
+
     async def run(self, alive: "Callable[[], None]", failures: int = 1) -> None:
         """Sessions until somebody else wants the turn; calls `alive` at least every IDLE_MS + WRITE_S while well.
 
@@ -97,7 +101,7 @@ class Uplink:
                 return   # stepped aside
             except self._faults as error:
                 self._note(error)
-            if self._open_ms is not None:
+            if self.is_open():
                 self._metrics.add("drops")
             failures = 1 if self._clock.ticks_ms() - started_ms > STABLE_MS else failures + 1
 
