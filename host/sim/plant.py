@@ -108,7 +108,7 @@ class Plant:
     devices: list[str]
     emulated: list[str] = field(default_factory=list)   # those of `devices` that are emulated ESP32 boards
     channels: tuple[Channel, ...] = ()
-    alarm: float = 0.0   # a value of the last channel that is rarely passed
+    alarm: float | None = None   # a value of the last channel that is rarely passed
     pki: FleetPki = field(init=False)
     ledger: Ledger = field(init=False)
     station: Station = field(init=False)
@@ -165,7 +165,8 @@ class Plant:
         signals.write(self.folder / "bench" / "signals", tables)
         self.channels = next(iter(tables.values())).channels
         last = np.concatenate([table.values()[:, -1] for table in tables.values()])
-        self.alarm = float(np.nanquantile(last, ALARM_QUANTILE))
+        seen = last[np.isfinite(last)]
+        self.alarm = float(np.quantile(seen, ALARM_QUANTILE)) if len(seen) else None
 
     def make_release(self, release: str, counter: int, overlay: dict[str, bytes] | None = None) -> BuiltRelease:
         """Build a release from firmware/ and sign it with the offline key."""
@@ -208,7 +209,9 @@ class Plant:
         channels[0]["stats"] = STATS_SAMPLES
         if len(channels) > 1:
             step = float(self.channels[-1].resolution)
-            channels[-1] |= {"median": 3, "deadband": 2 * step, "heartbeat_s": 5, "high": self.alarm, "hysteresis": 4 * step}
+            channels[-1] |= {"median": 3, "deadband": 2 * step, "heartbeat_s": 5, "hysteresis": 4 * step}
+            if self.alarm is not None:
+                channels[-1]["high"] = self.alarm
         return {"channels": channels}
 
     # --- the processes
