@@ -34,6 +34,7 @@ T = TypeVar("T")
 FIRST, NEXT, BAD = "1.0.0", "1.1.0", "1.2.0"
 STAGES = (1.0, 5.0, 10.0, 100.0)
 EMULATED_PATIENCE = 4.0   # an emulated board's flash, TLS and boot take longer than a simulated one's by a factor of up to ten
+CHAOS_PATIENCE = 4.0   # a trial begins anew with each restart, and a device is killed every minute and a half
 SETTLE_S = 90.0      # births, drains and recoveries of a fleet on two loaded cores take a third of it
 ROLLOUT_S = 240.0    # four stages of the slower pace take half of it
 CUT_AFTER_S = (0.05, 0.8)   # from the first byte of a download, which takes about a second
@@ -152,7 +153,8 @@ class Story:
         async with self._step("config") as step:   # their trials take as long as the next rollout
             await self._order_configs()
             await self._rollout_of_bad()
-            await self._until("config", lambda: self._configured(step), self._pace.trial_s + SETTLE_S)
+            limit_s = (self._pace.trial_s + SETTLE_S) * (CHAOS_PATIENCE if self._options.chaos else 1)
+            await self._until("config", lambda: self._configured(step), limit_s)
         if self._options.keep:
             self._keeping = True
             self._view.notes.append("the story is over, the fleet runs on; Ctrl-C ends it with the closing table")
