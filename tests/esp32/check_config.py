@@ -17,8 +17,8 @@ CONFIG = {
     "buses": {"i2c0": {"kind": "i2c", "id": 0, "scl": 22, "sda": 21}},
     "sensors": [{"driver": "sht4x", "bus": "i2c0", "channels": {"temperature": "air", "humidity": "damp"}}],
     "channels": [
-        {"name": "temp_chip", "unit": "degC", "resolution": "0.01", "stats": 8, "high": 1000},
-        {"name": "air", "unit": "degC", "resolution": "0.01", "median": 3}, {"name": "damp", "unit": "%RH", "resolution": "0.1"}],
+        {"name": "temp_chip", "unit": "Cel", "resolution": "0.01", "stats": 8, "high": 1000},
+        {"name": "air", "unit": "Cel", "resolution": "0.01", "median": 3}, {"name": "damp", "unit": "%RH", "resolution": "0.1"}],
 }
 
 
