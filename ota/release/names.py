@@ -76,7 +76,7 @@ def shelve(program: Program, kept: Set[str]) -> Program:
     moved = sorted(path for path in program if path not in kept and "/" not in path)
     stems = {path.removesuffix(".py") for path in program}
     free = set(interned) - TAKEN - stems
-    given = _given([path.removesuffix(".py") for path in moved], interned, free, iter(stems))
+    given = _given([path.removesuffix(".py") for path in moved[:len(free)]], interned, free, iter(()))   # the rest stay as they are
     for tree in program.values():
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom):
