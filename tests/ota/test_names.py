@@ -204,9 +204,16 @@ def test_each_class_has_names_of_its_own() -> None:
 
 
 def test_file_is_called_like_a_module_of_the_interpreter() -> None:
-    program = parse({f"thing{i}.py": b"x = 1" for i in range(300)} | {"main.py": b"import thing7\nfrom thing8 import x\n"})
+    program = parse({f"thing{i}.py": b"x = 1" for i in range(100)} | {"main.py": b"import thing7\nfrom thing8 import x\n"})
     found = shelve(program, {"main.py"})
     assert len(found) == len(program)
     assert not {path.removesuffix(".py") for path in found} & TAKEN
     assert "import thing7" not in ast.unparse(found["main.py"])
     assert "as thing7" in ast.unparse(found["main.py"])
+
+
+def test_file_that_no_name_is_left_for_takes_anothers() -> None:
+    program = parse({f"thing{i}.py": b"x = 1" for i in range(1000)})
+    found = shelve(program, {"main.py"})
+    assert len(found) == len(program)
+    assert set(found) & set(program)   # there were not enough
