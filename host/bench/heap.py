@@ -33,8 +33,8 @@ TLS_SESSIONS = b"self.tls_sessions = 2"
 PROBE = b"""
 
 class Watched(Device):
-    def _measure_memory(self):
-        Device._measure_memory(self)
+    def _measure_memory(self, settled):
+        Device._measure_memory(self, settled)
         gc.collect()
         self.board.system.log("memory", "%d %d" % (gc.mem_alloc(), gc.mem_free()))
 
