@@ -28,6 +28,7 @@ from ota.release.source import Program, path_of
 
 INTERNED = Path(__file__).with_name("interned.txt")
 STEP = 8          # shared names of a class or module are chosen from a multiple of this many
+BY_NAME = ("getattr", "hasattr", "setattr", "delattr")   # look for what a text names
 PARAMETERS = 12   # names kept for parameters; a function with more shows its own
 # looked for on objects by the interpreter itself, or in sources by its compiler
 PROTOCOLS = {"chdir", "close", "const", "count", "deinit", "getcwd", "ilistdir", "ioctl", "irq", "keys", "micropython", "mkdir",
@@ -54,7 +55,7 @@ def borrow(program: Program, kept: Set[str], last: Set[str] = frozenset(),
               *(name for tree in program.values() for name in _data(tree, gatherers))}
     ours = {name for path, tree in program.items() for name in _ours(tree, found[path], named) if _may(name, theirs)}
     everything = (kept | mentioned(program)) - last_attributes
-    free = [name for name in interned if name not in everything | PROTOCOLS and _is_name(name) and not hasattr(builtins, name)]
+    free = [name for name in interned if name not in everything | PROTOCOLS and is_name(name) and not hasattr(builtins, name)]
     free.sort(key=lambda name: (len(name), name))
     fresh = _short_names(everything)
     parameters = [*free[:PARAMETERS], *(next(fresh) for _ in range(PARAMETERS - len(free)))]
@@ -72,7 +73,7 @@ def shelve(program: Program, kept: Set[str]) -> Program:
         kept: files that are called as somebody outside expects, and those in folders.
     """
     interned = [name for name in interned_names()
-                if _is_name(name) and name.islower() and "_" in name.strip("_") and name[0] != "_"]
+                if is_name(name) and name.islower() and "_" in name.strip("_") and name[0] != "_"]
     moved = sorted(path for path in program if path not in kept and "/" not in path)
     stems = {path.removesuffix(".py") for path in program}
     free = set(interned) - TAKEN - stems
@@ -94,7 +95,8 @@ def interned_names() -> list[str]:
     return INTERNED.read_text(encoding="utf-8").split()
 
 
-def _is_name(text: str) -> bool:
+def is_name(text: str) -> bool:
+    """Whether a text can stand where an identifier does."""
     return text.isidentifier() and not keyword.iskeyword(text)
 
 
@@ -225,7 +227,7 @@ def _data(tree: ast.Module, gatherers: set[str]) -> Iterator[str]:
     for call in ast.walk(tree):
         if isinstance(call, ast.Call) and _last(call.func) in gatherers:
             yield from (each.arg for each in call.keywords if each.arg)
-        elif isinstance(call, ast.Call) and _last(call.func) in ("getattr", "hasattr", "setattr", "delattr"):
+        elif isinstance(call, ast.Call) and _last(call.func) in BY_NAME:
             yield from (each.value for each in call.args if isinstance(each, ast.Constant) and isinstance(each.value, str))
 
 

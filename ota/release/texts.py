@@ -9,14 +9,11 @@ Relies on what names.py relies on. For programs whose names are final.
 
 import ast
 import builtins
-import keyword
 from collections.abc import Set
 
 from ota.release.fold import SHORT
-from ota.release.names import interned_names, mentioned
+from ota.release.names import BY_NAME, interned_names, is_name, mentioned
 from ota.release.source import Program
-
-BY_NAME = ("getattr", "hasattr", "setattr", "delattr")   # these would make a name of it when they run
 
 
 def loosen(program: Program, staying: Set[str]) -> None:
@@ -33,8 +30,7 @@ def loosen(program: Program, staying: Set[str]) -> None:
     for path, tree in program.items():
         if path not in staying and "/" not in path:
             own = mentioned({path: tree})
-            name = next(name for name in interned if name.isidentifier() and not keyword.iskeyword(name)
-                        and name not in own and not hasattr(builtins, name))
+            name = next(name for name in interned if is_name(name) and name not in own and not hasattr(builtins, name))
             _loosen(tree, held | own, name)
 
 
@@ -77,7 +73,7 @@ class _Loose(ast.NodeTransformer):
         return node   # the compiler makes one text of it
 
     def visit_Call(self, node: ast.Call) -> ast.expr:
-        if isinstance(node.func, ast.Name) and node.func.id in BY_NAME:
+        if isinstance(node.func, ast.Name) and node.func.id in BY_NAME:   # it would make a name of the text when it runs
             return node
         self.generic_visit(node)
         return node

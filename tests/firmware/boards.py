@@ -31,6 +31,14 @@ SITE = {
 }
 
 
+def keep_powered(board):
+    """What a power supply does: a board that reset itself starts again."""
+    if board.process.poll() == RESET:
+        board.power_on()
+    assert board.process.poll() is None
+    return board
+
+
 def until(condition, timeout_s=20):
     """Wait for what must come; gives the condition's first true value."""
     end = time.monotonic() + timeout_s

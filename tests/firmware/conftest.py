@@ -5,6 +5,7 @@ import pytest
 from ota.release.bundle import compile_tree
 from provisioning.line.image import build_flash, device_files
 from tests.firmware.boards import CSV, FIRMWARE, ROOT, SITE, Board
+from tests.firmware.field import Field
 
 RELEASE = {"release": "1.0.0", "counter": 1, "manifest": "", "model": "hall", "mpy": 6}
 
@@ -28,3 +29,13 @@ def make_board(bundle, tmp_path):
     yield make
     for board in boards:
         board.power_off()
+
+
+@pytest.fixture
+def field(tmp_path):
+    """What a board meets in the field, all of it running."""
+    field = Field(tmp_path, "hall-0242ac110001")
+    field.start_ota(tmp_path)
+    field.start_broker()
+    yield field
+    field.stop()

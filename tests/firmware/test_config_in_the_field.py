@@ -5,20 +5,10 @@ import time
 
 import pytest
 
-from tests.firmware.boards import until
-from tests.firmware.field import Field, Ingest
-from tests.firmware.test_update_in_the_field import keep_powered
+from tests.firmware.boards import keep_powered, until
+from tests.firmware.field import Ingest
 
 TRIAL_S = 8
-
-
-@pytest.fixture
-def field(tmp_path):
-    field = Field(tmp_path, "hall-0242ac110001")
-    field.start_ota(tmp_path)
-    field.start_broker()
-    yield field
-    field.stop()
 
 
 @pytest.fixture

@@ -7,20 +7,11 @@ import pytest
 
 from node.wire.bundle import parse
 from ota.release.bundle import compile_sources
-from tests.firmware.boards import RESET, until
+from tests.firmware.boards import keep_powered, until
 from tests.firmware.conftest import RELEASE
-from tests.firmware.field import Field, Ingest
+from tests.firmware.field import Ingest
 
 BROKEN = b"def run(boot_info):\n    raise ValueError('a release that cannot start')\n"
-
-
-@pytest.fixture
-def field(tmp_path):
-    field = Field(tmp_path, "hall-0242ac110001")
-    field.start_ota(tmp_path)
-    field.start_broker()
-    yield field
-    field.stop()
 
 
 @pytest.fixture
@@ -39,14 +30,6 @@ def roll_out(field, files, release, counter):
     field.publish(raw, artifact)
     until(field.devices)   # it has checked in
     return field.operate("/admin/rollouts", {"manifest": name, "stages": [100], "soak_s": [1], "min_reports": 1})
-
-
-def keep_powered(board):
-    """What a power supply does: a board that reset itself starts again."""
-    if board.process.poll() == RESET:
-        board.power_on()
-    assert board.process.poll() is None
-    return board
 
 
 @pytest.mark.slow

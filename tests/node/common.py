@@ -15,6 +15,18 @@ _keys = {}
 _golden = {}
 
 
+class StillClock:
+    """Ticks and the time of day as the app sees them; `now` moves when a test moves it."""
+
+    epoch_ms, quality = 1795237512780, 2
+
+    def __init__(self):
+        self.now = 0
+
+    def ticks_ms(self):
+        return self.now
+
+
 def golden(name):
     """Return one entry of golden.json; text in hex comes back as bytes when the entry is one."""
     if not _golden:

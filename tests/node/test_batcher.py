@@ -9,19 +9,9 @@ from node.app.batcher import MAX_SKIPPED, Batcher, Journal
 from node.errors import FlashError
 from node.ring import NEWEST, Ring
 from node.wire import batch, schema
-from tests.node.common import code_of
+from tests.node.common import StillClock, code_of
 
 CHANNELS = schema.build([("temp", "Cel", "0.01"), ("vib", "mm/s", "1")])
-
-
-class Clock:
-    epoch_ms, quality = 1795237512780, 2
-
-    def __init__(self):
-        self.now = 0
-
-    def ticks_ms(self):
-        return self.now
 
 
 class Channel:
@@ -61,7 +51,7 @@ class Bench(unittest.TestCase):
     def setUp(self):
         self.ring = Ring(NorFlash(4))
         self.ring.mount()
-        self.clock = Clock()
+        self.clock = StillClock()
         self.begin()
 
     def begin(self):

@@ -11,18 +11,9 @@ from node.app.batcher import Journal
 from node.ring import Ring
 from node.settings import Config
 from node.wire import batch, schema
+from tests.node.common import StillClock
 
 UPLINK_MS = 10**6
-
-
-class Clock:
-    epoch_ms, quality = 1795237512780, 2
-
-    def __init__(self):
-        self.now = 0
-
-    def ticks_ms(self):
-        return self.now
 
 
 class Sensors:
@@ -52,7 +43,7 @@ class Bench(unittest.TestCase):
         self.config = config.parse(json.dumps(site).encode(), Config())
         self.ring = Ring(NorFlash(8))
         self.ring.mount()
-        self.clock = Clock()
+        self.clock = StillClock()
         self.sensors = Sensors(self.clock, len(channels))
         self.schemas = [(schema.schema_hash(raw), raw) for raw in rows.schemas(self.config)]
         self.journal = Journal(self.ring, 7, self.schemas, self.clock, lambda: None)
