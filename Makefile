@@ -61,6 +61,8 @@ bench: $(VENV)/.demo ## our figures beside our peers': DATA="a.csv b.csv" for by
 	@$(BIN)/tenfold bench encode
 	@$(BIN)/tenfold bench heap
 	@$(BIN)/tenfold bench powercut
+	@$(BIN)/tenfold bench herd
+	@$(BIN)/tenfold bench drain
 
 budget: $(VENV)/.demo ## flash life, ring depth, traffic, memory of a configuration: BOARD=esp32-generic CONFIG=site.json
 	@$(BIN)/tenfold budget --board "$(BOARD)" --config "$(CONFIG)" $(if $(DATA),--data "$(DATA)")
