@@ -108,7 +108,7 @@ class OtaWords:
 
     def __init__(self, fleet, now_ms):
         self.fleet, self.now_ms, self.down = fleet, now_ms, False
-        self.rollouts, self.attempts, self.asked = [], {}, []
+        self.rollouts, self.attempts, self.configs, self.asked = [], {}, {}, []
 
     def source(self):
         return HttpOta("https://localhost:8443", None, 1.0, httpx.MockTransport(self.answer))
@@ -147,12 +147,14 @@ class OtaWords:
 
     def device(self, device):
         release, counter = self.fleet.release[device]
+        runs, trial, wanted, failed, gave_up = self.configs.get(device, ("", False, "", "", ""))
         attempt, reason, why = self.attempts.get(device, (None, "", "no rollout for this model is under way"))
         return {
             "device": device, "model": "hall", "release": release, "counter": counter, "manifest": "ab" * 32,
             "trial": attempt == "trial", "slot": "a" if counter > 1 else "factory", "boot": 1, "root": 1, "first_seen_s": 1.0,
             "last_seen_s": self.now_ms() / 1000, "rollout": None, "bucket": None, "limit": None, "attempt": attempt,
             "attempt_reason": reason, "decision": "hold", "code": "no_rollout", "why": why,
+            "config": runs, "config_trial": trial, "config_wanted": wanted, "config_failed": failed, "config_reason": gave_up,
         }
 
     def rollout(self, ident, release, state, stage, *, reason="", counts=(), gate=("unknown", ""), soak_left_s=None, attempts=()):

@@ -121,6 +121,19 @@ def test_the_real_servers_devices_versions_and_reasons_are_understood(server):
     assert ask(of(server), lambda source: source.explain("hall-00000000ffff")) is None
 
 
+def test_configuration_that_a_device_gave_up_is_not_shown(server):
+    (device,) = fleet(server, 1)
+    name = server.post("/admin/configs", {"body": '{"period_ms": 500}'}).json()["name"]
+    device.check_in()
+    server.pass_time(1)
+    assert server.post(f"/admin/configs/{name}/order", {"devices": [device.ident]}).status_code == 201
+    device.config["config_failed"] = {"name": name, "reason": "no batch acknowledged"}
+    server.pass_time(1)
+    device.check_in()
+    told = ask(of(server), lambda source: source.explain(device.ident))["config"]
+    assert told == {"runs": "", "trial": False, "wanted": name, "failed": name, "reason": "no batch acknowledged"}
+
+
 @pytest.mark.parametrize(("answer", "code"), [
     (httpx.Response(403, json={"code": "who"}), "ota.refused"), (httpx.Response(500, text="oops"), "ota.refused"),
     (httpx.Response(200, text="<html>"), "ota.answer"), (httpx.Response(200, json=[]), "ota.answer"),

@@ -111,7 +111,8 @@ function facts(row) {
   for (const [label, wordy] of [["Conflicts", row.conflicts], ["Waiting for a clock", row.unplaced]]) if (wordy) list.push([label, count(wordy)]);
   fill(parts.facts, ...list.map(([label, value]) => h("div", {}, h("dt", {}, label), value instanceof Node ? value : h("dd", {}, value))));
   fill(parts.why, row.update ? h("span", {}, h("b", {}, "Update: "), row.update.why || NONE,
-    row.update.attempt_reason ? ` (${row.update.attempt}: ${row.update.attempt_reason})` : "") : "");
+    row.update.attempt_reason ? ` (${row.update.attempt}: ${row.update.attempt_reason})` : "",
+    h("br"), h("b", {}, "Configuration: "), configWords(row.update.config)) : "");
   for (const one of row.latest) latest(one);
   tick();
 }
@@ -168,6 +169,14 @@ function add(channel) {
 function refused(error) {
   if (!open || open.charts.size) return;
   fill(open.channels, h("p", {class: "empty"}, error.status === 404 ? "This device was never heard." : `Not now: ${error.message}.`));
+}
+
+/** What a device measures by, what it is meant to, and what it gave up. */
+function configWords({runs, trial, wanted, failed, reason}) {
+  const words = [`${runs || "the line’s"}${trial ? ", on trial" : ""}`];
+  if (failed && failed === wanted) words.push(`gave up ${failed}: ${reason || "no reason told"}`);
+  else if (wanted !== runs) words.push(`${wanted || "the line’s"} goes out with its next check-in`);
+  return words.join("; ");
 }
 
 function linkWords(row, now) {

@@ -143,6 +143,8 @@ function badge(row) {
   if (update?.attempt === "failed") return h("span", {class: "badge bad", title: update.attempt_reason}, "came back");
   if (update?.attempt === "lost") return h("span", {class: "badge bad", title: update.attempt_reason}, "lost");
   if (update?.attempt === "offered") return h("span", {class: "badge info", title: "is offered a release"}, "updating");
+  if (update?.config.trial) return h("span", {class: "badge info", title: "tries a configuration it has not kept yet"}, "config trial");
+  if (update?.config.failed && update.config.failed === update.config.wanted) return h("span", {class: "badge warn", title: update.config.reason}, "config given up");
   if (row.conflicts) return h("span", {class: "badge warn", title: "sent other bytes under a name already stored"}, "conflict");
   return null;
 }
