@@ -18,6 +18,7 @@ from dataclasses import dataclass
 SEGMENT_BYTES = 1440    # what a segment carries over Ethernet and Wi-Fi; lwIP's default for a chip
 WINDOW_BYTES = 5744     # lwIP's send buffer and receive window on an ESP32: four segments
 MIN_RTO_S = 0.2
+SILENCE_S = 60.0        # a connection that went silent is closed at last: longer than a device waits for anything
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ class Proxy:
         self.up_bytes = self.down_bytes = self.segments = self.lost = self.connections = 0
         self.first_s: float | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._pumps: dict[asyncio.Task[None], tuple[asyncio.Task[None], asyncio.Task[None]]] = {}   # of each connection
+        self._silenced: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self) -> int:
@@ -100,6 +103,17 @@ class Proxy:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
+    def break_one(self, *, silently: bool) -> bool:
+        """Break one connection, at random: by closing it, or by passing nothing on any more; tells whether there was one."""
+        if not self._pumps:
+            return False
+        task = self._chance.choice(list(self._pumps))
+        if silently:
+            self._silenced.add(task)
+        for pump in self._pumps.pop(task):
+            pump.cancel()
+        return True
+
     async def _take(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         if task is None:
@@ -111,8 +125,12 @@ class Proxy:
             self.connections += 1
             far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._port, limit=WINDOW_BYTES)
             try:
-                await self._both(asyncio.create_task(self._pump(reader, far_writer, up=True)),
-                                 asyncio.create_task(self._pump(far_reader, writer, up=False)))
+                pumps = (asyncio.create_task(self._pump(reader, far_writer, up=True)),
+                         asyncio.create_task(self._pump(far_reader, writer, up=False)))
+                self._pumps[task] = pumps
+                await self._both(*pumps)
+                if task in self._silenced:
+                    await asyncio.sleep(SILENCE_S)
             finally:
                 far_writer.close()
         except (OSError, asyncio.CancelledError):
@@ -120,6 +138,8 @@ class Proxy:
         finally:
             writer.close()
             self._tasks.discard(task)
+            self._silenced.discard(task)
+            self._pumps.pop(task, None)
 
     @staticmethod
     async def _both(*pumps: asyncio.Task[None]) -> None:

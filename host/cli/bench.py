@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from host.bench import codec, drain, encode, heap, herd, powercut
+from host.bench import campaign, codec, drain, encode, heap, herd, powercut
 from host.bench import ring as ring_bench
 from host.cli.server import AsJson
 from node.wire.schema import is_resolution
@@ -255,6 +255,42 @@ def bench_herd(
                 f"×{one['peak_over_rate']:.2f}", f"{one['seconds']:.0f} s", f"{one['requests']:.2f}",
                 _bars(one["arrivals"], rate, bar_s))
         console.print(table)
+
+
+@app.command(name="campaign")
+def bench_campaign(
+    devices: Annotated[int, typer.Option(min=1, max=200, help="Boards, each a process of MicroPython.")] = 50,
+    cuts: Annotated[int, typer.Option(min=0, max=100, help="Power cuts a board, from the rollout's start.")] = 5,
+    seed: Annotated[int, typer.Option(help="Fixes the waits between cuts.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Update a fleet of real firmware while its power and its links fail at random: who arrives, and who is gone for good.
+
+    Exit code 1 when a board did not arrive or a committed reading is lost. Example: tenfold bench campaign --devices 10 --json
+    """
+    with _progress(as_json) as progress:
+        task = progress.add_task("preparing", total=devices)
+        report = asyncio.run(campaign.measure(
+            campaign.Case(devices, cuts, seed), lambda what, done: progress.update(task, description=what, completed=done)))
+    if as_json:
+        print(json.dumps(report))
+    else:
+        middle_s, last_s = report["arrival_s"]
+        table = Table(f"{devices} devices, seed {seed}", _right(""))
+        for name, value in (
+            ("arrived", f"{report['arrived']} of {devices}"), ("bricked", f"{report['bricked']}"),
+            ("committed readings lost", f"{report['lost']:,}"), ("power cuts", f"{report['power_cuts']:,}"),
+            ("connections broken", f"{report['breaks']:,}"), ("times a board fell back and went again", f"{report['fell_back']}"),
+            ("arrival of the middle one, the last", f"{middle_s:.0f} s, {last_s:.0f} s"),
+            ("from the update server, a device", f"{report['down_bytes'] / 1024:.0f} KiB, the release has "
+                                                 f"{report['artifact_bytes'] / 1024:.0f}"),
+        ):
+            table.add_row(name, value)
+        Console().print(table)
+        if report["kept"]:
+            print(f"logs and flash files: {report['kept']}")
+    if report["arrived"] < devices or report["lost"]:
+        raise typer.Exit(1)
 
 
 def _bars(arrivals: list[int], rate: float, bar_s: int) -> str:

@@ -82,3 +82,36 @@ def test_proxy_passes_everything_on_whole_and_in_order():
     got, proxy = asyncio.run(asyncio.wait_for(main(), 20))
     assert got == sent
     assert (proxy.up_bytes, proxy.down_bytes, proxy.connections, proxy.lost) == (len(sent), len(sent), 1, 0)
+
+
+def broken(*, silently):
+    """What an echo's client reads after its connection was broken: b"" at its close, None for silence; and whether one broke."""
+    async def echo(reader, writer):
+        while data := await reader.read(100):
+            writer.write(data)
+        writer.close()
+
+    async def main():
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        proxy = Proxy(Path(0.001, 0.0), server.sockets[0].getsockname()[1], 1)
+        port = await proxy.start()
+        assert not proxy.break_one(silently=silently)   # there is none yet
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"before")
+        assert await reader.readexactly(6) == b"before"
+        assert proxy.break_one(silently=silently)
+        writer.write(b"after")
+        reading = asyncio.create_task(reader.read(-1))
+        done, _ = await asyncio.wait([reading], timeout=0.2 if silently else 5)
+        reading.cancel()
+        writer.close()
+        await proxy.stop()
+        server.close()
+        return reading.result() if done else None
+
+    return asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_broken_connection_passes_on_what_comes_after():
+    assert broken(silently=False) == b""
+    assert broken(silently=True) is None
