@@ -1,16 +1,14 @@
 """`tenfold demo`: a whole fleet on this machine, shown while it runs, judged at the end."""
 
 import asyncio
-import contextlib
 import json
-import signal
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from host.cli.display import closing, show
+from host.cli.display import closing, shown
 from host.cli.sim import PasswordFile, Roms, wifi
 from host.sim.door import exclusive
 from host.sim.errors import DemoError
@@ -59,17 +57,7 @@ async def _run(options: DemoOptions) -> int:
     console = Console(soft_wrap=True)
     view = View()
     story = Story(options, view)
-    task = asyncio.create_task(story.run())
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        loop.add_signal_handler(number, story.interrupt)
-    drawing = asyncio.create_task(show(view, console))
-    try:
-        finished = await task
-    finally:
-        drawing.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await drawing
+    finished = await shown(story, view, console)
     if view.promises:
         console.print(closing(view))
     if story.result:

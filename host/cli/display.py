@@ -1,6 +1,8 @@
 """How a running demo looks in a terminal, and as plain lines where there is none."""
 
 import asyncio
+import contextlib
+import signal
 import time
 
 from rich.console import Console, Group, RenderableType
@@ -11,6 +13,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from host.sim.run import Run
 from host.sim.view import DeviceFace, RolloutFace, State, Step, View
 
 REFRESH_HZ = 5        # smooth enough for a spinner, cheap enough for a loaded machine
@@ -19,6 +22,20 @@ NOTES = 4             # the newest; all of them stand in the log of a run withou
 LINE_EVERY_S = 10.0   # without a terminal: a sign of life at least this often
 SYMBOL = {State.WAITING: "[dim]·[/]", State.DONE: "[green]✓[/]", State.FAILED: "[red]✗[/]"}
 RELEASE_COLOURS = ("cyan", "green", "magenta", "yellow", "blue")
+
+
+async def shown(run: Run, view: View, console: Console) -> bool:
+    """Do a run and draw it meanwhile; Ctrl-C and its like interrupt it. Gives and raises what the run does."""
+    task = asyncio.create_task(run.run())
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, run.interrupt)
+    drawing = asyncio.create_task(show(view, console))
+    try:
+        return await task
+    finally:
+        drawing.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await drawing
 
 
 async def show(view: View, console: Console) -> None:

@@ -9,6 +9,7 @@ from host.cli import bench, config, devices, image, keys, release, rollout, sens
 from host.cli.budget import budget
 from host.cli.demo import demo
 from host.cli.errors import USER_ERRORS
+from host.cli.up import up
 
 EXIT_USAGE = 2
 
@@ -18,6 +19,7 @@ app = typer.Typer(
     epilog="First success: `tenfold demo` (or `make demo`).",
 )
 app.command("demo")(demo)
+app.command("up")(up)
 app.command("budget")(budget)
 app.add_typer(keys.app, name="keys")
 app.add_typer(image.app, name="image")

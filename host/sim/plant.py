@@ -6,6 +6,7 @@ of a rollout and the minutes of an uplink are settings here, the code they steer
 
 import hashlib
 import json
+import shlex
 import shutil
 import socket
 import sys
@@ -109,6 +110,7 @@ class Plant:
     emulated: list[str] = field(default_factory=list)   # those of `devices` that are emulated ESP32 boards
     channels: tuple[Channel, ...] = ()
     alarm: float | None = None   # a value of the last channel that is rarely passed
+    keys_folder: Path | None = None   # the operator's own, with root.bin; None: throw-away ones in `folder`
     pki: FleetPki = field(init=False)
     ledger: Ledger = field(init=False)
     station: Station = field(init=False)
@@ -118,16 +120,21 @@ class Plant:
         self.pki = FleetPki(self.folder / "pki")
 
     @classmethod
-    def make(cls, build: Path, count: int, console_port: int, pace: Pace, emulated: Sequence[str] = ()) -> "Plant":
+    def make(cls, build: Path, count: int, console_port: int, pace: Pace, emulated: Sequence[str] = (),
+             keys_folder: Path | None = None) -> "Plant":
         """Check that the machine can carry it, then empty the demo's folder.
 
         Args:
             count: simulated boards. emulated: device ids of further boards, which others make and provision.
+            keys_folder: as `tenfold keys init` leaves it, for release keys that outlive the plant.
 
         Raises:
             DemoError: port taken, disk full, or a part of the installation missing.
         """
         require_free_port(console_port)
+        for name in ("root.bin", "release.pem", "direction.pem") if keys_folder else ():
+            if keys_folder and not (keys_folder / name).is_file():
+                raise DemoError(f"{keys_folder / name}: no such file; make keys with `tenfold keys init {keys_folder}`")
         free_mb = shutil.disk_usage(build).free >> 20
         if free_mb < NEED_DISK_MB:
             raise DemoError(f"disk: only {free_mb} MB free at {build.resolve()}, the demo needs {NEED_DISK_MB} MB; free some space")
@@ -141,15 +148,18 @@ class Plant:
         (folder / "keys").chmod(0o700)
         devices = [identity.device_id(PRODUCT, bytes.fromhex(f"{MAC_PREFIX}{number:04x}")) for number in range(1, count + 1)]
         ports = Ports(console_port, *free_ports(5))
-        return cls(folder.resolve(), build.resolve(), ports, pace, [*devices, *emulated], list(emulated))
+        return cls(folder.resolve(), build.resolve(), ports, pace, [*devices, *emulated], list(emulated), keys_folder=keys_folder)
 
     # --- what exists before anything runs
 
     def make_authorities(self) -> None:
-        """Throw-away root and issuing CA, offline release keys, the lot and its station."""
+        """Throw-away root and issuing CA, offline release keys unless there are, the lot and its station."""
         make_fleet_pki(self.pki.folder)
-        made = {name: keys.generate(self.key_file(name)) for name in ("root", "release", "direction")}
-        self.root = first_root([made["root"]], [keys.public65(made["release"])], [keys.public65(made["direction"])])
+        if self.keys_folder is None:
+            made = {name: keys.generate(self.key_file(name)) for name in ("root", "release", "direction")}
+            self.root = first_root([made["root"]], [keys.public65(made["release"])], [keys.public65(made["direction"])])
+        else:
+            self.root = (self.keys_folder / "root.bin").read_bytes()
         (self.folder / "root.bin").write_bytes(self.root)
         station_key = make_key()   # lives as long as the line: in memory only
         self.ledger = Ledger(open_engine(self.url("ledger")))
@@ -172,7 +182,7 @@ class Plant:
         """Build a release from firmware/ and sign it with the offline key."""
         files = bundle.compile_tree(FIRMWARE, fetch_umqtt(self.build), overlay or {})
         payload, artifact = bundle.manifest_for(files, release, counter, [MODEL], (1, max(1, counter - 1)))
-        manifest = envelope(signed.MANIFEST, payload, [keys.load(self.key_file("release"))])
+        manifest = envelope(signed.MANIFEST, payload, [keys.load(self.key_file("release"), keys.passphrase())])
         named = {"release": release, "counter": counter, "manifest": hashlib.sha256(manifest).hexdigest(), "model": MODEL,
                  "mpy": bundle.MPY_VERSION}
         return BuiltRelease(manifest, artifact, files, named)
@@ -272,6 +282,15 @@ class Plant:
         path.write_text(json.dumps(settings, default=str, indent=1) + "\n", encoding="utf-8")
         return Program(name, (sys.executable, "-m", module, "--config", str(path)), REPOSITORY, self.log(name), port)
 
+    def write_operator(self) -> Path:
+        """Write what an operator's shell needs to speak to the OTA server; gives the file."""
+        words = {"SERVER": f"https://localhost:{self.ports.ota}", "CA": self.pki.ca_file, "CERT": self.pki.cert("op.release"),
+                 "KEY": self.pki.key("op.release")}
+        lines = [f"export TENFOLD_{name}={shlex.quote(str(word))}\n" for name, word in words.items()]
+        path = self.folder / "operator.env"
+        path.write_text("".join(lines), encoding="utf-8")
+        return path
+
     # --- places
 
     def url(self, name: str) -> str:
@@ -280,7 +299,7 @@ class Plant:
 
     def key_file(self, name: str) -> Path:
         """Private key of the release desk; the direction key is the only one that a server reads."""
-        return self.folder / "keys" / f"{name}.pem"
+        return (self.keys_folder or self.folder / "keys").resolve() / f"{name}.pem"
 
     def flash(self, device: str) -> Path:
         """A board's flash chip."""

@@ -6,46 +6,30 @@ that names the step and the logs.
 """
 
 import asyncio
-import contextlib
 import json
 import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 from host.db import open_engine
-from host.sim import audit, chaos, door, releases, replay
+from host.sim import audit, chaos, releases, replay
 from host.sim.errors import DemoError
-from host.sim.esp32 import line
 from host.sim.esp32.board import Emulated
-from host.sim.fleet import Board
-from host.sim.plant import LOT, QUICK, BuiltRelease, Pace, Plant
-from host.sim.powered import Powered
-from host.sim.processes import Child, stop_all
+from host.sim.plant import QUICK, BuiltRelease, Pace
+from host.sim.run import COMING_UP, SETTLE_S, Run, RunOptions
 from host.sim.verdict import Facts, Figures, figures, promises
-from host.sim.view import State, Step, View
-from host.sim.watch import Watch
-from ota.client import UNREACHABLE, OtaClient, OtaError
-from provisioning.errors import ProvisioningError
+from host.sim.view import Step, View
 
-T = TypeVar("T")
-FIRST, NEXT, BAD = "1.0.0", "1.1.0", "1.2.0"
+NEXT, BAD = "1.1.0", "1.2.0"
 STAGES = (1.0, 5.0, 10.0, 100.0)
-EMULATED_PATIENCE = 4.0   # an emulated board's flash, TLS and boot take longer than a simulated one's by a factor of up to ten
 CHAOS_PATIENCE = 4.0   # a trial begins anew with each restart, and a device is killed every minute and a half
-SETTLE_S = 90.0      # births, drains and recoveries of a fleet on two loaded cores take a third of it
 ROLLOUT_S = 240.0    # four stages of the slower pace take half of it
 CUT_AFTER_S = (0.05, 0.8)   # from the first byte of a download, which takes about a second
 TUNERS = 3           # devices that try a good configuration
 OFF_S = 3.0          # how long the victim of the power cut stays dark
-STEPS = {
-    "prepare": "certificates, release keys, birth ledger, sensor signals",
-    "build": f"release {FIRST} built and signed, a flash for each board",
-    "servers": "broker, enrolment, OTA server, ingest, console",
-    "births": "every device makes its key, is born, enrols",
-    "first": f"everybody on {FIRST}, readings arriving",
+STEPS = COMING_UP | {
     "rollout": f"release {NEXT}: 1 % → 5 % → 10 % → 100 %",
     "cut": "one device loses power in the middle of its update",
     "outage": "the broker is killed and comes back",
@@ -58,20 +42,16 @@ STEPS = {
 
 
 @dataclass(frozen=True)
-class DemoOptions:
+class DemoOptions(RunOptions):
     """What the user chose; see `tenfold demo --help`."""
 
-    devices: int
-    console_port: int
-    data: Path | None
-    check: bool
-    keep: bool
-    chaos: bool
-    build: Path
-    esp32: line.Parts | None = None   # one emulated board more
+    data: Path | None = None
+    check: bool = False
+    keep: bool = False
+    chaos: bool = False
 
 
-class Story:
+class Story(Run):
     """One demo from the first certificate to the closing table.
 
     Attributes:
@@ -79,16 +59,9 @@ class Story:
     """
 
     def __init__(self, options: DemoOptions, view: View) -> None:
+        super().__init__(options, QUICK if options.check else Pace(), STEPS, view)
         self.result: Figures = {}
-        self._options, self._view = options, view
-        self._pace = QUICK if options.check else Pace()
-        self._steps = {key: Step(title) for key, title in STEPS.items()}
-        view.steps = list(self._steps.values())
-        self._children: dict[str, Child] = {}
-        self._boards: dict[str, Powered] = {}
-        self._enough = asyncio.Event()
-        self._keeping = False
-        self._main: asyncio.Task[Any] | None = None
+        self._demo = options
         self._aim = False                      # the next device that starts to fetch loses its power
         self._hit: asyncio.Queue[str] = asyncio.Queue()
         self._victim = ""
@@ -96,126 +69,33 @@ class Story:
         self._tuned = self._blind = ""         # names of configurations
         self._good_sha256 = self._bad_sha256 = ""   # of main.mpy, the one file in which the releases differ
 
-    def interrupt(self) -> None:
-        """Ctrl-C: end the waiting after the story, or the story itself."""
-        if self._keeping:
-            self._enough.set()
-        elif self._main is not None:
-            self._main.cancel()
-
-    async def run(self) -> bool:
-        """Tell the story.
-
-        Returns:
-            False when the user stopped it before the end.
-
-        Raises:
-            DemoError, ProcessError, ReplayError: it cannot start or a step did not happen; everything is stopped by then.
-        """
-        self._main = asyncio.current_task()
-        helpers: list[asyncio.Task[None]] = []
-        try:
-            await self._tell(helpers)
-        except asyncio.CancelledError:
-            return False
-        finally:
-            for helper in helpers:
-                helper.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
-            await self._stop()
-        return True
-
-    async def _tell(self, helpers: list[asyncio.Task[None]]) -> None:
-        file = await asyncio.to_thread(replay.load, self._options.data, row_ms=self._pace.row_ms) if self._options.data else None
+    async def _tell(self) -> None:
+        file = await asyncio.to_thread(replay.load, self._demo.data, row_ms=self._pace.row_ms) if self._demo.data else None
         self._view.notes.extend(file.notes if file else ())
-        emulated = [line.device(1)] if self._options.esp32 else []
-        self._plant = Plant.make(self._options.build, self._options.devices, self._options.console_port, self._pace, emulated)
-        async with self._step("prepare"):
-            await asyncio.to_thread(self._plant.make_authorities)
-            await asyncio.to_thread(self._plant.make_signals, file)
-        async with self._step("build"):
-            first = await asyncio.to_thread(self._plant.make_release, FIRST, 1)
-            await asyncio.to_thread(self._plant.make_flashes, first)
-            if self._options.esp32 is not None:
-                self._boards.update(await self._options.esp32.boards(self._plant, first.files, first.named, self._on_console))
-        async with self._step("servers"):
-            await self._start_servers()
-            self._client = OtaClient.connect(
-                f"https://localhost:{self._plant.ports.ota}", self._plant.pki.ca_file,
-                self._plant.pki.cert("op.release"), self._plant.pki.key("op.release"))
-            await self._ask(lambda: self._client.publish(first.manifest, first.artifact))
-            self._watch = Watch(self._plant, self._client, self._boards, self._children, self._view)
-            helpers.append(asyncio.create_task(self._watch.run()))
-        if self._options.chaos:
-            helpers.append(asyncio.create_task(chaos.run(self._boards, self._children, self._view)))
-        await self._births()
+        await self._come_up(file)
         await self._rollout_of_next()
         async with self._step("config") as step:   # their trials take as long as the next rollout
             await self._order_configs()
             await self._rollout_of_bad()
-            limit_s = (self._pace.trial_s + SETTLE_S) * (CHAOS_PATIENCE if self._options.chaos else 1)
+            limit_s = (self._pace.trial_s + SETTLE_S) * (CHAOS_PATIENCE if self._demo.chaos else 1)
             await self._until("config", lambda: self._configured(step), limit_s)
-        if self._options.keep:
-            self._keeping = True
-            self._view.notes.append("the story is over, the fleet runs on; Ctrl-C ends it with the closing table")
-            with door.held_open(self._plant):
-                helpers.append(asyncio.create_task(door.let_in(self._plant, self._tell_broker)))
-                await self._enough.wait()
-            self._keeping = False
+        if self._demo.keep:
+            await self._stay("the story is over, the fleet runs on; Ctrl-C ends it with the closing table")
         await self._everything_home()
-        for helper in helpers:
-            helper.cancel()
+        await self._end_helpers()
         await self._stop()
         async with self._step("audit"):
             await asyncio.to_thread(self._audit)
 
-    async def _start_servers(self) -> None:
-        self._plant.write_broker()
-        for program in (self._plant.broker(), self._plant.enrol(), self._plant.ota(), self._plant.ingest(), self._plant.console()):
-            self._children[program.name] = Child(program)
-        await asyncio.gather(*(child.start() for child in self._children.values()))
-        self._view.console_url = f"http://127.0.0.1:{self._plant.ports.console}"
+    def _servers_are_up(self) -> None:
+        if self._demo.chaos:
+            self._helpers.append(asyncio.create_task(chaos.run(self._boards, self._children, self._view)))
 
-    async def _births(self) -> None:
-        devices = self._plant.simulated
-        async with self._step("births") as step:
-            on_the_line = [asyncio.create_task(self._options.esp32.bring(board, self._plant, LOT))
-                           for board in self._boards.values() if self._options.esp32 and isinstance(board, Emulated)]
-            for number, device in enumerate(devices, 1):
-                self._boards[device] = simulated = Board(
-                    device, device[-12:], self._plant.flash(device), self._plant.log(device), self._on_console,
-                    bench=self._plant.bench)
-                simulated.power_on()
-                step.detail = f"{number} of {len(devices)} boards have power"
-                await asyncio.sleep(0.1)   # the line plugs in one board after the other
-            await asyncio.gather(*on_the_line)
-            await self._until("births", lambda: self._born(step), SETTLE_S)
-        async with self._step("first"):
-            await self._until("first", lambda: self._watch.all_on(FIRST), SETTLE_S)
-            await self._until("first", self._watch.all_reported, SETTLE_S)
-
-    async def _born(self, step: Step) -> bool:
-        born = await asyncio.to_thread(self._plant.ledger.devices)
-        step.detail = f"{len(born)} of {len(self._plant.devices)} in the ledger"
-        return len(born) == len(self._plant.devices)
-
-    def _on_console(self, device: str, word: str, values: dict[str, object]) -> None:
-        """Hear a board's serial console."""
-        if word == "BIRTH":
-            try:
-                self._plant.station.hear(f"BIRTH {json.dumps(values)}", int(time.time()))
-            except ProvisioningError as error:
-                self._view.notes.append(f"birth refused: {error}")
-                return
-            self._tell_broker(self._plant.ledger.devices())
-        elif self._aim and values.get("event") == "fetching":
+    def _heard(self, device: str, values: dict[str, object]) -> None:
+        if self._aim and values.get("event") == "fetching":
             self._aim = False
             after_s = random.uniform(*CUT_AFTER_S)  # noqa: S311  any instant will do
             asyncio.get_running_loop().call_later(after_s, self._cut, device)
-
-    def _tell_broker(self, devices: list[str]) -> None:
-        self._plant.write_broker_users(devices)
-        self._children["broker"].hang_up()
 
     def _cut(self, device: str) -> None:
         self._boards[device].cut_power()
@@ -281,7 +161,7 @@ class Story:
     async def _configured(self, step: Step) -> bool:
         kept = [device for device in self._tuners if self._watch.config(device) == (self._tuned, False, "")]
         for device in self._tuners:
-            if self._options.chaos and self._watch.config(device)[2] == self._tuned:   # its trial was cut off too often
+            if self._demo.chaos and self._watch.config(device)[2] == self._tuned:   # its trial was cut off too often
                 await self._order(self._tuned, [device])
         gave_up = self._watch.config(self._plant.simulated[0])[2] == self._blind
         step.detail = f"{len(kept)} of {len(self._tuners)} keep it, the blind one is {'given up' if gave_up else 'on trial'}"
@@ -316,17 +196,6 @@ class Story:
         started = self._client.start_rollout(
             manifest, stages=list(STAGES), soak_s=list(self._pace.soak_s), lease_s=self._pace.lease_s, min_reports=3, active_s=60)
         return str(started["rollout"])
-
-    async def _ask(self, question: Callable[[], T]) -> T:
-        """Ask the OTA server, again while it is away: somebody may have killed it at this moment."""
-        deadline = time.monotonic() + SETTLE_S
-        while True:
-            try:
-                return await asyncio.to_thread(question)
-            except OtaError as error:
-                if error.code != UNREACHABLE or time.monotonic() > deadline:
-                    raise
-            await asyncio.sleep(0.5)
 
     async def _at_last_stage(self, rollout: str, step: Step) -> bool:
         await self._has_state(rollout, step, "running")
@@ -386,36 +255,3 @@ class Story:
         self.result = figures(truths, tally, facts)
         self._view.promises = promises(self.result, tally, facts)
         self._view.notes.extend(tally.missing)
-
-    # --- tools
-
-    @contextlib.asynccontextmanager
-    async def _step(self, key: str) -> AsyncIterator[Step]:
-        step = self._steps[key]
-        step.state, step.started_s = State.RUNNING, time.monotonic()
-        try:
-            yield step
-        except BaseException:
-            step.state = State.FAILED
-            raise
-        finally:
-            step.ended_s = time.monotonic()
-        step.state = State.DONE
-
-    async def _until(self, key: str, condition: Callable[[], Awaitable[bool]], limit_s: float) -> None:
-        limit_s *= EMULATED_PATIENCE if self._plant.emulated else 1
-        deadline = time.monotonic() + limit_s
-        while not await condition():
-            if time.monotonic() > deadline:
-                raise self._late(key, limit_s)
-            await asyncio.sleep(0.2)
-
-    def _late(self, key: str, limit_s: float) -> DemoError:
-        detail = self._steps[key].detail
-        return DemoError(f"“{STEPS[key]}” did not happen within {limit_s:.0f} s ({detail}); see {self._plant.folder / 'logs'}")
-
-    async def _stop(self) -> None:
-        """Stop every process: the boards by their plugs, the servers politely."""
-        for board in self._boards.values():
-            board.powered = False
-        await asyncio.gather(*(board.unplug() for board in self._boards.values()), stop_all(list(self._children.values())))
