@@ -13,8 +13,8 @@ from host.sim.plant import FIRMWARE
 from node.wire import manifest as manifest_format
 from node.wire import signed
 from ota.release import bundle, keys
-from ota.release.sign import envelope
-from ota.release.verify import check_parts, follow, verify_release
+from ota.release.sign import add_signature, envelope
+from ota.release.verify import ReleaseError, check_parts, follow, verify_release
 from provisioning.line.fetch import fetch_umqtt
 
 app = typer.Typer(no_args_is_help=True, help="Build, sign, verify and publish releases.")
@@ -63,20 +63,29 @@ def build(
 
 
 @app.command()
-def sign(folder: Folder, key: Annotated[list[Path], typer.Option(help="PEM release key; repeat for a threshold.")]) -> None:
+def sign(
+    folder: Folder,
+    key: Annotated[list[Path], typer.Option(help="Release key: PEM file or pkcs11: URI; repeat for a threshold.")],
+    add: Annotated[bool, typer.Option("--add", help="Keep the signatures that are there: for a threshold in different hands.")] = False,
+) -> None:
     """Sign the manifest; works on a machine without a network. The folder must hold just the parts that it names.
 
     Example: tenfold release sign out/1.1.0 --key keys/release.pem
+
+    Example: tenfold release sign out/1.1.0 --key ben.pem --add
     """
     payload = (folder / PAYLOAD).read_bytes()
     body = manifest_format.parse(payload)
     artifact, image = _parts(folder)
     check_parts(body, artifact, image)
     secret = keys.passphrase()
-    raw = envelope(signed.MANIFEST, payload, [keys.load(path, secret) for path in key])
+    signers = [keys.load(path, secret) for path in key]
+    raw = _signed_before(folder, payload) if add else envelope(signed.MANIFEST, payload, signers)
+    for signer in signers if add else ():
+        raw = add_signature(raw, signed.MANIFEST, signer)
     (folder / MANIFEST).write_bytes(raw)
     print(f"{folder / MANIFEST}: {body['release']}, counter {body['counter']}, {_listed(image)}; "
-          f"manifest {hashlib.sha256(raw).hexdigest()}")
+          f"{len(signed.split(raw, signed.MANIFEST)[0])} signatures; manifest {hashlib.sha256(raw).hexdigest()}")
 
 
 @app.command()
@@ -102,6 +111,13 @@ def publish(folder: Folder, server: Url, ca: Ca, cert: Cert, key: Key) -> None:
     with connect(server, ca, cert, key) as client:
         published = client.publish(raw, artifact, image)
     print(json.dumps(published))
+
+
+def _signed_before(folder: Path, payload: bytes) -> bytes:
+    raw = (folder / MANIFEST).read_bytes()
+    if signed.split(raw, signed.MANIFEST)[1] != payload:
+        raise ReleaseError("release.manifest", f"{folder / MANIFEST}: signs another manifest than {folder / PAYLOAD}")
+    return raw
 
 
 def _parts(folder: Path) -> tuple[bytes, bytes | None]:

@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
-from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, PrivateKey, Session, lib
+from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass, Session, SignMixin, lib
 from pkcs11.exceptions import UserAlreadyLoggedIn
 
 from node.compat import sha256
@@ -72,7 +72,8 @@ def parse(uri: str) -> Name:
     text = {name: unquote(value) for name, value in found.items()}
     source = text.get("pin-source", "").removeprefix("file:")
     raw = {name: unquote_to_bytes(value) for name, value in found.items()}
-    return Name(uri, module, text.get("token"), raw.get("serial"), text.get("object"), raw.get("id"), Path(source) if source else None)
+    return Name(uri, module, text.get("token"), raw.get("serial"), text.get("object"), raw.get("id"),
+                Path(source) if source else None)
 
 
 def pin(name: Name, env: Mapping[str, str] | None = None) -> str | None:
@@ -129,7 +130,7 @@ class HsmKey:
             raise ValueError("sign: got data to hash, expected a digest")
         with self._in_session() as session:
             key = session.get_key(ObjectClass.PRIVATE_KEY, KeyType.EC, self._name.label, self._name.ident)
-            if not isinstance(key, PrivateKey):
+            if not isinstance(key, SignMixin):
                 raise KeyFileError(f"{self._name.uri}: got a key that cannot sign")
             raw = key.sign(data, mechanism=Mechanism.ECDSA)   # r || s
         half = len(raw) // 2

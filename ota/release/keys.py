@@ -91,6 +91,12 @@ def generate(path: Path, secret: bytes | None = None) -> PrivateKey:
         KeyFileError: the file exists (a key is never overwritten) or cannot be written.
     """
     key = ec.generate_private_key(ec.SECP256R1())
+    save(path, key, secret)
+    return key
+
+
+def save(path: Path, key: PrivateKey, secret: bytes | None = None) -> None:
+    """Keep a key in a new file, mode 0600; arguments and errors as `generate`."""
     how: KeySerializationEncryption = BestAvailableEncryption(secret) if secret else NoEncryption()
     pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, how)
     try:
@@ -101,7 +107,6 @@ def generate(path: Path, secret: bytes | None = None) -> PrivateKey:
             os.fsync(file.fileno())
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}; expected to make a new key file") from None
-    return key
 
 
 def load(place: Path, secret: bytes | None = None) -> Signer:
