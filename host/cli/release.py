@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from host.cli.application import least_flash, read_application
-from host.cli.server import Ca, Cert, Key, Url, connect
+from host.cli.server import AsJson, Ca, Cert, Key, Url, connect
 from host.sim.plant import FIRMWARE
 from node.wire import manifest as manifest_format
 from node.wire import signed
@@ -21,6 +21,9 @@ app = typer.Typer(no_args_is_help=True, help="Build, sign, verify and publish re
 # Files of a release's folder; the image only where the release brings one.
 PAYLOAD, MANIFEST, ARTIFACT, IMAGE = "manifest.json", "manifest.bin", "artifact.bin", "image.bin"
 Folder = Annotated[Path, typer.Argument(help="The release's folder.")]
+Stranding = Annotated[bool, typer.Option(
+    "--allow-stranded", help="Even if versions that were seen would have no path any more; needs --reason.")]
+Why = Annotated[str, typer.Option(help="Why devices are left behind; kept in the release's history.")]
 
 
 @app.command()
@@ -66,7 +69,7 @@ def build(
 def sign(
     folder: Folder,
     key: Annotated[list[Path], typer.Option(help="Release key: PEM file or pkcs11: URI; repeat for a threshold.")],
-    add: Annotated[bool, typer.Option("--add", help="Keep the signatures that are there: for a threshold in different hands.")] = False,
+    add: Annotated[bool, typer.Option("--add", help="Keep the signatures that are there: keys in different hands.")] = False,
 ) -> None:
     """Sign the manifest; works on a machine without a network. The folder must hold just the parts that it names.
 
@@ -101,7 +104,10 @@ def verify(folder: Folder, root: Annotated[Path, typer.Option(help="root.bin, as
 
 
 @app.command()
-def publish(folder: Folder, server: Url, ca: Ca, cert: Cert, key: Key) -> None:
+def publish(
+    folder: Folder, server: Url, ca: Ca, cert: Cert, key: Key,
+    allow_stranded: Stranding = False, reason: Why = "",
+) -> None:
     """Put a signed release into the server's archive, with its image if it has one; nobody gets it before a rollout.
 
     Example: tenfold release publish out/1.1.0 --server https://localhost:8443 --ca pki/ca.pem --cert op.pem --key op.key
@@ -109,8 +115,29 @@ def publish(folder: Folder, server: Url, ca: Ca, cert: Cert, key: Key) -> None:
     raw = (folder / MANIFEST).read_bytes()
     artifact, image = _parts(folder)
     with connect(server, ca, cert, key) as client:
-        published = client.publish(raw, artifact, image)
+        published = client.publish(raw, artifact, image, allow_stranded=allow_stranded, reason=reason)
     print(json.dumps(published))
+
+
+@app.command()
+def retire(
+    manifest: Annotated[str, typer.Argument(help="SHA-256 of the published manifest.")],
+    server: Url, ca: Ca, cert: Cert, key: Key,
+    reason: Annotated[str, typer.Option(help="Why; kept in the release's history.")],
+    allow_stranded: Stranding = False, as_json: AsJson = False,
+) -> None:
+    """Withdraw one release: offered to nobody any more, not as a stepping stone either. Its rollouts are aborted.
+
+    Example: tenfold release retire 3b2b… --reason "wears out the flash"
+    """
+    with connect(server, ca, cert, key) as client:
+        told = client.retire(manifest, reason, allow_stranded=allow_stranded)
+    if as_json:
+        print(json.dumps(told))
+        return
+    print(f"{told['release']} is retired; rollouts aborted: {', '.join(told['aborted']) or 'none'}")
+    for each in told["stranded"]:
+        print(f"left behind: {each['model']} at counter {each['counter']}, {each['devices']} devices")
 
 
 def _signed_before(folder: Path, payload: bytes) -> bytes:

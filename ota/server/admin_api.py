@@ -41,6 +41,7 @@ class ReleaseBody(BaseModel):
     artifact: str
     image: str | None = None
     allow_stranded: bool = False
+    reason: str = Field(default="", max_length=200)
 
 
 class RootBody(BaseModel):
@@ -89,7 +90,7 @@ def add_release(request: Request, by: Operator, body: ReleaseBody) -> Json:
     context = context_of(request)
     verified = publish.publish(
         context.engine, context.archive, body.manifest, body.artifact, body.image, context.clock(), by=by,
-        allow_stranded=body.allow_stranded)
+        allow_stranded=body.allow_stranded, reason=body.reason)
     with reading(context.engine) as connection:
         published = releases.get(connection, verified.release.manifest)
     if published is None:
