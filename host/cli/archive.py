@@ -16,7 +16,7 @@ from rich.table import Table
 from host.cli.server import AsJson, Ca, Cert, Key, Url, connect
 from node.wire import signed
 from ota.archive import tar
-from ota.archive.contents import Contents, Finding, Kept, Objects, accept, read
+from ota.archive.contents import LOSSES, Contents, Finding, Kept, Objects, accept, read
 from ota.archive.folder import Archive, ArchiveError
 from ota.client import OtaClient, OtaError
 from ota.release.verify import ReleaseError
@@ -74,7 +74,8 @@ def list_(
     Example: tenfold archive list --folder /var/lib/tenfold/archive
     """
     if folder is not None:
-        rows = [_row(each, len(found.roots)) for found in [_contents(Archive(folder), root)] for each in found.releases]
+        found = _contents(Archive(folder), root)
+        rows = [_row(each, len(found.roots)) for each in found.releases]
     else:
         with _connected(server, ca, cert, key) as client:
             floor = client.roots()[-1]["min_counter"]
@@ -266,7 +267,9 @@ def _publish(client: OtaClient, file: BinaryIO, arrived: tar.Arrived, known: int
 
 
 def _export(out: Path, source: Objects, found: Contents, chosen: list[Kept], faults: list[Finding]) -> None:
-    for fault in faults:
+    if not found.chain:
+        raise ReleaseError("archive.root", "the archive has no root of version 1 that is trusted; --root tells which one is")
+    for fault in [each for each in faults if each.kind in LOSSES]:
         raise ReleaseError("archive.fault", f"{fault.kind}: {fault.name}: {fault.words}; tenfold archive verify tells all")
     sizes = {part.sha256: part.size for each in chosen for part in each.parts}
     with out.open("xb") as file, _progress("writing", sum(sizes.values())) as tell:

@@ -74,16 +74,15 @@ def newest(folder: Path) -> Root:
     Raises:
         ReleaseError: there is none, or a root in it still lacks signatures.
     """
-    raws = chain(folder)
-    if not raws:
-        raise ReleaseError("root.missing", f"{root_file(folder, 1)}: no such file; expected the root that devices are born with")
     trusted: Root | None = None
-    for version, raw in enumerate(raws, 1):
+    for version, raw in enumerate(chain(folder), 1):
         if lacking(raw, trusted):
             raise ReleaseError("signature.threshold", f"{root_file(folder, version)}: not signed by all who must; "
                                                       f"tenfold keys show {folder} tells by whom, `tenfold keys sign` signs")
         trusted = follow([raw], trusted)
-    return follow(raws)
+    if trusted is None:
+        raise ReleaseError("root.missing", f"{root_file(folder, 1)}: no such file; expected the root that devices are born with")
+    return trusted
 
 
 def before(path: Path) -> tuple[bytes, Root | None]:
@@ -112,7 +111,7 @@ def signers(folder: Path, root: Root) -> list[Signer]:
     """Find the private keys of a folder that a root lists as root keys."""
     listed = root_format.role(root, "root")[0]
     secret = keys.passphrase()
-    found = [keys.load(path, secret) for path in sorted(folder.glob("*.pem")) if not keys.is_public(path)]
+    found = [keys.load(path, secret) for path in sorted(folder.glob("*.pem")) if keys.PRIVATE_LABEL in path.read_bytes()]
     return [key for key in found if public65(key) in listed]
 
 

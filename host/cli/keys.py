@@ -76,7 +76,8 @@ def init(
 def make(path: Annotated[Path, typer.Argument(help="New private key; PATH.pub beside it is for others.")]) -> None:
     """Make a key for a holder of their own. Only PATH.pub is handed on. Example: tenfold keys make anna.pem."""
     key = keys.generate(path, keys.passphrase())
-    path.with_suffix(".pub").write_bytes(keys.public_pem(key))
+    with path.with_suffix(".pub").open("xb") as file:
+        file.write(keys.public_pem(key))
     print(f"{path}: private, yours alone; {path.with_suffix('.pub')}: public, {roots.key_name(keys.public65(key))}")
 
 
@@ -117,10 +118,9 @@ def rotate(
     fresh = named(new) if new else _fresh(folder, trusted, role)
     changed = roots.changed(trusted, role, add=fresh.point, drop=None if keep else gone, threshold=threshold)
     after = {
-        "direction": "publish it, restart the OTA server with the new direction_key, then "
-                     f"tenfold keys revoke {folder} {roots.key_name(gone)}",
-        "release": "publish it; sign with the new key the releases that devices still need, and publish them again",
-        "root": "publish it; keep the old key's holder until every device has seen this root",
+        "direction": f"restart the OTA server with the new direction_key, then tenfold keys revoke {folder} {roots.key_name(gone)}",
+        "release": "sign with the new key the releases that devices still need, and publish them again",
+        "root": "the old key signs no root after this one",
     }[role]
     _next(folder, trusted, changed, trusted["min_counter"], [fresh], key, as_json, after)
 
@@ -128,7 +128,8 @@ def rotate(
 @app.command()
 def revoke(
     folder: Folder,
-    gone: Annotated[str, typer.Argument(metavar="KEY", help="The key to drop: its file, or its name in `show`.")],
+    gone: Annotated[str, typer.Argument(
+        metavar="KEY", help="The key to drop: its file (also in FOLDER), its URI, or its name in `show`.")],
     min_counter: Annotated[int, typer.Option(min=0, help="Withdraw all releases below this counter for good.")] = 0,
     new: NewKey = None, threshold: Threshold = None, key: SignKey = None, as_json: AsJson = False,
 ) -> None:
@@ -139,14 +140,16 @@ def revoke(
     Example: tenfold keys revoke keys release.pem --min-counter 12
     """
     trusted = keyring.newest(folder)
-    place = folder / gone if (folder / gone).exists() else Path(gone)
-    role, point = _listed(trusted, str(place) if place.exists() else gone)
+    role, point = _listed(trusted, str(folder / gone) if (folder / gone).is_file() else gone)
     listed, need = roots.roles_of(trusted)[role]
+    if role == "direction" and len(listed) == 1:
+        raise typer.BadParameter(f"the servers' only direction key: first tenfold keys rotate {folder} direction, "
+                                 "so that they have another one to change to")
     short = len(listed) - 1 < (need if threshold is None else threshold)
     fresh = [named(new)] if new else [_fresh(folder, trusted, role)] if short else []
     changed = roots.changed(trusted, role, add=fresh[0].point if fresh else None, drop=point, threshold=threshold)
     _next(folder, trusted, changed, max(min_counter, trusted["min_counter"]), fresh, key, as_json,
-          "publish it now: devices obey it at their next check-in")
+          "devices obey it from their next check-in on")
 
 
 @app.command()
@@ -160,7 +163,7 @@ def sign(path: RootFile, key: Annotated[list[Path], typer.Option(help="Private r
     secret = keys.passphrase()
     raw = roots.with_signatures(raw, trusted, [keys.load(place, secret) for place in key])
     path.write_bytes(raw)
-    _told(path, raw, trusted, as_json, "publish it")
+    _told(path, raw, trusted, as_json, "devices obey it from their next check-in on")
 
 
 @app.command()
@@ -210,9 +213,9 @@ def _fresh(folder: Path, trusted: Root, role: str) -> Named:
 
 
 def _listed(trusted: Root, name: str) -> tuple[str, bytes]:
-    """A key of a root, by its file or the name that `show` gives it."""
-    place = Path(name)
-    return roots.find(trusted, name, named(place).point if place.is_file() else None)
+    """A key of a root, by its file, its pkcs11: URI or the name that `show` gives it."""
+    is_place = name.startswith(keys.HSM_SCHEME) or Path(name).is_file()
+    return roots.find(trusted, name, named(Path(name)).point if is_place else None)
 
 
 def _next(
@@ -241,8 +244,10 @@ def _shown(path: Path, raw: bytes, trusted: Root | None) -> dict[str, Any]:
 
 
 def _told(path: Path, raw: bytes, trusted: Root | None, as_json: bool, after: str) -> None:
-    """Tell what was made and what comes next."""
+    """Tell what was made and what comes next: who has to sign, else publishing it (all but the first), else `after`."""
     shown = _shown(path, raw, trusted)
+    if trusted is not None:
+        after = f"tenfold keys publish {path}; {after}"
     if not shown["complete"]:
         lacking = {name for each in shown["signatures"] if each["have"] < each["need"] for name in each["missing"]}
         after = f"tenfold keys sign {path} --key … by holders of {', '.join(sorted(lacking))}"

@@ -16,7 +16,8 @@ from ota.archive.folder import ArchiveError
 from ota.archive.parts import NamedPart, parts_of
 from ota.release.verify import Root
 
-HARMLESS = ("unnamed", "unfinished")   # uploads that were never published, or cut off
+HARMLESS = ("unnamed", "unfinished")      # uploads that were never published, or cut off
+LOSSES = ("damaged", "missing", "size")   # what was published is not whole
 
 
 class Objects(Protocol):

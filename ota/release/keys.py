@@ -30,7 +30,7 @@ PrivateKey = ec.EllipticCurvePrivateKey
 PASSPHRASE_ENV = "TENFOLD_KEY_PASSPHRASE"            # noqa: S105  the name of a variable, not a secret
 PASSPHRASE_FILE_ENV = "TENFOLD_KEY_PASSPHRASE_FILE"  # noqa: S105
 HSM_SCHEME = "pkcs11:"   # a key is named by such a URI (RFC 7512) wherever a path may stand
-PUBLIC_LABEL = b"-----BEGIN PUBLIC KEY-----"
+PUBLIC_LABEL, PRIVATE_LABEL = b"-----BEGIN PUBLIC KEY-----", b"PRIVATE KEY-----"
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 

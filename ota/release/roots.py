@@ -104,11 +104,6 @@ def quorums(raw: bytes, trusted: Root | None) -> list[Quorum]:
     return counted
 
 
-def is_complete(raw: bytes, trusted: Root | None) -> bool:
-    """Tell whether both thresholds are met."""
-    return all(each.have >= each.need for each in quorums(raw, trusted))
-
-
 def with_signatures(raw: bytes, trusted: Root | None, keys: Sequence[Signer]) -> bytes:
     """Add signatures to a root; a key that has signed it does not sign again.
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from node.errors import NodeError
 from node.wire import manifest as manifest_format
 from node.wire import signed
-from ota.archive.folder import Archive, MissingError
+from ota.archive.folder import Archive, ArchiveError, MissingError
 from ota.release.verify import ReleaseError, Root, Verified, follow, verify_release
 from ota.rules import audit, paths
 from ota.rules.values import Release
@@ -70,6 +70,9 @@ def add_root(engine: Engine, archive: Archive, raw: bytes, direction_key_hex: st
         raise ReleaseError("root.direction", "the root leaves out the key that this server signs directions with; add a root with "
                                              "both keys, restart with the new one, then add a root without the old one")
     name = archive.put(raw)
+    same_keys = root["roles"]["release"] == trusted["roles"]["release"]
+    with reading(engine) as connection:   # takes 10 ms each: not under the write lock
+        verdicts = {each.manifest: _refused(archive, each, root, same_keys) for each in releases.usable(connection)}
     with writing(engine) as connection:
         if len(releases.roots(connection)) != root["version"] - 1:
             raise ReleaseError("root.version", f"got version {root['version']}, another one was added meanwhile")
@@ -77,10 +80,9 @@ def add_root(engine: Engine, archive: Archive, raw: bytes, direction_key_hex: st
         usable = releases.usable(connection)
         before = audit.audit(usable, releases.min_counter(connection), seen)
         releases.add_root(connection, root["version"], name, root["min_counter"], now_s)
-        same_keys = root["roles"]["release"] == trusted["roles"]["release"]
-        fallen = {each.manifest: _refused(archive, each.manifest, root) for each in usable
-                  if each.counter < root["min_counter"] or not same_keys}
-        gone = [each for each in usable if fallen.get(each.manifest)]
+        fallen = {each.manifest: verdicts[each.manifest] if each.manifest in verdicts else _refused(archive, each, root, same_keys)
+                  for each in usable}
+        gone = [each for each in usable if fallen[each.manifest]]
         for release in gone:
             releases.retire(connection, release.manifest, now_s)
             releases.note(connection, release.manifest, "withdraw", now_s, by=by,
@@ -198,12 +200,20 @@ def _check_counter(connection: Connection, archive: Archive, raw: bytes, release
             raise ReleaseError("release.counter", f"counter {release.counter} is taken by release {other.release}")
 
 
-def _refused(archive: Archive, manifest: str, root: Root) -> str:
-    """Why devices that have a root would refuse a manifest; empty when they would not."""
+def _refused(archive: Archive, release: Release, root: Root, same_keys: bool) -> str:
+    """Why devices that have a root would refuse a release; empty when they would not.
+
+    Args:
+        same_keys: the root before, under which the release was verified, lists the same release keys.
+    """
+    if same_keys and release.counter >= root["min_counter"]:
+        return ""
     try:
-        manifest_format.load(archive.get(manifest), root)
+        manifest_format.load(archive.get(release.manifest), root)
     except NodeError as error:
         return error.message
+    except ArchiveError as error:   # nothing in the archive may keep a root from coming into force
+        return str(error)
     return ""
 
 

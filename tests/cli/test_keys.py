@@ -134,6 +134,8 @@ def test_a_direction_key_is_changed_in_two_steps_so_that_no_server_falls_silent(
     assert listed(chain(1, 2), "direction") == [old, new]
     assert desk.run(*told["next"].rpartition("tenfold keys ")[2].split()) == 0   # the step that was told
     assert listed(chain(1, 2, 3), "direction") == [new]
+    assert desk.run("revoke", "keys", "direction-of-root-2.pem") == 2
+    assert "keys rotate" in desk.complained
 
 
 def test_release_key_compromise_is_answered_by_a_root_without_it_and_a_floor(desk: Desk) -> None:
@@ -219,6 +221,11 @@ def test_a_machine_without_a_root_key_makes_nothing(desk: Desk, folder: Path) ->
     assert "none of the keys here may sign root 2; expected one of " in desk.complained
     assert sorted(path.name for path in folder.glob("keys/*")) == before
     assert desk.told("rotate", "keys", "release", "--key", "safe.pem")["complete"]
+
+
+def test_a_private_key_is_never_written_over(desk: Desk, folder: Path) -> None:
+    assert desk.run("make", "anna.pub") == 2
+    assert b"PRIVATE" in (folder / "anna.pub").read_bytes()
 
 
 def test_one_key_has_one_role(desk: Desk) -> None:

@@ -129,6 +129,12 @@ def test_a_tar_of_another_chain_is_not_mixed_in(folder: Path, run: Run, tmp_path
     assert list(Archive(folder).objects()) == before
 
 
+def test_strays_are_told_but_do_not_hold_an_export_up(folder: Path, run: Run, tmp_path: Path) -> None:
+    Archive(folder).put(Keys(tmp_path / "other").release(9)[0])
+    assert run("archive", "verify", "--folder", folder) == 1
+    assert run("archive", "export", tmp_path / "all.tar", "--folder", folder) == 0
+
+
 def test_neither_folder_nor_server_is_told(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("archive", "list") == 2
     assert "--folder" in capsys.readouterr().err

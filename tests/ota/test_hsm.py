@@ -1,6 +1,8 @@
 """Keys in an HSM, here a real SoftHSM: they sign what devices accept, and no PIN is ever on a command line."""
 
+import os
 import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -121,6 +123,30 @@ def test_the_servers_direction_key_may_lie_in_an_hsm(token: Token, tmp_path: Pat
         server.rollout(manifest, stages=[100], soak_s=[0])
         device.check_in()   # verifies the direction as a device does
         assert device.directed == manifest
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")   # the library cleans up in a session that is gone
+def test_a_token_that_goes_away_fails_one_signature_and_is_opened_again(token: Token) -> None:
+    key = keys.load(token.uri("direction"))
+    key._session.close()   # what a token that restarts looks like from here
+    with pytest.raises(KeyFileError, match="pkcs11:token=plant"):
+        sign.envelope(signed.DIRECTION, b"{}", [key])
+    raw = sign.envelope(signed.DIRECTION, b"{}", [key])
+    assert signed.verify(raw, signed.DIRECTION, [token.public["direction"]], 1) == b"{}"
+
+
+def test_a_wrong_pin_is_told_without_it(token: Token, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a process of its own: PKCS#11 logs in a whole process, and here somebody is logged in already."""
+    program = "import sys; from pathlib import Path; from ota.release import keys; keys.load(Path(sys.argv[1]))"
+    env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    for pin, words in (("97531", "PinIncorrect"), (None, "no PIN in TENFOLD_PKCS11_PIN_FILE or TENFOLD_PKCS11_PIN")):
+        env = {name: value for name, value in env.items() if not name.startswith("TENFOLD_PKCS11")}
+        env |= {} if pin is None else {"TENFOLD_PKCS11_PIN": pin}
+        done = subprocess.run([sys.executable, "-c", program, str(token.uri("root"))], env=env, capture_output=True, text=True,
+                              check=False, timeout=30)
+        assert done.returncode == 1
+        assert words in done.stderr
+        assert pin is None or pin not in done.stderr
 
 
 def test_many_threads_may_sign_with_one_key_of_an_hsm(token: Token) -> None:

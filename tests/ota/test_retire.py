@@ -165,6 +165,13 @@ def test_releases_of_a_revoked_key_are_withdrawn_and_counted(server: Plant, tmp_
     assert [step["counter"] for step in version["path"]] == [3, 4]
 
 
+def test_a_damaged_manifest_does_not_keep_a_root_from_coming_into_force(server: Plant, released: str, tmp_path) -> None:
+    (tmp_path / "archive" / released[:2] / released[2:]).unlink()
+    answer = rotated(server, keys.generate(tmp_path / "new.pem"))
+    assert answer.status_code == 201
+    assert answer.json()["withdrawn"] == ["1.2.0"]
+
+
 def test_a_root_with_the_same_release_keys_withdraws_nothing(server: Plant, released: str) -> None:
     answer = rotated(server, server.keys.release_key).json()
     assert (answer["withdrawn"], answer["stranded"]) == ([], [])

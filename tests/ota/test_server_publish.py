@@ -155,6 +155,13 @@ def test_an_upload_needs_a_hash_for_a_name(server: Plant, tmp_path: Path, name: 
     assert objects(tmp_path) == before
 
 
+def test_a_signed_envelope_is_no_part(server: Plant, tmp_path: Path) -> None:
+    before = objects(tmp_path)
+    for raw in (server.keys.release(2)[0], server.keys.root_raw):
+        assert code(server.upload(raw)) == (422, "artifact.kind")
+    assert objects(tmp_path) == before
+
+
 def test_uploads_are_for_those_who_may_publish(server: Plant) -> None:
     assert code(server.upload(IMAGE, peer="op.console")) == (403, "operator.read_only")
     assert code(server.upload(IMAGE, peer=DEVICE)) == (403, "tls.operator")
