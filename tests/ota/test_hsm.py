@@ -14,7 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from node.wire import signed
 from ota.release import keys, sign, verify
+from ota.release.bundle import manifest_for
 from ota.release.keys import KeyFileError, public65
+from tests.cli.test_release_desk import tenfold
 from tests.ota.support import DEVICE, Keys, PretendDevice, plant
 
 MODULES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so", "/usr/local/lib/softhsm/libsofthsm2.so")
@@ -147,6 +149,23 @@ def test_a_wrong_pin_is_told_without_it(token: Token, monkeypatch: pytest.Monkey
         assert done.returncode == 1
         assert words in done.stderr
         assert pin is None or pin not in done.stderr
+
+
+def test_roots_and_releases_are_made_with_keys_of_an_hsm(token: Token, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    root, release, direction = (str(token.uri(name)) for name in token.public)
+    given = ("--root-key", root, "--release-key", release, "--direction-key", direction)
+    assert tenfold(monkeypatch, "keys", "init", "keys", *given) == 0
+    payload, artifact = manifest_for({"main.mpy": b"M"}, "1.1.0", 2, ["hall"], (1, 1))
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/manifest.json").write_bytes(payload)
+    (tmp_path / "out/artifact.bin").write_bytes(artifact)
+    assert tenfold(monkeypatch, "release", "sign", "out", "--key", release) == 0
+    assert tenfold(monkeypatch, "release", "verify", "out", "--root", "keys/root.bin") == 0
+    assert tenfold(monkeypatch, "keys", "revoke", "keys", release, "--min-counter", "3", "--key", root) == 0
+    found = verify.follow((tmp_path / "keys" / name).read_bytes() for name in ("root.bin", "root-2.bin"))
+    assert found["min_counter"] == 3
+    assert token.public["release"].hex() not in found["roles"]["release"]["keys"]
 
 
 def test_many_threads_may_sign_with_one_key_of_an_hsm(token: Token) -> None:
