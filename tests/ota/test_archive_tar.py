@@ -183,6 +183,13 @@ def test_bytes_after_the_end_are_refused(archive: Archive, signing: Keys) -> Non
     assert refused(exported(archive) + bytes(512), signing) == "archive.tar"
 
 
+def test_bytes_in_the_padding_are_refused(signing: Keys) -> None:
+    raw = small(signing)
+    end = 512 + len(next(iter(files(raw).values())))   # of the first member
+    assert end % 512
+    assert refused(raw[:end] + b"x" + raw[end + 1:], signing) == "archive.tar"
+
+
 def test_a_member_that_comes_twice_or_out_of_order_is_refused(archive: Archive, signing: Keys) -> None:
     raw = exported(archive)
     first = raw[:512 + 512 * -(-len(next(iter(files(raw).values()))) // 512)]
