@@ -82,15 +82,19 @@ class OtaClient:
         self._call("PUT", f"/admin/artifacts/{name}", content=content)
         return name
 
-    def publish(self, manifest: bytes, artifact: bytes, image: bytes | None = None, *, allow_stranded: bool = False) -> Json:
+    def publish(
+        self, manifest: bytes, artifact: bytes, image: bytes | None = None, *, allow_stranded: bool = False, reason: str = "",
+    ) -> Json:
         """Upload the parts of a signed release, then publish it; doing so again changes nothing.
 
         Args:
             manifest: the signed envelope.
             artifact: the bundle.
             image: the chip's image, if the manifest names one.
+            allow_stranded: even if versions that were seen could not reach it; needs a reason.
         """
-        body: Json = {"manifest": _text(manifest), "artifact": self.upload(artifact), "allow_stranded": allow_stranded}
+        body: Json = {"manifest": _text(manifest), "artifact": self.upload(artifact), "allow_stranded": allow_stranded,
+                      "reason": reason}
         if image is not None:
             body["image"] = self.upload(image)
         return self._call("POST", "/admin/releases", body)
@@ -165,6 +169,40 @@ class OtaClient:
         """List the metrics by firmware version."""
         return list(self._call("GET", "/admin/versions")["versions"])
 
+    def release(self, manifest: str) -> Json:
+        """Show a published release with its history."""
+        return self._call("GET", f"/admin/releases/{manifest}")
+
+    def retire(self, manifest: str, reason: str, *, allow_stranded: bool = False) -> Json:
+        """Withdraw one release; tells it with `aborted` rollouts and `stranded` versions."""
+        return self._call("POST", f"/admin/releases/{manifest}/retire", {"reason": reason, "allow_stranded": allow_stranded})
+
+    def roots(self) -> list[Json]:
+        """List the root chain, version 1 first."""
+        return list(self._call("GET", "/admin/roots")["roots"])
+
+    def audit(self) -> Json:
+        """Tell the path of every version that was seen to the newest release, and what is wrong with releases."""
+        return self._call("GET", "/admin/archive/audit")
+
+    def objects(self, page: int = 1_000) -> Iterator[Json]:
+        """Go through the archive's objects, in order of their names: name and size_bytes each."""
+        after: str | None = ""
+        while after is not None:
+            answer = self._call("GET", "/admin/archive/objects", params={"after": after, "limit": str(page)})
+            yield from answer["objects"]
+            after = answer["next"]
+
+    def object(self, name: str) -> bytes:
+        """Fetch one object; its bytes are the caller's to check against its name."""
+        try:
+            answer = self._http.get(f"/admin/archive/objects/{name}")
+        except httpx.HTTPError as error:
+            raise OtaError(0, UNREACHABLE, f"{self._http.base_url}: {error}") from None
+        if answer.is_error:
+            self._checked(answer, f"GET object {name}")
+        return answer.content
+
     def _call(
         self, method: str, path: str, body: Json | None = None, params: dict[str, str] | None = None, content: bytes | None = None,
     ) -> Json:
@@ -172,12 +210,16 @@ class OtaClient:
             answer = self._http.request(method, path, json=body, params=params, content=content)
         except httpx.HTTPError as error:
             raise OtaError(0, UNREACHABLE, f"{self._http.base_url}: {error}") from None
+        return self._checked(answer, f"{method} {path}")
+
+    @staticmethod
+    def _checked(answer: httpx.Response, asked: str) -> Json:
         try:
             found = answer.json()
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise OtaError(answer.status_code, "ota.answer", f"{method} {path}: got {answer.status_code} without a JSON object")
+            raise OtaError(answer.status_code, "ota.answer", f"{asked}: got {answer.status_code} without a JSON object")
         if answer.is_error:
             raise OtaError(answer.status_code, str(found.get("code", "ota.answer")), str(found.get("message", "")))
         return found

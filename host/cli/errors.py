@@ -7,6 +7,7 @@ from host.settings import SettingsError
 from host.sim.errors import DemoError
 from host.sim.processes import ProcessError
 from node.errors import NodeError
+from ota.archive.folder import ArchiveError
 from ota.client import OtaError
 from ota.release.bundle import BundleError
 from ota.release.keys import KeyFileError
@@ -17,6 +18,6 @@ from provisioning.line.image import ImageError
 from provisioning.pki import PkiError
 
 USER_ERRORS = (
-    BrokerError, BundleError, DatabaseError, DemoError, EncodeError, FetchError, ImageError, KeyFileError, NodeError, OtaError,
-    PkiError, ProcessError, ProvisioningError, ReleaseError, SettingsError,
+    ArchiveError, BrokerError, BundleError, DatabaseError, DemoError, EncodeError, FetchError, ImageError, KeyFileError, NodeError,
+    OtaError, PkiError, ProcessError, ProvisioningError, ReleaseError, SettingsError,
 )

@@ -8,19 +8,22 @@ from typing import Annotated
 import typer
 
 from host.cli.application import least_flash, read_application
-from host.cli.server import Ca, Cert, Key, Url, connect
+from host.cli.server import AsJson, Ca, Cert, Key, Url, connect
 from host.sim.plant import FIRMWARE
 from node.wire import manifest as manifest_format
 from node.wire import signed
 from ota.release import bundle, keys
-from ota.release.sign import envelope
-from ota.release.verify import check_parts, follow, verify_release
+from ota.release.sign import add_signature, envelope
+from ota.release.verify import ReleaseError, check_parts, follow, verify_release
 from provisioning.line.fetch import fetch_umqtt
 
 app = typer.Typer(no_args_is_help=True, help="Build, sign, verify and publish releases.")
 # Files of a release's folder; the image only where the release brings one.
 PAYLOAD, MANIFEST, ARTIFACT, IMAGE = "manifest.json", "manifest.bin", "artifact.bin", "image.bin"
 Folder = Annotated[Path, typer.Argument(help="The release's folder.")]
+Stranding = Annotated[bool, typer.Option(
+    "--allow-stranded", help="Even if versions that were seen would have no path any more; needs --reason.")]
+Why = Annotated[str, typer.Option(help="Why devices are left behind; kept in the release's history.")]
 
 
 @app.command()
@@ -63,20 +66,29 @@ def build(
 
 
 @app.command()
-def sign(folder: Folder, key: Annotated[list[Path], typer.Option(help="PEM release key; repeat for a threshold.")]) -> None:
+def sign(
+    folder: Folder,
+    key: Annotated[list[Path], typer.Option(help="Release key: PEM file or pkcs11: URI; repeat for a threshold.")],
+    add: Annotated[bool, typer.Option("--add", help="Keep the signatures that are there: keys in different hands.")] = False,
+) -> None:
     """Sign the manifest; works on a machine without a network. The folder must hold just the parts that it names.
 
     Example: tenfold release sign out/1.1.0 --key keys/release.pem
+
+    Example: tenfold release sign out/1.1.0 --key ben.pem --add
     """
     payload = (folder / PAYLOAD).read_bytes()
     body = manifest_format.parse(payload)
     artifact, image = _parts(folder)
     check_parts(body, artifact, image)
     secret = keys.passphrase()
-    raw = envelope(signed.MANIFEST, payload, [keys.load(path, secret) for path in key])
+    signers = [keys.load(path, secret) for path in key]
+    raw = _signed_before(folder, payload) if add else envelope(signed.MANIFEST, payload, signers)
+    for signer in signers if add else ():
+        raw = add_signature(raw, signed.MANIFEST, signer)
     (folder / MANIFEST).write_bytes(raw)
     print(f"{folder / MANIFEST}: {body['release']}, counter {body['counter']}, {_listed(image)}; "
-          f"manifest {hashlib.sha256(raw).hexdigest()}")
+          f"{len(signed.split(raw, signed.MANIFEST)[0])} signatures; manifest {hashlib.sha256(raw).hexdigest()}")
 
 
 @app.command()
@@ -92,7 +104,10 @@ def verify(folder: Folder, root: Annotated[Path, typer.Option(help="root.bin, as
 
 
 @app.command()
-def publish(folder: Folder, server: Url, ca: Ca, cert: Cert, key: Key) -> None:
+def publish(
+    folder: Folder, server: Url, ca: Ca, cert: Cert, key: Key,
+    allow_stranded: Stranding = False, reason: Why = "",
+) -> None:
     """Put a signed release into the server's archive, with its image if it has one; nobody gets it before a rollout.
 
     Example: tenfold release publish out/1.1.0 --server https://localhost:8443 --ca pki/ca.pem --cert op.pem --key op.key
@@ -100,8 +115,36 @@ def publish(folder: Folder, server: Url, ca: Ca, cert: Cert, key: Key) -> None:
     raw = (folder / MANIFEST).read_bytes()
     artifact, image = _parts(folder)
     with connect(server, ca, cert, key) as client:
-        published = client.publish(raw, artifact, image)
+        published = client.publish(raw, artifact, image, allow_stranded=allow_stranded, reason=reason)
     print(json.dumps(published))
+
+
+@app.command()
+def retire(
+    manifest: Annotated[str, typer.Argument(help="SHA-256 of the published manifest.")],
+    server: Url, ca: Ca, cert: Cert, key: Key,
+    reason: Annotated[str, typer.Option(help="Why; kept in the release's history.")],
+    allow_stranded: Stranding = False, as_json: AsJson = False,
+) -> None:
+    """Withdraw one release: offered to nobody any more, not as a stepping stone either. Its rollouts are aborted.
+
+    Example: tenfold release retire 3b2b… --reason "wears out the flash"
+    """
+    with connect(server, ca, cert, key) as client:
+        told = client.retire(manifest, reason, allow_stranded=allow_stranded)
+    if as_json:
+        print(json.dumps(told))
+        return
+    print(f"{told['release']} is retired; rollouts aborted: {', '.join(told['aborted']) or 'none'}")
+    for each in told["stranded"]:
+        print(f"left behind: {each['model']} at counter {each['counter']}, {each['devices']} devices")
+
+
+def _signed_before(folder: Path, payload: bytes) -> bytes:
+    raw = (folder / MANIFEST).read_bytes()
+    if signed.split(raw, signed.MANIFEST)[1] != payload:
+        raise ReleaseError("release.manifest", f"{folder / MANIFEST}: signs another manifest than {folder / PAYLOAD}")
+    return raw
 
 
 def _parts(folder: Path) -> tuple[bytes, bytes | None]:

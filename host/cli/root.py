@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from host.cli import bench, config, devices, image, keys, release, rollout, sensors, sim
+from host.cli import archive, bench, config, devices, image, keys, release, rollout, sensors, sim
 from host.cli.budget import budget
 from host.cli.demo import demo
 from host.cli.errors import USER_ERRORS
@@ -24,6 +24,7 @@ app.command("budget")(budget)
 app.add_typer(keys.app, name="keys")
 app.add_typer(image.app, name="image")
 app.add_typer(release.app, name="release")
+app.add_typer(archive.app, name="archive")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(devices.app, name="device")
 app.add_typer(config.app, name="config")

@@ -96,6 +96,37 @@ class Archive:
             raise ArchiveError(f"object {name}: damaged, its bytes hash to {found}")
         return data
 
+    def size(self, name: str) -> int | None:
+        """Tell the size of an object in bytes, as the file system does; None when there is none. Its bytes are not looked at."""
+        try:
+            path = self._path(name)
+            return path.stat().st_size if _is_object(path) else None
+        except (MissingError, FileNotFoundError):
+            return None
+
+    def objects(self, after: str = "") -> Iterator[tuple[str, int]]:
+        """Go through the objects in order of their names: name and size in bytes.
+
+        Args:
+            after: start behind this name.
+        """
+        for path in self._files(after[:2]):
+            if _is_object(path) and path.parent.name + path.name > after:
+                yield path.parent.name + path.name, path.stat().st_size
+
+    def foreign(self) -> Iterator[Path]:
+        """Go through what lies here and is no object: files of other names, links, what a process that was killed left."""
+        for path in self._files():
+            if not _is_object(path):
+                yield path
+
+    def _files(self, start: str = "") -> Iterator[Path]:
+        for folder in sorted(self._folder.iterdir()):
+            if folder.is_dir() and not folder.is_symlink() and folder.name >= start:
+                yield from sorted(folder.iterdir())
+            elif not folder.is_dir() or folder.is_symlink():
+                yield folder
+
     def _path(self, name: str) -> Path:
         if not SHA256_HEX.fullmatch(name):
             raise MissingError(f"object {name[:80]!r}: not a SHA-256 in hex")
@@ -158,6 +189,11 @@ class Incoming:
                     os.fsync(handle)
                 finally:
                     os.close(handle)
+
+
+def _is_object(path: Path) -> bool:
+    """Tell whether a file is one by name and kind; its bytes are not looked at."""
+    return bool(SHA256_HEX.fullmatch(path.parent.name + path.name)) and path.is_file() and not path.is_symlink()
 
 
 @contextmanager

@@ -6,13 +6,13 @@ offline, with keys that never come near a server; the server signs directions on
 
 from collections.abc import Mapping, Sequence
 
-from host.ecdsa import sign_digest
+from host.ecdsa import Signer, sign_digest
 from node.wire import root as root_format
 from node.wire import signed
-from ota.release.keys import PrivateKey, public65
+from ota.release.keys import public65
 
 
-def envelope(kind: int, payload: bytes, keys: Sequence[PrivateKey]) -> bytes:
+def envelope(kind: int, payload: bytes, keys: Sequence[Signer]) -> bytes:
     """Sign a payload with every key and wrap it up.
 
     Args:
@@ -25,7 +25,7 @@ def envelope(kind: int, payload: bytes, keys: Sequence[PrivateKey]) -> bytes:
     return signed.join(kind, [(signed.key_id(public65(key)), sign_digest(key, digest)) for key in keys], payload)
 
 
-def add_signature(raw: bytes, kind: int, key: PrivateKey) -> bytes:
+def add_signature(raw: bytes, kind: int, key: Signer) -> bytes:
     """Add one more signature to an envelope, for thresholds whose keys are in different hands.
 
     Raises:
@@ -39,7 +39,7 @@ def add_signature(raw: bytes, kind: int, key: PrivateKey) -> bytes:
 
 
 def first_root(
-    root_keys: Sequence[PrivateKey], release_keys: Sequence[bytes], direction_keys: Sequence[bytes],
+    root_keys: Sequence[Signer], release_keys: Sequence[bytes], direction_keys: Sequence[bytes],
     *, root_threshold: int = 1, release_threshold: int = 1,
 ) -> bytes:
     """Make the root that devices are born with: version 1, signed by its own keys.
@@ -56,7 +56,7 @@ def first_root(
 
 
 def next_root(
-    version: int, roles: Mapping[str, tuple[list[bytes], int]], signers: Sequence[PrivateKey], min_counter: int = 0,
+    version: int, roles: Mapping[str, tuple[list[bytes], int]], signers: Sequence[Signer], min_counter: int = 0,
 ) -> bytes:
     """Make a later root; the signers must satisfy the root role of the version before and of this one."""
     return envelope(signed.ROOT, root_format.build(version, dict(roles), min_counter), signers)

@@ -12,12 +12,14 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
+from node.wire import signed
 from ota.rules import configs as config_rules
 from ota.rules.rollout import Event, PolicyError
 from ota.rules.values import Policy, Rollout
 from ota.server import control, publish, views
 from ota.server.context import context_of, operator_of
 from ota.server.control import UnknownError
+from ota.server.errors import ApiError
 from ota.store import attempts, configs, devices, releases, rollouts
 from ota.store.session import reading, writing
 
@@ -41,6 +43,7 @@ class ReleaseBody(BaseModel):
     artifact: str
     image: str | None = None
     allow_stranded: bool = False
+    reason: str = Field(default="", max_length=200)
 
 
 class RootBody(BaseModel):
@@ -77,8 +80,12 @@ class OrderBody(BaseModel):
 @router.put("/artifacts/{name}", status_code=201)
 async def add_artifact(request: Request, _by: Operator, name: str) -> Json:
     context = context_of(request)
+    head = b""
     with await context.run(context.archive.receive, name) as incoming:
         async for piece in request.stream():
+            head += piece[:len(signed.MAGIC) - len(head)]
+            if head == signed.MAGIC:   # roots and manifests come by routes that verify them, and stay for ever
+                raise ApiError(422, "artifact.kind", "got a signed envelope, expected a bundle or an image")
             await context.run(incoming.write, piece)
         await context.run(incoming.keep)
     return {"artifact": name, "size_bytes": incoming.size_bytes}
@@ -89,7 +96,7 @@ def add_release(request: Request, by: Operator, body: ReleaseBody) -> Json:
     context = context_of(request)
     verified = publish.publish(
         context.engine, context.archive, body.manifest, body.artifact, body.image, context.clock(), by=by,
-        allow_stranded=body.allow_stranded)
+        allow_stranded=body.allow_stranded, reason=body.reason)
     with reading(context.engine) as connection:
         published = releases.get(connection, verified.release.manifest)
     if published is None:

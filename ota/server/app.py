@@ -20,7 +20,7 @@ from node.wire.manifest import MAX_ARTIFACT_BYTES
 from ota.archive.folder import Archive
 from ota.release import keys
 from ota.release.verify import ReleaseError
-from ota.server import admin_api, control, device_api, errors, publish
+from ota.server import admin_api, archive_api, control, device_api, errors, publish
 from ota.server.context import Context
 from ota.server.desk import Desk
 from ota.server.errors import ApiError
@@ -64,6 +64,7 @@ def create_app(settings: OtaSettings, *, clock: Callable[[], float] = time.time)
     errors.install(app)
     device_api.add_routes(app)
     app.include_router(admin_api.router)
+    app.include_router(archive_api.router)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

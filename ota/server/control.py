@@ -5,7 +5,7 @@ Decides nothing itself: `rules.rollout` has the table of moves, the survey has t
 
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from sqlalchemy import Connection, Engine
@@ -44,6 +44,8 @@ def create(engine: Engine, manifest: str, policy: Policy, now_s: float, *, by: s
             raise UnknownError(f"release {manifest} is not published")
         if published.release.counter < releases.min_counter(connection):
             raise UnknownError(f"release {published.release.release} was withdrawn: it is below the root's floor")
+        if published.retired_s is not None:
+            raise UnknownError(f"release {published.release.release} was retired")
         rollout = Rollout("r" + secrets.token_hex(6), published.release, policy)
         rollouts.insert(connection, rollout, now_s, by)
         rollouts.note(connection, rollout, "create", now_s, by=by, reason="")
@@ -95,11 +97,13 @@ def tick(engine: Engine, now_s: float) -> list[Survey]:
     return changes
 
 
-def withdraw(connection: Connection, floor: int, now_s: float, *, by: str) -> None:
-    """Abort the rollouts whose release lies below a new root's floor: devices would refuse it."""
-    for rollout in rollouts.all_rollouts(connection):
-        if rollout.release.counter < floor and rollout.state is not RolloutState.ABORTED:
-            _moved(connection, rollout, Event.ABORT, now_s, by=by, reason=f"withdrawn: below the root's floor {floor}")
+def withdraw(connection: Connection, manifests: Collection[str], now_s: float, *, by: str, reason: str) -> list[str]:
+    """Abort the rollouts of releases that devices must not be offered any more; tells which."""
+    going = [each for each in rollouts.all_rollouts(connection)
+             if each.release.manifest in manifests and each.state is not RolloutState.ABORTED]
+    for rollout in going:
+        _moved(connection, rollout, Event.ABORT, now_s, by=by, reason=reason)
+    return [each.ident for each in going]
 
 
 def act(connection: Connection, rollout: Rollout, published: Sequence[Release], now_s: float) -> Survey:

@@ -14,9 +14,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from host.ecdsa import Signer
 from node.wire import direction as direction_format
 from node.wire import signed
-from ota.release.keys import PrivateKey
 from ota.release.sign import envelope
 from ota.rules import configs as config_rules
 from ota.rules import shed
@@ -86,7 +86,7 @@ class Desk:
         chance: gives 0..1, even; spreads those who are turned away.
     """
 
-    def __init__(self, engine: Engine, key: PrivateKey, pace: Pace, now_s: float, chance: Callable[[], float]) -> None:
+    def __init__(self, engine: Engine, key: Signer, pace: Pace, now_s: float, chance: Callable[[], float]) -> None:
         self._engine, self._key, self._pace, self._chance = engine, key, pace, chance
         self._snapshot = Snapshot()
         self._gathered: dict[str, Sighting] = {}

@@ -22,8 +22,9 @@ class OtaSettings(Settings):
         database: URL, e.g. "sqlite:////var/lib/tenfold/ota.db".
         archive: folder of the content-addressed archive; made when missing.
         root_file: the signed root (version 1) that devices are born with.
-        direction_key: PEM key that signs directions; must stand in the newest root. A passphrase comes from
-            TENFOLD_KEY_PASSPHRASE_FILE or TENFOLD_KEY_PASSPHRASE.
+        direction_key: PEM key that signs directions, or the `pkcs11:` URI of one in an HSM; must stand in the newest root. A
+            passphrase comes from TENFOLD_KEY_PASSPHRASE_FILE or TENFOLD_KEY_PASSPHRASE, a PIN from TENFOLD_PKCS11_PIN_FILE or
+            TENFOLD_PKCS11_PIN.
         writers: operators that may publish and command; all other `op.*` may only read.
         period_s: time between a device's check-ins while there is no need to slow down.
         checkins_per_s: the period is stretched so that active devices stay under this rate.

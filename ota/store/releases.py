@@ -1,5 +1,6 @@
-"""Rows of published releases and of the root chain."""
+"""Rows of published releases, of what was decided about them, and of the root chain."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,16 @@ from ota.rules.values import Release
 from ota.store import tables
 from ota.store.session import insert_new
 
+REASON_CHARS = 200
+
 
 @dataclass(frozen=True)
 class Published:
-    """A release as it stands in the archive; `manifest`, `artifact` and `image` are names of objects there."""
+    """A release as it stands in the archive; `manifest`, `artifact` and `image` are names of objects there.
+
+    Attributes:
+        retired_s: since when it is not offered any more; None while it is.
+    """
 
     release: Release
     mpy: int
@@ -22,6 +29,7 @@ class Published:
     added_by: str
     image: str | None = None
     image_bytes: int | None = None
+    retired_s: float | None = None
 
 
 def add(connection: Connection, published: Published) -> None:
@@ -32,7 +40,35 @@ def add(connection: Connection, published: Published) -> None:
         "from_lo": release.from_lo, "from_hi": release.from_hi, "stone": release.stone, "mpy": published.mpy,
         "artifact": published.artifact, "size_bytes": published.size_bytes, "added_s": published.added_s,
         "added_by": published.added_by, "image": published.image, "image_bytes": published.image_bytes,
+        "retired_s": published.retired_s,
     }])
+
+
+def retire(connection: Connection, manifest: str, now_s: float) -> None:
+    """Mark a release as retired."""
+    connection.execute(tables.release.update().where(tables.release.c.manifest == manifest).values(retired_s=now_s))
+
+
+def note(
+    connection: Connection, manifest: str, event: str, now_s: float, *, by: str, reason: str,
+    stranded: Sequence[dict[str, Any]] = (),
+) -> None:
+    """Add to a release's history.
+
+    Args:
+        event: "publish", "retire" or "withdraw".
+        stranded: versions that were left behind on purpose: model, counter, devices each.
+    """
+    connection.execute(tables.release_event.insert().values(
+        manifest=manifest, at_s=now_s, event=event, by=by, reason=reason[:REASON_CHARS], stranded=list(stranded)))
+
+
+def history(connection: Connection, manifest: str) -> list[dict[str, Any]]:
+    """Read what was decided about a release, oldest first: at_s, event, by, reason, stranded."""
+    table = tables.release_event
+    query = select(table.c.at_s, table.c.event, table.c.by, table.c.reason, table.c.stranded).where(
+        table.c.manifest == manifest).order_by(table.c.ident)
+    return [dict(row._mapping) for row in connection.execute(query)]
 
 
 def all_published(connection: Connection) -> list[Published]:
@@ -55,9 +91,9 @@ def has_artifact(connection: Connection, name: str) -> bool:
 
 
 def usable(connection: Connection) -> tuple[Release, ...]:
-    """Read the releases that devices may still install: those at or above the newest root's floor."""
+    """Read the releases that devices may still install: not retired, and at or above the newest root's floor."""
     floor = min_counter(connection)
-    return tuple(each.release for each in all_published(connection) if each.release.counter >= floor)
+    return tuple(each.release for each in all_published(connection) if each.retired_s is None and each.release.counter >= floor)
 
 
 def add_root(connection: Connection, version: int, name: str, floor: int, now_s: float) -> None:
@@ -70,6 +106,11 @@ def roots(connection: Connection) -> list[str]:
     return list(connection.execute(select(tables.root.c.object).order_by(tables.root.c.version)).scalars())
 
 
+def chain(connection: Connection) -> list[dict[str, Any]]:
+    """Read the root chain: version, object, min_counter and added_s, version 1 first."""
+    return [dict(row._mapping) for row in connection.execute(select(tables.root).order_by(tables.root.c.version))]
+
+
 def min_counter(connection: Connection) -> int:
     """Tell the floor: the lowest release counter that the newest root lets devices install."""
     return connection.execute(select(func.max(tables.root.c.min_counter))).scalar() or 0
@@ -77,4 +118,5 @@ def min_counter(connection: Connection) -> int:
 
 def _published(row: Row[Any]) -> Published:
     release = Release(row.manifest, row.release, row.counter, tuple(row.models), row.from_lo, row.from_hi, row.stone)
-    return Published(release, row.mpy, row.artifact, row.size_bytes, row.added_s, row.added_by, row.image, row.image_bytes)
+    return Published(release, row.mpy, row.artifact, row.size_bytes, row.added_s, row.added_by, row.image, row.image_bytes,
+                     row.retired_s)

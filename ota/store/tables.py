@@ -49,6 +49,18 @@ release = Table(
     Column("added_by", String(64), nullable=False),
     Column("image", String(64)),                        # its name in the archive; null: the release brings none
     Column("image_bytes", Integer),
+    Column("retired_s", Float),                         # not offered from then on; null: it is not retired
+)
+
+release_event = Table(
+    "release_event", metadata,
+    Column("ident", Integer, primary_key=True, autoincrement=True),
+    Column("manifest", String(64), ForeignKey("release.manifest"), nullable=False, index=True),
+    Column("at_s", Float, nullable=False),
+    Column("event", String(8), nullable=False),         # publish, retire; withdraw: by a root
+    Column("by", String(64), nullable=False),
+    Column("reason", String(200), nullable=False),
+    Column("stranded", JSON, nullable=False),           # versions that were left behind on purpose
 )
 
 device = Table(

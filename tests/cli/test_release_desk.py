@@ -2,7 +2,10 @@
 
 import json
 import os
+import shutil
 import stat
+import subprocess
+import sys
 from hashlib import sha256
 from pathlib import Path
 
@@ -46,6 +49,26 @@ def test_release_signed_offline_verifies_and_an_altered_one_does_not(
     artifact = folder / "out" / "artifact.bin"
     artifact.write_bytes(b"\x00" + artifact.read_bytes()[1:])
     assert tenfold(monkeypatch, "release", "verify", "out", "--root", "keys/root.bin") == 2
+
+
+def test_the_same_tree_gives_the_same_release_wherever_whenever_and_in_whatever_order(folder: Path) -> None:
+    (folder / "new.bin").write_bytes(APPLICATION)
+    shutil.copytree(REPOSITORY / "firmware", folder / "first", ignore=shutil.ignore_patterns("__pycache__"))
+    for number, path in enumerate(sorted((folder / "first").rglob("*"), reverse=True)):   # written in another order, at other times
+        copy = folder / "far" / "second" / path.relative_to(folder / "first")
+        (copy if path.is_dir() else copy.parent).mkdir(parents=True, exist_ok=True)
+        if path.is_file():
+            copy.write_bytes(path.read_bytes())
+            copy.chmod(0o600)
+            os.utime(copy, (10**9 + number, 10**9 - number))
+    program = "import sys; from host.cli import main; sys.argv[0] = 'tenfold'; main()"
+    for out, firmware, seed in (("a", "first", "1"), ("b", "far/second", "2")):
+        options = ["--release", "1.1.0", "--counter", "2", "--model", "hall", "--image", "new.bin", "--firmware", firmware]
+        env = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path), "PYTHONHASHSEED": seed, "TZ": f"UTC+{seed}"}
+        subprocess.run([sys.executable, "-c", program, "release", "build", out, *options], check=True, timeout=120, env=env)
+    built = [{path.name: path.read_bytes() for path in (folder / out).iterdir()} for out in ("a", "b")]
+    assert sorted(built[0]) == ["artifact.bin", "image.bin", "manifest.json"]
+    assert built[0] == built[1]
 
 
 def test_release_signed_by_the_wrong_key_is_refused(

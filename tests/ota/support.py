@@ -251,8 +251,8 @@ def empty_database() -> bytes:
 
 
 @contextmanager
-def plant(folder: Path, **more: Any) -> Iterator[Plant]:
-    made, clock = Keys(folder / "keys"), Clock()
+def plant(folder: Path, made: Keys | None = None, **more: Any) -> Iterator[Plant]:
+    made, clock = made or Keys(folder / "keys"), Clock()
     (folder / "ota.db").write_bytes(empty_database())
     app = server.create_app(settings_for(folder, made, **more), clock=clock)
     server.pulse(app.state.context)

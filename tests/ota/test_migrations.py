@@ -78,7 +78,7 @@ def test_down_and_up_again_loses_only_the_image(engine: Engine) -> None:
         assert connection.execute(text("SELECT manifest FROM rollout")).scalars().all() == [MANIFEST]
         assert connection.execute(text("PRAGMA foreign_key_check")).all() == []
     migrate(engine, "ota.store")
-    assert columns(engine) - before == {"image", "image_bytes"}
+    assert columns(engine) - before == {"image", "image_bytes", "retired_s"}
     with reading(engine) as connection:
         assert [each.image for each in releases.all_published(connection)] == [None, None]
         assert not releases.has_artifact(connection, image)

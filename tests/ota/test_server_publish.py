@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from node.wire.manifest import MAX_ARTIFACT_BYTES
+from ota.release import sign
+from ota.release.verify import ReleaseError
+from ota.server import publish
 from tests.ota.support import DEVICE, IMAGE, Plant, PretendDevice, code
 
 
@@ -35,7 +38,7 @@ def test_a_release_that_would_strand_a_version_in_use_is_refused(server: Plant) 
     stranding = server.keys.release(4, low=3)
     answer = server.publish(*stranding)
     assert code(answer) == (409, "release.stranded")
-    assert "hall at counter 1" in answer.json()["message"]
+    assert "1 devices: hall at counter 1 (1 devices)" in answer.json()["message"]
     assert server.publish(*server.keys.release(3, stone=True)).status_code == 201
     assert server.publish(*stranding).status_code == 201
 
@@ -43,7 +46,30 @@ def test_a_release_that_would_strand_a_version_in_use_is_refused(server: Plant) 
 def test_stranding_on_purpose_must_be_said(server: Plant) -> None:
     PretendDevice(server, DEVICE, counter=1).check_in()
     server.pass_time(1)
-    assert server.publish(*server.keys.release(4, low=3), allow_stranded=True).status_code == 201
+    stranding = server.keys.release(4, low=3)
+    assert code(server.publish(*stranding, allow_stranded=True)) == (422, "request.reason")
+    manifest = server.publish(*stranding, allow_stranded=True, reason="one device, in a box").json()["manifest"]
+    assert server.get(f"/admin/releases/{manifest}").json()["history"] == [
+        {"at_s": server.clock(), "event": "publish", "by": "op.release", "reason": "one device, in a box",
+         "stranded": [{"model": "hall", "counter": 1, "devices": 1}]}]
+
+
+def test_a_publish_that_races_a_new_root_is_refused(server: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw, artifact = server.keys.release(2)
+    verify = publish.verify_release
+
+    def slow(*arguments):
+        verified = verify(*arguments)
+        roles = {name: ([bytes.fromhex(key) for key in body["keys"]], 1) for name, body in server.keys.root["roles"].items()}
+        new = sign.next_root(2, roles, [server.keys.root_key])
+        assert server.post("/admin/roots", {"root": base64.b64encode(new).decode()}).status_code == 201
+        return verified
+
+    monkeypatch.setattr(publish, "verify_release", slow)
+    upload = server.upload(artifact).json()["artifact"]
+    context = server.context
+    with pytest.raises(ReleaseError, match="another one came meanwhile"):
+        publish.publish(context.engine, context.archive, raw, upload, None, 0.0, by="op.release")
 
 
 # Images. A release with one is published with its bundle and its image, or not at all.
@@ -126,6 +152,13 @@ def test_an_upload_that_does_not_end_is_cut_off_at_what_a_manifest_may_name(serv
 def test_an_upload_needs_a_hash_for_a_name(server: Plant, tmp_path: Path, name: str) -> None:
     before = objects(tmp_path)
     assert code(server.upload(b"x", name)) == (404, "http.404")
+    assert objects(tmp_path) == before
+
+
+def test_a_signed_envelope_is_no_part(server: Plant, tmp_path: Path) -> None:
+    before = objects(tmp_path)
+    for raw in (server.keys.release(2)[0], server.keys.root_raw):
+        assert code(server.upload(raw)) == (422, "artifact.kind")
     assert objects(tmp_path) == before
 
 
