@@ -91,7 +91,7 @@ dev: $(VENV)/.dev ## only set up .venv for working on Tenfold
 
 lock: $(VENV)/.dev ## write locks/ anew from pyproject.toml (needs the network)
 	@$(BIN)/pip install --quiet --group lock
-	@for part in ota provisioning host demo; do $(LOCK) --extra $$part -o locks/$$part.txt; done
+	@for part in ota postgresql provisioning host demo; do $(LOCK) --extra $$part -o locks/$$part.txt; done
 	@$(LOCK) --extra demo --group dev -o locks/dev.txt
 	@$(LOCK) --extra demo --group dev --group fuzz -o locks/fuzz.txt
 LOCK = $(BIN)/uv pip compile pyproject.toml --quiet --universal --python-version $(NEED_PYTHON) --upgrade \
