@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from host.cli import bench, config, devices, image, keys, release, rollout, sensors, sim
+from host.cli import audit, bench, config, devices, image, keys, release, rollout, sensors, sim, token
 from host.cli.budget import budget
 from host.cli.demo import demo
 from host.cli.errors import USER_ERRORS
@@ -25,6 +25,8 @@ app.add_typer(release.app, name="release")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(devices.app, name="device")
 app.add_typer(config.app, name="config")
+app.add_typer(token.app, name="token")
+app.add_typer(audit.app, name="audit")
 app.add_typer(sensors.app, name="sensors")
 app.add_typer(sim.app, name="sim")
 app.add_typer(bench.app, name="bench")
