@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from host.cli.server import AsJson, Ca, Cert, Key, Url, connect
 from host.settings import SettingsError
@@ -53,7 +53,7 @@ def list_(server: Url, ca: Ca, cert: Cert, key: Key, as_json: AsJson = False) ->
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table("token", "role", "models", "by", "until", "last used", "revoked", "note")
+    table = Table(Column("token", no_wrap=True), "role", "models", "by", "until", "last used", "revoked", "note")
     for row in rows:
         table.add_row(row["ident"], row["role"], ", ".join(row["models"]) or "all", row["added_by"], _time(row["expires_s"]),
                       _time(row["used_s"]), _time(row["revoked_s"]), row["note"])

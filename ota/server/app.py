@@ -21,7 +21,7 @@ from node.wire.manifest import MAX_ARTIFACT_BYTES
 from ota.archive.folder import Archive
 from ota.release import keys
 from ota.release.verify import ReleaseError
-from ota.server import admin_api, control, device_api, errors, people_api, publish, webhooks
+from ota.server import admin_api, control, description, device_api, errors, people_api, publish, webhooks
 from ota.server.context import Context
 from ota.server.desk import Desk
 from ota.server.doors import Doors
@@ -76,6 +76,7 @@ def create_app(settings: OtaSettings, *, clock: Callable[[], float] = time.time)
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
+    description.install(app)
     app.add_middleware(Doors, context=context)
     app.add_middleware(BodyLimit)
     return app
