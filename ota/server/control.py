@@ -62,7 +62,7 @@ def create(
         rollouts.insert(connection, rollout, now_s, by)
         rollouts.note(connection, rollout, "create", now_s, by=by, reason="")
         if start:
-            rollout = _start(connection, rollout, now_s, event=Event.START, by=by, asks=asks)
+            rollout = _asked_or_started(connection, rollout, now_s, event=Event.START, by=by, asks=asks)
     return rollout
 
 
@@ -86,7 +86,7 @@ def command(
         if rollout is None:
             raise UnknownError(f"rollout {ident[:40]!r} does not exist")
         if event in (Event.START, Event.RESUME):
-            return _start(connection, rollout, now_s, event=event, by=by, reason=reason, asks=asks)
+            return _asked_or_started(connection, rollout, now_s, event=event, by=by, reason=reason, asks=asks)
         if event not in (Event.PAUSE, Event.ABORT):
             raise RolloutError(f"got {event}, expected start, pause, resume or abort")
         return _moved(connection, rollout, event, now_s, by=by, reason=reason or f"{event} by {by}")
@@ -99,7 +99,7 @@ def approve(engine: Engine, ident: str, now_s: float, *, by: str, people: Collec
         people: the names behind who approves.
 
     Raises:
-        UnknownError, RolloutError, OverlapError: as `command`.
+        UnknownError, RolloutError, OverlapError: as for `command`.
         ApprovalError: nothing waits, or one name stands behind both.
     """
     with writing(engine) as connection:
@@ -181,9 +181,20 @@ def _event(rollout: Rollout, found: Survey) -> Event | None:
     return found.step.event
 
 
-def _start(
+def _asked_or_started(
     connection: Connection, rollout: Rollout, now_s: float, *, event: Event, by: str, reason: str = "", asks: Collection[str] = (),
 ) -> Rollout:
+    """Start it, or ask for that where another person must approve: everywhere but after a pause."""
+    if not asks or rollout.state is RolloutState.PAUSED:
+        return _start(connection, rollout, now_s, event=event, by=by, reason=reason)
+    move(rollout.state, event)   # what cannot be is not asked for
+    approvals.ask(connection, rollout.ident, approvals.Request(event, now_s, by, tuple(sorted(asks)), reason))
+    rollouts.note(connection, rollout, "ask", now_s, by=by, reason=reason or f"{event} by {by}")
+    return rollout
+
+
+def _start(connection: Connection, rollout: Rollout, now_s: float, *, event: Event, by: str, reason: str = "") -> Rollout:
+    approvals.drop(connection, rollout.ident)
     moved = replace(rollout, state=move(rollout.state, event), excused_s=now_s if event is Event.RESUME else 0.0)
     for other in rollouts.in_states(connection, ACTIVE):
         shared = set(other.release.models) & set(rollout.release.models)
@@ -191,11 +202,6 @@ def _start(
             models = ", ".join(sorted(shared))
             raise OverlapError(f"rollout {other.ident} of {other.release.release} for {models} is {other.state}")
     reason = reason or f"{event} by {by}"
-    if asks and rollout.state is not RolloutState.PAUSED:
-        approvals.ask(connection, rollout.ident, approvals.Request(event, now_s, by, tuple(sorted(asks)), reason))
-        rollouts.note(connection, rollout, "ask", now_s, by=by, reason=reason)
-        return rollout
-    approvals.drop(connection, rollout.ident)
     opened = _opened(connection, replace(moved, reason=reason), releases.usable(connection), now_s)
     rollouts.note(connection, opened, event, now_s, by=by, reason=reason)
     return opened

@@ -11,7 +11,7 @@ from ota.server import control, views
 from ota.server.context import context_of, person_of
 from ota.server.control import UnknownError
 from ota.server.people import TOKEN_FORM, Person
-from ota.store import audit, events, tokens
+from ota.store import audit, outbox, tokens
 from ota.store.session import reading, writing
 
 MAX_PAGE = 500              # rows of the audit log in one answer
@@ -95,7 +95,7 @@ def approve_rollout(request: Request, person: Caller, ident: str, body: ApproveB
 def list_webhooks(request: Request) -> Json:
     context = context_of(request)
     with reading(context.engine) as connection:
-        return {"webhooks": [events.state(connection, each.url) for each in context.settings.webhooks]}
+        return {"webhooks": [outbox.state(connection, each.url) for each in context.settings.webhooks]}
 
 
 @router.get("/openapi.json")

@@ -11,7 +11,7 @@ from ota.archive.folder import Archive, MissingError
 from ota.release.verify import ReleaseError, Root, Verified, follow, verify_release
 from ota.rules import paths
 from ota.server import control
-from ota.store import devices, events, releases
+from ota.store import devices, outbox, releases
 from ota.store.releases import Published
 from ota.store.session import reading, writing
 
@@ -99,7 +99,7 @@ def publish(
             release, verified.mpy, verified.artifact.sha256, verified.artifact.size, now_s, by,
             *((verified.image.sha256, verified.image.size) if verified.image else ())))
         if release.manifest not in {each.manifest for each in known}:
-            events.add(connection, "release.publish", now_s, manifest=release.manifest, release=release.release,
+            outbox.add(connection, "release.publish", now_s, manifest=release.manifest, release=release.release,
                        counter=release.counter, models=list(release.models), by=by)
     return verified
 

@@ -20,7 +20,7 @@ from host.settings import SettingsError
 from host.tls import client_context
 from ota.rules import webhooks as rules
 from ota.server.settings import Webhook
-from ota.store import events
+from ota.store import outbox
 from ota.store.session import reading, writing
 
 LOOK_S = 1.0        # between looks for new events
@@ -71,26 +71,26 @@ class Teller:
         """Claim the next event; None when there is none, it is not due or another process has it."""
         now_s = self.clock()
         with reading(self.engine) as connection:
-            state = events.state(connection, self.hook.url)
-            event = events.next_for(connection, state["told"]) if state["due_s"] <= now_s else None
+            state = outbox.state(connection, self.hook.url)
+            event = outbox.next_for(connection, state["told"]) if state["due_s"] <= now_s else None
         if event is None:
             return None
         with writing(self.engine) as connection:
-            return event if events.claim(connection, state, now_s + CLAIM_S) else None
+            return event if outbox.claim(connection, state, now_s + CLAIM_S) else None
 
     def settle(self, event: dict[str, Any], error: str) -> None:
         """Write what became of a try; after the last one the event is given up."""
         url = self.hook.url
         with writing(self.engine) as connection:
-            state = events.state(connection, url)
+            state = outbox.state(connection, url)
             tries = state["tries"] + 1
             if not error:
-                events.settle(connection, url, told=event["ident"], tries=0, due_s=0.0, error="")
+                outbox.settle(connection, url, told=event["ident"], tries=0, due_s=0.0, error="")
             elif tries < rules.TRIES:
-                events.settle(connection, url, tries=tries, due_s=self.clock() + rules.gap(tries, self.chance()), error=error[:200])
+                outbox.settle(connection, url, tries=tries, due_s=self.clock() + rules.gap(tries, self.chance()), error=error[:200])
             else:
                 log.error("webhook %s: event %d (%s) is given up: %s", url, event["ident"], event["kind"], error)
-                events.settle(connection, url, told=event["ident"], tries=0, due_s=0.0, error=error[:200],
+                outbox.settle(connection, url, told=event["ident"], tries=0, due_s=0.0, error=error[:200],
                               given_up=state["given_up"] + 1)
 
     async def _post(self, http: httpx.AsyncClient, event: dict[str, Any]) -> str:
@@ -120,7 +120,7 @@ def tellers(hooks: tuple[Webhook, ...], engine: Engine, clock: Callable[[], floa
             client_context(hook.ca_file)
     if hooks:
         with writing(engine) as connection:
-            events.begin(connection, urls)
+            outbox.begin(connection, urls)
     return found
 
 

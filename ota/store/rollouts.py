@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, select
 
 from ota.rules.rollout import OFFERING
 from ota.rules.values import Policy, Release, Rollout, RolloutState
-from ota.store import events, tables
+from ota.store import outbox, tables
 
 REASON_CHARS = 400
 
@@ -86,7 +86,7 @@ def note(connection: Connection, rollout: Rollout, event: str, now_s: float, *, 
     """Append to a rollout's history, and have webhooks told."""
     connection.execute(tables.history.insert().values(
         rollout=rollout.ident, at_s=now_s, event=event, stage=rollout.stage, by=by, reason=reason[:REASON_CHARS]))
-    events.add(connection, f"rollout.{event}", now_s, rollout=rollout.ident, manifest=rollout.release.manifest,
+    outbox.add(connection, f"rollout.{event}", now_s, rollout=rollout.ident, manifest=rollout.release.manifest,
                release=rollout.release.release, stage=rollout.stage, by=by, reason=reason[:REASON_CHARS])
 
 

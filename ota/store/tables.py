@@ -227,8 +227,8 @@ approval = Table(                                       # a start or a resume th
     Column("reason", String(400), nullable=False),
 )
 
-event = Table(                                          # what webhooks tell
-    "event", metadata,
+outbox = Table(                                         # what webhooks tell
+    "outbox", metadata,
     Column("ident", Integer, primary_key=True, autoincrement=True),
     Column("at_s", Float, nullable=False),
     Column("kind", String(32), nullable=False),

@@ -18,7 +18,7 @@ from host.settings import SettingsError
 from ota.rules import webhooks as rules
 from ota.server.settings import OtaSettings, Webhook
 from ota.server.webhooks import CLAIM_S, Teller, tellers
-from ota.store import events
+from ota.store import outbox
 from ota.store.session import reading, writing
 from provisioning import pki
 from tests.ota.support import Keys, Plant, PretendDevice, as_device, check_in, fleet, operator, until
@@ -99,7 +99,7 @@ def tell(made: Teller) -> int:
 
 def state(server: Plant, url: str) -> dict:
     with reading(server.context.engine) as connection:
-        return events.state(connection, url)
+        return outbox.state(connection, url)
 
 
 def test_what_happens_to_a_rollout_is_told_in_order_and_signed(server: Plant, receiver: Receiver, secret_file: Path) -> None:
@@ -202,11 +202,11 @@ def test_two_processes_do_not_tell_the_same_event_at_once(
 
 
 def test_events_do_not_pile_up(server: Plant, receiver: Receiver, secret_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ota.store.events.KEPT", 10)
+    monkeypatch.setattr("ota.store.outbox.KEPT", 10)
     hook = teller(server, receiver.url, secret_file)
     with writing(server.context.engine) as connection:
         for number in range(25):
-            events.add(connection, "rollout.start", server.clock.now_s, number=number)
+            outbox.add(connection, "rollout.start", server.clock.now_s, number=number)
     tell(hook)
     assert [json.loads(body)["number"] for _, body in receiver.got] == list(range(15, 25))
 

@@ -48,7 +48,7 @@ def upgrade() -> None:
         sa.Column("reason", sa.String(400), nullable=False),
     )
     op.create_table(
-        "event",
+        "outbox",
         sa.Column("ident", sa.Integer(), primary_key=True, autoincrement=True),
         sa.Column("at_s", sa.Float(), nullable=False),
         sa.Column("kind", sa.String(32), nullable=False),
@@ -66,5 +66,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("webhook", "event", "approval", "audit", "token"):
+    for table in ("webhook", "outbox", "approval", "audit", "token"):
         op.drop_table(table)

@@ -15,7 +15,7 @@ KEPT = 10_000   # events; a webhook that is further behind misses the oldest
 
 def add(connection: Connection, kind: str, now_s: float, **body: Any) -> None:
     """Write an event."""
-    table = tables.event
+    table = tables.outbox
     done = connection.execute(table.insert().values(at_s=now_s, kind=kind, body=body))
     (ident,) = done.inserted_primary_key or (0,)
     connection.execute(table.delete().where(table.c.ident <= ident - KEPT))
@@ -23,7 +23,7 @@ def add(connection: Connection, kind: str, now_s: float, **body: Any) -> None:
 
 def begin(connection: Connection, urls: list[str]) -> None:
     """Have webhooks that are new begin with the next event."""
-    newest = connection.execute(select(func.coalesce(func.max(tables.event.c.ident), 0))).scalar_one()
+    newest = connection.execute(select(func.coalesce(func.max(tables.outbox.c.ident), 0))).scalar_one()
     insert_new(connection, tables.webhook, [
         {"url": url, "told": newest, "tries": 0, "due_s": 0.0, "given_up": 0, "error": ""} for url in urls])
 
@@ -35,7 +35,7 @@ def state(connection: Connection, url: str) -> dict[str, Any]:
 
 def next_for(connection: Connection, told: int) -> dict[str, Any] | None:
     """Read the first event behind one; None when there is none."""
-    table = tables.event
+    table = tables.outbox
     row = connection.execute(select(table).where(table.c.ident > told).order_by(table.c.ident).limit(1)).first()
     return None if row is None else dict(row._mapping)
 
