@@ -98,11 +98,26 @@ def test_what_was_asked_for_lapses_when_the_rollout_moves_on(server: Plant, rele
     assert code(server.post("/admin/rollouts/r0/approve", peer="op.bob")) == (404, "http.404")
 
 
-def test_what_does_not_fit_any_more_is_not_approved(server: Plant, released: str) -> None:
-    first, second = asked(server, released), asked(server, released)
-    server.post(f"/admin/rollouts/{first}/approve", peer="op.bob")
-    assert code(server.post(f"/admin/rollouts/{second}/approve", peer="op.bob")) == (409, "rollout.overlap")
-    assert events(server, second) == [("create", "op.ann"), ("ask", "op.ann")]   # nothing of the refused approval stays
+def test_an_approval_whose_start_fails_has_not_happened(
+    server: Plant, released: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_arguments: object) -> None:
+        raise RuntimeError("on the way")
+
+    ident = asked(server, released)
+    with monkeypatch.context() as patch:
+        patch.setattr("ota.store.rollouts.open_stage", broken)
+        assert code(server.post(f"/admin/rollouts/{ident}/approve", peer="op.bob")) == (500, "server.fault")
+    assert events(server, ident) == [("create", "op.ann"), ("ask", "op.ann")]
+    assert server.status(ident)["approval"] is not None
+    assert server.post(f"/admin/rollouts/{ident}/approve", peer="op.bob").json()["state"] == "running"
+
+
+def test_what_cannot_start_is_not_asked_for(server: Plant, released: str) -> None:
+    ident = asked(server, released)
+    server.post(f"/admin/rollouts/{ident}/abort")
+    assert code(server.post(f"/admin/rollouts/{ident}/start", peer="op.ann")) == (409, "rollout.state")
+    assert server.status(ident)["approval"] is None
 
 
 def test_without_the_setting_a_start_starts(tmp_path: Path) -> None:

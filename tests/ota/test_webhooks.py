@@ -21,7 +21,7 @@ from ota.server.webhooks import CLAIM_S, Teller, tellers
 from ota.store import outbox
 from ota.store.session import reading, writing
 from provisioning import pki
-from tests.ota.support import Keys, Plant, PretendDevice, as_device, check_in, fleet, operator, until
+from tests.ota.support import Keys, Plant, PretendDevice, as_device, check_in, code, fleet, operator, until
 
 SECRET = "correct horse battery"
 
@@ -141,10 +141,17 @@ def test_a_halt_a_quarantine_and_a_question_are_told(server: Plant, receiver: Re
     assert (told["rollout.halt"]["rollout"], told["rollout.halt"]["by"]) == (rollout, "gate")
 
 
-def test_what_was_rolled_back_is_not_told(server: Plant, receiver: Receiver, secret_file: Path, released: str) -> None:
+def test_what_was_rolled_back_is_not_told(
+    server: Plant, receiver: Receiver, secret_file: Path, released: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def broken(*_arguments: object) -> None:
+        raise RuntimeError("after its event was written")
+
     hook = teller(server, receiver.url, secret_file)
+    with monkeypatch.context() as patch:
+        patch.setattr("ota.store.rollouts.open_stage", broken)
+        assert code(server.post("/admin/rollouts", {"manifest": released})) == (500, "server.fault")
     server.rollout(released)
-    server.post("/admin/rollouts", {"manifest": released})   # refused: it overlaps; its "create" is undone with it
     tell(hook)
     assert receiver.kinds() == ["rollout.create", "rollout.start"]
 
