@@ -50,14 +50,14 @@ def test_a_token_is_made_used_and_revoked(tenfold, tmp_path: Path, monkeypatch: 
         tenfold("token", "create", path)
     assert path.read_text().strip() == secret
     monkeypatch.setenv("TENFOLD_TOKEN_FILE", str(path))
-    assert tenfold("device", "list", "--json", name="op.console") == "[]\n"
+    assert tenfold("rollout", "list", "--json", name="op.console") == "[]\n"
     with pytest.raises(OtaError, match=r"operator\.role"):
         tenfold("token", "revoke", row["ident"])
     monkeypatch.delenv("TENFOLD_TOKEN_FILE")
     assert row["ident"] in tenfold("token", "revoke", row["ident"])
     monkeypatch.setenv("TENFOLD_TOKEN_FILE", str(path))
     with pytest.raises(OtaError, match=r"token\.refused"):
-        tenfold("device", "list", name="op.console")
+        tenfold("rollout", "list", name="op.console")
 
 
 def test_a_token_that_the_server_refuses_to_make_leaves_no_file(tenfold, tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_a_token_that_the_server_refuses_to_make_leaves_no_file(tenfold, tmp_pat
 def test_a_token_file_that_is_missing_is_told(tenfold, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TENFOLD_TOKEN_FILE", "missing.token")
     with pytest.raises(SettingsError, match=r"TENFOLD_TOKEN_FILE: got missing\.token"):
-        tenfold("device", "list")
+        tenfold("rollout", "list")
 
 
 def test_two_people_start_a_rollout(tenfold, port: int, certificates: pki.FleetPki, signing: Keys) -> None:
