@@ -1,7 +1,6 @@
 """`tenfold audit`: who did what on the OTA server, and whether the log of it is whole."""
 
 import json
-from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated, Any
@@ -48,27 +47,16 @@ def verify(
     n, _, digest = head.partition(":")
     if head and not (n.isdecimal() and len(digest) == len(chain.GENESIS)):
         raise typer.BadParameter(f"got {head!r}, expected N:HASH", param_hint="--head")
-    seen: dict[str, bool] = {"head": not head}
-    reason = ""
-    rows, newest = 0, chain.GENESIS
+    told: dict[str, Any] = {"whole": True, "rows": 0, "head": "", "reason": ""}
     with connect(server, ca, cert, key) as client:
         try:
-            rows, newest = chain.verify(_watch(client.audit(), int(n or 0), digest, seen))
+            rows, newest = chain.verify(client.audit(), (int(n), digest) if head else (0, chain.GENESIS))
+            told |= {"rows": rows, "head": f"{rows}:{newest}"}
         except chain.ChainError as error:
-            reason = str(error)
-    if not reason and not seen["head"]:
-        reason = f"row {n} with the hash of the head that was noted is not there: the log was cut or written anew"
+            told |= {"whole": False, "reason": str(error)}
     if as_json:
-        print(json.dumps({"whole": not reason, "rows": rows, "head": f"{rows}:{newest}", "reason": reason}))
+        print(json.dumps(told))
     else:
-        print(f"audit log: {reason}" if reason else f"{rows} rows, whole; head {rows}:{newest}")
-    if reason:
+        print(f"{told['rows']} rows, whole; head {told['head']}" if told["whole"] else f"audit log: {told['reason']}")
+    if not told["whole"]:
         raise typer.Exit(1)
-
-
-def _watch(rows: Iterable[dict[str, Any]], n: int, digest: str, seen: dict[str, bool]) -> Iterator[dict[str, Any]]:
-    """Pass rows on, and note when the head passes by."""
-    for row in rows:
-        if row["n"] == n and row["hash"] == digest:
-            seen["head"] = True
-        yield row

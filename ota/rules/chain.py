@@ -23,17 +23,21 @@ def link(before: str, row: Mapping[str, Any]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def verify(newest_first: Iterable[Mapping[str, Any]]) -> tuple[int, str]:
+def verify(newest_first: Iterable[Mapping[str, Any]], noted: tuple[int, str] = (0, GENESIS)) -> tuple[int, str]:
     """Follow the chain from its newest row to its first.
+
+    Args:
+        noted: a head that was kept elsewhere: number and hash of a row that must be there.
 
     Returns:
         Number and hash of the newest row; (0, GENESIS) for an empty log.
 
     Raises:
-        ChainError: the first row, from the newest on, that does not fit.
+        ChainError: the first row, from the newest on, that does not fit, or the noted one is not there.
     """
-    head, after = (0, GENESIS), None
+    head, after, is_met = (0, GENESIS), None, noted == (0, GENESIS)
     for row in newest_first:
+        is_met = is_met or (row["n"], row["hash"]) == noted
         if after is None:
             head = int(row["n"]), str(row["hash"])
         else:
@@ -41,6 +45,8 @@ def verify(newest_first: Iterable[Mapping[str, Any]]) -> tuple[int, str]:
         after = row
     if after is not None:
         _fits(1, GENESIS, after)
+    if not is_met:
+        raise ChainError(f"row {noted[0]} with the hash that was noted is not there: the log was cut at its end or written anew")
     return head
 
 

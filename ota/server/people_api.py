@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ota.rules.access import Role
 from ota.server import control, views
+from ota.server.admin_api import CommandBody
 from ota.server.context import context_of, person_of
 from ota.server.control import UnknownError
 from ota.server.people import TOKEN_FORM, Person
@@ -31,13 +32,6 @@ class TokenBody(BaseModel):
     models: list[Annotated[str, Field(min_length=1, max_length=16)]] = Field(default=[], max_length=50)
     days: float = Field(gt=0, le=MAX_TOKEN_S / 86_400)
     note: str = Field(default="", max_length=200)
-
-
-class ApproveBody(BaseModel):
-    """Why something is approved; kept in the rollout's history."""
-
-    model_config = ConfigDict(extra="forbid")
-    reason: str = Field(default="", max_length=200)
 
 
 @router.get("/whoami")
@@ -82,7 +76,7 @@ def list_audit(
 
 
 @router.post("/rollouts/{ident}/approve")
-def approve_rollout(request: Request, person: Caller, ident: str, body: ApproveBody | None = None) -> Json:
+def approve_rollout(request: Request, person: Caller, ident: str, body: CommandBody | None = None) -> Json:
     context = context_of(request)
     reason = "" if body is None else body.reason
     rollout = control.approve(context.engine, ident, context.clock(), by=person.name, people=person.people, reason=reason)

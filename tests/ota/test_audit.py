@@ -147,7 +147,8 @@ def test_the_command_verifies_what_the_server_has_and_knows_a_head_again(
         app([*words, *options, "--json"], standalone_mode=False)
         return json.loads(capsys.readouterr().out)
 
-    assert tenfold("audit", "verify")["rows"] == 0
+    empty = tenfold("audit", "verify")
+    assert empty["rows"] == 0
     with operator(port, certificates) as desk:
         for _ in range(3):
             desk.forgive(DEVICE)
@@ -155,6 +156,7 @@ def test_the_command_verifies_what_the_server_has_and_knows_a_head_again(
         assert head.startswith("3:")
         desk.forgive(DEVICE)
     assert tenfold("audit", "verify", "--head", head)["whole"]
+    assert tenfold("audit", "verify", "--head", empty["head"])["whole"]
     assert [row["who"] for row in tenfold("audit", "show", "--last", "2")] == ["op.release"] * 2
     told = tenfold("audit", "verify", "--head", "5:" + "0" * 64)
-    assert (told["whole"], "cut or written anew" in told["reason"]) == (False, True)
+    assert (told["whole"], "cut at its end or written anew" in told["reason"]) == (False, True)
