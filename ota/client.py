@@ -43,17 +43,19 @@ class OtaClient:
         self._http = http
 
     @classmethod
-    def connect(cls, url: str, ca_file: Path, cert_file: Path, key_file: Path) -> Self:
+    def connect(cls, url: str, ca_file: Path, cert_file: Path, key_file: Path, token: str | None = None) -> Self:
         """Make a client with an operator's certificate.
 
         Args:
             url: e.g. "https://localhost:8443".
+            token: replaces what the certificate may do.
 
         Raises:
             SettingsError: a file is unusable.
         """
         context = client_context(ca_file, cert_file, key_file)
-        return cls(httpx.Client(base_url=url, verify=context, timeout=TIMEOUT_S, trust_env=False))
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        return cls(httpx.Client(base_url=url, verify=context, timeout=TIMEOUT_S, trust_env=False, headers=headers))
 
     def __enter__(self) -> Self:
         return self
@@ -126,7 +128,7 @@ class OtaClient:
         return self._call("GET", f"/admin/rollouts/{ident}")
 
     def command(self, ident: str, command: str, reason: str = "") -> Json:
-        """Give a rollout a command: start, pause, resume or abort."""
+        """Give a rollout a command: start, pause, resume, abort, or approve what another asked for."""
         return self._call("POST", f"/admin/rollouts/{ident}/{command}", {"reason": reason})
 
     def devices(self, page: int = 200) -> Iterator[Json]:
@@ -165,6 +167,36 @@ class OtaClient:
         """Forget a device's failures, so that it is offered everything again."""
         return self._call("POST", f"/admin/devices/{device}/forgive")
 
+    def whoami(self) -> Json:
+        """Tell who the server takes us for, and what we may do."""
+        return self._call("GET", "/admin/whoami")
+
+    def add_token(self, role: str, models: Sequence[str], days: float, note: str = "") -> Json:
+        """Make a token; its `token` is told this once."""
+        return self._call("POST", "/admin/tokens", {"role": role, "models": list(models), "days": days, "note": note})
+
+    def tokens(self) -> list[Json]:
+        """List tokens, newest first, without what they are."""
+        return list(self._call("GET", "/admin/tokens")["tokens"])
+
+    def revoke_token(self, ident: str) -> Json:
+        """End a token."""
+        return self._call("POST", f"/admin/tokens/{ident}/revoke")
+
+    def audit(self, page: int = 500) -> Iterator[Json]:
+        """Go through the audit log, newest first."""
+        params = {"limit": str(page)}
+        while True:
+            answer = self._call("GET", "/admin/audit", params=params)
+            yield from answer["rows"]
+            if answer["next"] is None:
+                return
+            params["before"] = str(answer["next"])
+
+    def webhooks(self) -> list[Json]:
+        """List webhooks and how far each has got."""
+        return list(self._call("GET", "/admin/webhooks")["webhooks"])
+
     def versions(self) -> list[Json]:
         """List the metrics by firmware version."""
         return list(self._call("GET", "/admin/versions")["versions"])
@@ -181,7 +213,7 @@ class OtaClient:
         """List the root chain, version 1 first."""
         return list(self._call("GET", "/admin/roots")["roots"])
 
-    def audit(self) -> Json:
+    def audit_paths(self) -> Json:
         """Tell the path of every version that was seen to the newest release, and what is wrong with releases."""
         return self._call("GET", "/admin/archive/audit")
 

@@ -157,7 +157,7 @@ def audit(server: Url, ca: Ca, cert: Cert, key: Key, as_json: AsJson = False) ->
     Example: tenfold archive audit --server https://localhost:8443 --ca pki/ca.pem --cert op.pem --key op.key
     """
     with connect(server, ca, cert, key) as client:
-        found = client.audit()
+        found = client.audit_paths()
     lost = [each for each in found["versions"] if each["path"] is None]
     if as_json:
         print(json.dumps(found))

@@ -64,6 +64,12 @@ def resume(rollout: Ident, server: Url, ca: Ca, cert: Cert, key: Key, reason: st
 
 
 @app.command()
+def approve(rollout: Ident, server: Url, ca: Ca, cert: Cert, key: Key, reason: str = "") -> None:
+    """Let happen what another person asked for: a start, or going on after a halt."""
+    _command("approve", rollout, reason, server, ca, cert, key)
+
+
+@app.command()
 def abort(rollout: Ident, server: Url, ca: Ca, cert: Cert, key: Key, reason: str = "") -> None:
     """End it for good."""
     _command("abort", rollout, reason, server, ca, cert, key)
@@ -72,4 +78,5 @@ def abort(rollout: Ident, server: Url, ca: Ca, cert: Cert, key: Key, reason: str
 def _command(command: str, rollout: str, reason: str, server: Url, ca: Ca, cert: Cert, key: Key) -> None:
     with connect(server, ca, cert, key) as client:
         answer = client.command(rollout, command, reason)
-    print(f"{answer['rollout']}: {answer['state']}")
+    asked = answer["approval"]
+    print(f"{answer['rollout']}: {answer['state']}" + (f", {asked['event']} waits for approval" if asked else ""))

@@ -24,6 +24,8 @@ def checked(raw: bytes) -> tuple[str, str]:
     Raises:
         CallerError: `config.json`, `config.value`, `config.key`, `config.size`.
     """
+    if not raw:   # to `parse` that means: none is delivered
+        raise CallerError("config.json", "got nothing, expected an object")
     parse(GROUND, Config(), raw)
     said = json.loads(raw)
     foreign = sorted(set(said) - set(DELIVERED))

@@ -17,7 +17,7 @@ from ota.rules import configs as config_rules
 from ota.rules.rollout import Event, PolicyError
 from ota.rules.values import Policy, Rollout
 from ota.server import control, publish, views
-from ota.server.context import context_of, operator_of
+from ota.server.context import asks_of, context_of, operator_of
 from ota.server.control import UnknownError
 from ota.server.errors import ApiError
 from ota.store import attempts, configs, devices, releases, rollouts
@@ -124,7 +124,7 @@ def add_rollout(request: Request, by: Operator, body: Json) -> Json:
     if not isinstance(manifest, str) or not isinstance(start, bool):
         raise PolicyError(f"manifest: got {manifest!r}, start: got {start!r}, expected a SHA-256 in hex and true or false")
     policy = policy_of(wanted, context.settings.policy)
-    rollout = control.create(context.engine, manifest, policy, context.clock(), by=by, start=start)
+    rollout = control.create(context.engine, manifest, policy, context.clock(), by=by, start=start, asks=asks_of(request))
     context.desk.refresh(context.clock())
     return _rollout(request, rollout)
 
@@ -150,7 +150,8 @@ def command_rollout(request: Request, by: Operator, ident: str, command: str, bo
     if command not in COMMANDS:
         raise UnknownError(f"command {command[:20]!r}: expected one of {', '.join(COMMANDS)}")
     reason = "" if body is None else body.reason
-    rollout = control.command(context.engine, ident, COMMANDS[command], context.clock(), by=by, reason=reason)
+    rollout = control.command(
+        context.engine, ident, COMMANDS[command], context.clock(), by=by, reason=reason, asks=asks_of(request))
     context.desk.refresh(context.clock())
     return _rollout(request, rollout)
 

@@ -15,14 +15,16 @@ from typing import Any
 from fastapi import FastAPI
 
 from host.db import migrate, open_engine
+from host.forwarded import ForwardedCertificates
 from host.settings import SettingsError
 from node.wire.manifest import MAX_ARTIFACT_BYTES
 from ota.archive.folder import Archive
 from ota.release import keys
 from ota.release.verify import ReleaseError
-from ota.server import admin_api, archive_api, control, device_api, errors, publish
+from ota.server import admin_api, archive_api, control, description, device_api, errors, people_api, publish, webhooks
 from ota.server.context import Context
 from ota.server.desk import Desk
+from ota.server.doors import Doors
 from ota.server.errors import ApiError
 from ota.server.settings import OtaSettings
 
@@ -42,6 +44,8 @@ def create_app(settings: OtaSettings, *, clock: Callable[[], float] = time.time)
         SettingsError, KeyFileError, DatabaseError, ArchiveError, ReleaseError: it cannot start like this; the message says why.
     """
     context = make_context(settings, clock)
+    tellers = webhooks.tellers(settings.webhooks, context.engine, clock, random.SystemRandom().random)
+    telling = ThreadPoolExecutor(1, "webhooks")   # not the check-ins' threads
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -50,12 +54,14 @@ def create_app(settings: OtaSettings, *, clock: Callable[[], float] = time.time)
             asyncio.create_task(_every(context, settings.flush_s, lambda: pulse(context))),
             asyncio.create_task(_every(context, settings.tick_s, lambda: tick(context))),
         ]
+        jobs += [asyncio.create_task(each.run(telling)) for each in tellers]
         yield
         for job in jobs:
             job.cancel()
             with suppress(asyncio.CancelledError):
                 await job
         await context.run(context.desk.flush)
+        telling.shutdown()
         context.pool.shutdown()
         context.engine.dispose()
 
@@ -63,6 +69,7 @@ def create_app(settings: OtaSettings, *, clock: Callable[[], float] = time.time)
     app.state.context = context
     errors.install(app)
     device_api.add_routes(app)
+    app.include_router(people_api.router)   # first: its /rollouts/{ident}/approve is no command of admin_api
     app.include_router(admin_api.router)
     app.include_router(archive_api.router)
 
@@ -70,6 +77,8 @@ def create_app(settings: OtaSettings, *, clock: Callable[[], float] = time.time)
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
+    description.install(app)
+    app.add_middleware(Doors, context=context)
     app.add_middleware(BodyLimit)
     return app
 
@@ -94,7 +103,8 @@ def make_context(settings: OtaSettings, clock: Callable[[], float]) -> Context:
         raise SettingsError("direction_key", f"{settings.direction_key}, a key that the newest root does not list",
                             "a key of the root's direction role")
     desk = Desk(engine, key, settings.pace(), clock(), random.SystemRandom().random)
-    return Context(settings, engine, archive, desk, clock, key_hex, ThreadPoolExecutor(THREADS, "ota"))
+    forwarded = ForwardedCertificates(settings.ca_file) if settings.proxies else None
+    return Context(settings, engine, archive, desk, clock, key_hex, forwarded, ThreadPoolExecutor(THREADS, "ota"))
 
 
 def pulse(context: Context) -> None:

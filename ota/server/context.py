@@ -1,12 +1,9 @@
-"""What the handlers share, and who may call them.
-
-Decides who a request comes from: the CN of the verified client certificate, a device's or an operator's. No header and no body
-can change that.
-"""
+"""What the handlers share, and who calls them: `people` finds out who a request comes from, `doors` whether an operator may."""
 
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeVar, TypeVarTuple
@@ -14,11 +11,11 @@ from typing import TypeVar, TypeVarTuple
 from fastapi import Request
 from sqlalchemy import Engine
 
-from host.tls import peer_name
-from node.wire.identity import is_device_id
+from host.forwarded import ForwardedCertificates
 from ota.archive.folder import Archive, MissingError
 from ota.server.desk import Desk
-from ota.server.errors import ApiError
+from ota.server.grants import Grants
+from ota.server.people import Person, device_name
 from ota.server.settings import OtaSettings
 from ota.store import releases
 from ota.store.session import reading
@@ -26,9 +23,7 @@ from ota.store.session import reading
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-OPERATOR = "op."
 CACHED_OBJECTS = 16   # artifacts and manifests kept in memory, 4 MiB each at most; devices read them in many small ranges
-READ_METHODS = ("GET", "HEAD")
 
 
 @dataclass
@@ -38,6 +33,7 @@ class Context:
     Attributes:
         clock: gives Unix seconds.
         direction_key_hex: public key of the directions this server signs.
+        forwarded: verifies what a proxy passes on; None when no proxy is known.
         pool: threads for the database; as many as the engine's pool has connections to spare.
         settling: check-ins that wait for the database now.
     """
@@ -48,16 +44,18 @@ class Context:
     desk: Desk
     clock: Callable[[], float]
     direction_key_hex: str
+    forwarded: ForwardedCertificates | None
     pool: ThreadPoolExecutor
     settling: int = 0
 
     def __post_init__(self) -> None:
+        self.grants = Grants(self.engine)
         self.manifest = lru_cache(CACHED_OBJECTS)(self._manifest)
         self.artifact = lru_cache(CACHED_OBJECTS)(self._artifact)
 
     async def run(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
-        """Run a function that blocks on one of the pool's threads."""
-        return await asyncio.get_running_loop().run_in_executor(self.pool, function, *arguments)
+        """Run a function that blocks on one of the pool's threads, as a part of the call that is under way."""
+        return await asyncio.get_running_loop().run_in_executor(self.pool, copy_context().run, function, *arguments)
 
     def _manifest(self, name: str) -> bytes:
         with reading(self.engine) as connection:
@@ -84,30 +82,25 @@ def device_of(request: Request) -> str:
     """Tell which device sends a request.
 
     Raises:
-        ApiError: 401 without a certificate, 403 when it is not a device's.
+        ApiError: 401 without a certificate, 403 when it is not a device's or came by a way that is not trusted.
     """
-    name = _peer(request)
-    if not is_device_id(name):
-        raise ApiError(403, "tls.device", f"{name} is not a device")
-    return name
+    context = context_of(request)
+    return device_name(request.scope, context.settings, context.forwarded, context.clock())
+
+
+def person_of(request: Request) -> Person:
+    """Tell who makes an operator's call; `doors` has let them in."""
+    person = request.scope["state"]["person"]
+    if not isinstance(person, Person):
+        raise TypeError("scope.state.person: expected what Doors puts there")
+    return person
 
 
 def operator_of(request: Request) -> str:
-    """Tell which operator sends a request.
-
-    Raises:
-        ApiError: 401 without a certificate, 403 when it is not an operator's or the operator may only read.
-    """
-    name = _peer(request)
-    if not name.startswith(OPERATOR):
-        raise ApiError(403, "tls.operator", f"{name} is not an operator")
-    if request.method not in READ_METHODS and name not in context_of(request).settings.writers:
-        raise ApiError(403, "operator.read_only", f"{name} may only read; `writers` in the settings names those who may change")
-    return name
+    """Tell the name of who makes an operator's call, as history keeps it."""
+    return person_of(request).name
 
 
-def _peer(request: Request) -> str:
-    name = peer_name(request.scope)
-    if name is None:
-        raise ApiError(401, "tls.certificate", "a client certificate with a single CN is needed")
-    return name
+def asks_of(request: Request) -> frozenset[str]:
+    """Tell the names behind a call where starts wait for a second person; none where they do not."""
+    return person_of(request).people if context_of(request).settings.approvals else frozenset()

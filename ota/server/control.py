@@ -11,10 +11,11 @@ from dataclasses import replace
 from sqlalchemy import Connection, Engine
 
 from ota.rules import attempts as attempt_rules
+from ota.rules.access import is_second
 from ota.rules.rollout import Event, RolloutError, check_policy, move
 from ota.rules.values import ACTIVE, AttemptState, Policy, Release, Rollout, RolloutState
 from ota.server.survey import Survey, baseline, measured, summary, survey
-from ota.store import attempts, releases, rollouts
+from ota.store import approvals, attempts, releases, rollouts
 from ota.store.session import reading, writing
 
 GATE = "gate"
@@ -25,12 +26,25 @@ class UnknownError(Exception):
     """There is no such rollout or release."""
 
 
+class ApprovalError(Exception):
+    """Nothing waits for approval, or the one who approves is the one who asked; `code` tells which."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class OverlapError(Exception):
     """Another rollout for one of the models is under way: two at once would blur each other's health."""
 
 
-def create(engine: Engine, manifest: str, policy: Policy, now_s: float, *, by: str, start: bool) -> Rollout:
+def create(
+    engine: Engine, manifest: str, policy: Policy, now_s: float, *, by: str, start: bool, asks: Collection[str] = (),
+) -> Rollout:
     """Add a rollout for a published release, and start it if told so.
+
+    Args:
+        asks: the names behind who calls, where another person must approve a start; it is then asked for.
 
     Raises:
         UnknownError: the release is not published.
@@ -50,12 +64,17 @@ def create(engine: Engine, manifest: str, policy: Policy, now_s: float, *, by: s
         rollouts.insert(connection, rollout, now_s, by)
         rollouts.note(connection, rollout, "create", now_s, by=by, reason="")
         if start:
-            rollout = _start(connection, rollout, now_s, event=Event.START, by=by)
+            rollout = _asked_or_started(connection, rollout, now_s, event=Event.START, by=by, asks=asks)
     return rollout
 
 
-def command(engine: Engine, ident: str, event: Event, now_s: float, *, by: str, reason: str = "") -> Rollout:
+def command(
+    engine: Engine, ident: str, event: Event, now_s: float, *, by: str, reason: str = "", asks: Collection[str] = (),
+) -> Rollout:
     """Carry out an operator's command.
+
+    Args:
+        asks: as for `create`; going on after a halt then waits for approval too, going on after a pause does not.
 
     Resuming excuses the failures so far (an operator has looked) and opens the stage anew, with its whole soak.
 
@@ -69,10 +88,33 @@ def command(engine: Engine, ident: str, event: Event, now_s: float, *, by: str, 
         if rollout is None:
             raise UnknownError(f"rollout {ident[:40]!r} does not exist")
         if event in (Event.START, Event.RESUME):
-            return _start(connection, rollout, now_s, event=event, by=by, reason=reason)
+            return _asked_or_started(connection, rollout, now_s, event=event, by=by, reason=reason, asks=asks)
         if event not in (Event.PAUSE, Event.ABORT):
             raise RolloutError(f"got {event}, expected start, pause, resume or abort")
         return _moved(connection, rollout, event, now_s, by=by, reason=reason or f"{event} by {by}")
+
+
+def approve(engine: Engine, ident: str, now_s: float, *, by: str, people: Collection[str], reason: str = "") -> Rollout:
+    """Carry out what another person asked for.
+
+    Args:
+        people: the names behind who approves.
+
+    Raises:
+        UnknownError, RolloutError, OverlapError: as for `command`.
+        ApprovalError: nothing waits, or one name stands behind both.
+    """
+    with writing(engine) as connection:
+        rollout = rollouts.get(connection, ident)
+        if rollout is None:
+            raise UnknownError(f"rollout {ident[:40]!r} does not exist")
+        asked = approvals.get(connection, ident)
+        if asked is None:
+            raise ApprovalError("approval.none", f"rollout {ident} does not wait for approval")
+        if not is_second(asked.people, people):
+            raise ApprovalError("approval.same", f"{by} cannot approve what {asked.asked_by} asked for: it takes another person")
+        rollouts.note(connection, rollout, "approve", now_s, by=by, reason=reason or f"{asked.event} asked by {asked.asked_by}")
+        return _start(connection, rollout, now_s, event=asked.event, by=asked.asked_by, reason=asked.reason)
 
 
 def tick(engine: Engine, now_s: float) -> list[Survey]:
@@ -143,7 +185,20 @@ def _event(rollout: Rollout, found: Survey) -> Event | None:
     return found.step.event
 
 
+def _asked_or_started(
+    connection: Connection, rollout: Rollout, now_s: float, *, event: Event, by: str, reason: str = "", asks: Collection[str] = (),
+) -> Rollout:
+    """Start it, or ask for that where another person must approve: everywhere but after a pause."""
+    if not asks or rollout.state is RolloutState.PAUSED:
+        return _start(connection, rollout, now_s, event=event, by=by, reason=reason)
+    move(rollout.state, event)   # what cannot be is not asked for
+    approvals.ask(connection, rollout.ident, approvals.Request(event, now_s, by, tuple(sorted(asks)), reason))
+    rollouts.note(connection, rollout, "ask", now_s, by=by, reason=reason or f"{event} by {by}")
+    return rollout
+
+
 def _start(connection: Connection, rollout: Rollout, now_s: float, *, event: Event, by: str, reason: str = "") -> Rollout:
+    approvals.drop(connection, rollout.ident)
     moved = replace(rollout, state=move(rollout.state, event), excused_s=now_s if event is Event.RESUME else 0.0)
     for other in rollouts.in_states(connection, ACTIVE):
         shared = set(other.release.models) & set(rollout.release.models)
@@ -165,6 +220,7 @@ def _opened(connection: Connection, rollout: Rollout, published: Sequence[Releas
 
 def _moved(connection: Connection, rollout: Rollout, event: Event, now_s: float, *, by: str, reason: str) -> Rollout:
     moved = replace(rollout, state=move(rollout.state, event), reason=reason)
+    approvals.drop(connection, rollout.ident)
     rollouts.save(connection, moved)
     rollouts.note(connection, moved, event, now_s, by=by, reason=reason)
     return moved

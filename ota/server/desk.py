@@ -25,7 +25,7 @@ from ota.rules.rollout import Decision, Kind, Reason, concerns
 from ota.rules.values import ACTIVE, Release, Report, Rollout
 from ota.server import control
 from ota.server.settle import Known, Settled, offered, rollouts_for, settle
-from ota.store import attempts, configs, devices, releases
+from ota.store import attempts, configs, devices, outbox, releases
 from ota.store import rollouts as rollout_rows
 from ota.store.devices import Device, Sighting
 from ota.store.session import reading, writing
@@ -178,7 +178,10 @@ class Desk:
         for rollout, attempt in found.changed:
             attempts.put(connection, rollout.ident, attempt)
         for rollout, attempt in found.failed:
-            attempts.add_failure(connection, attempt, now_s)
+            times = attempts.add_failure(connection, attempt, now_s)
+            if times == rollout.policy.quarantine_after:
+                outbox.add(connection, "device.quarantine", now_s, device=report.device, manifest=attempt.manifest,
+                           rollout=rollout.ident, reason=attempt.reason)
             log.warning("%s failed %s: %s", report.device, rollout.release.release, attempt.reason)
             if rollout.state in ACTIVE:   # a bad release halts now, not at the next tick
                 control.act(connection, rollout, releases.usable(connection), now_s)

@@ -48,15 +48,16 @@ async def check_in(request: Request) -> Response:
 
 async def get_manifest(request: Request) -> Response:
     """GET /v1/manifests/{sha256}: a signed manifest, as it was signed."""
-    context, _ = context_of(request), device_of(request)
-    raw = await context.run(context.manifest, request.path_params["name"])
+    context, name = context_of(request), request.path_params["name"]
+    await _granted(context, device_of(request), name)
+    raw = await context.run(context.manifest, name)
     return Response(raw, media_type=BINARY, headers={"Cache-Control": FOREVER})
 
 
 async def get_artifact(request: Request) -> Response:
     """GET /v1/artifacts/{sha256}: an artifact, whole or one range of it."""
-    context, _ = context_of(request), device_of(request)
-    name = request.path_params["name"]
+    context, name = context_of(request), request.path_params["name"]
+    await _granted(context, device_of(request), name)
     data = await context.run(context.artifact, name)
     etag = f'"{name}"'
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": FOREVER}
@@ -87,6 +88,11 @@ def _root(context: Context, version: str) -> bytes:
     if not (version.isascii() and version.isdigit() and len(version) <= 10 and 1 <= int(version) <= len(names)):
         raise MissingError(f"root {version[:20]!r} does not exist; the newest is {len(names)}")
     return context.archive.get(names[int(version) - 1])
+
+
+async def _granted(context: Context, device: str, name: str) -> None:
+    if not context.grants.is_known(device, name):
+        await context.run(context.grants.look_up, device, name)
 
 
 async def _settle(context: Context, sighting: Sighting, nonce: str, seq: int) -> Answer:

@@ -16,12 +16,13 @@ from node.errors import NodeError
 from ota.archive.folder import ArchiveError, MismatchError, MissingError
 from ota.release.verify import ReleaseError
 from ota.rules.rollout import PolicyError, RolloutError
-from ota.server.control import OverlapError, UnknownError
+from ota.server.control import ApprovalError, OverlapError, UnknownError
 from ota.store.session import BusyError
 
 RETRY_BUSY_S = 5
 # 409: right, but not here and now.
-CONFLICTS = ("release.counter", "release.missing", "release.retired", "release.stranded", "root.direction", "root.pinned")
+CONFLICTS = ("release.counter", "release.missing", "release.retired", "release.stranded", "root.direction", "root.pinned",
+             "approval.none")
 log = logging.getLogger(__name__)
 
 
@@ -52,6 +53,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(ReleaseError, _coded)
+    app.add_exception_handler(ApprovalError, _coded)
     app.add_exception_handler(NodeError, _coded)
     app.add_exception_handler(ArchiveError, _fault)
     app.add_exception_handler(Exception, _fault)
@@ -60,6 +62,13 @@ def install(app: FastAPI) -> None:
 def answer(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """Build the body that all errors have."""
     return JSONResponse({"code": code, "message": message}, status, headers)
+
+
+def of(error: ApiError | BusyError) -> JSONResponse:
+    """Build the answer to an error that arises before the application's own handlers can see it."""
+    if isinstance(error, ApiError):
+        return answer(error.status_code, error.code, str(error.detail), dict(error.headers or {}))
+    return answer(*MAPPED[BusyError], str(error), {"Retry-After": str(RETRY_BUSY_S)})
 
 
 def _mapped(status: int, code: str) -> Callable[[Request, Exception], Awaitable[JSONResponse]]:
@@ -72,7 +81,7 @@ def _mapped(status: int, code: str) -> Callable[[Request, Exception], Awaitable[
 
 async def _http(_request: Request, error: Exception) -> JSONResponse:
     if isinstance(error, ApiError):
-        return answer(error.status_code, error.code, str(error.detail), dict(error.headers or {}))
+        return of(error)
     status = error.status_code if isinstance(error, HTTPException) else 500
     return answer(status, f"http.{status}", str(getattr(error, "detail", "")))
 
@@ -86,7 +95,8 @@ async def _validation(_request: Request, error: Exception) -> JSONResponse:
 async def _coded(_request: Request, error: Exception) -> JSONResponse:
     message = error.message if isinstance(error, NodeError) else str(error)
     code = str(getattr(error, "code", "request.body"))
-    return answer(409 if code in CONFLICTS else 422, code, message)
+    status = 403 if code == "approval.same" else 409 if code in CONFLICTS else 422
+    return answer(status, code, message)
 
 
 async def _fault(request: Request, error: Exception) -> JSONResponse:

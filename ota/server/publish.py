@@ -18,7 +18,7 @@ from ota.release.verify import ReleaseError, Root, Verified, follow, verify_rele
 from ota.rules import audit, paths
 from ota.rules.values import Release
 from ota.server import control
-from ota.store import devices, releases
+from ota.store import devices, outbox, releases
 from ota.store.releases import Published
 from ota.store.session import reading, writing
 
@@ -132,6 +132,8 @@ def publish(
             release, verified.mpy, verified.artifact.sha256, verified.artifact.size, now_s, by,
             *((verified.image.sha256, verified.image.size) if verified.image else ())))
         releases.note(connection, release.manifest, "publish", now_s, by=by, reason=reason, stranded=stranded)
+        outbox.add(connection, "release.publish", now_s, manifest=release.manifest, release=release.release,
+                   counter=release.counter, models=list(release.models), by=by)
     return verified
 
 
@@ -165,6 +167,8 @@ def retire(
             "publish another stepping stone first", allow_stranded=allow_stranded, reason=reason)
         releases.retire(connection, manifest, now_s)
         releases.note(connection, manifest, "retire", now_s, by=by, reason=reason, stranded=stranded)
+        outbox.add(connection, "release.retire", now_s, manifest=manifest, release=published.release.release,
+                   counter=published.release.counter, models=list(published.release.models), by=by)
         aborted = control.withdraw(connection, [manifest], now_s, by=by, reason=f"release retired by {by}: {reason}")
     return {"aborted": aborted, "stranded": stranded}
 

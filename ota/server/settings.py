@@ -1,13 +1,41 @@
 """Settings of the update server."""
 
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from host.settings import Settings
 from host.tls import TlsSettings
+from ota.rules.access import Role
 from ota.rules.values import Policy
 from ota.server.desk import Pace
+
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+
+class Webhook(Settings):
+    """Somebody who is told of events by HTTP.
+
+    Attributes:
+        url: takes POST; https, or http on this machine.
+        secret_file: its first line, at least 16 characters, is the key that events are signed with; readable by its owner alone.
+        events: kinds that are sent, e.g. "rollout.halt"; "rollout." is all that begin so. None: all.
+        ca_file: PEM that verifies the URL's server; None: the system's.
+    """
+
+    url: str = Field(max_length=400)
+    secret_file: Path
+    events: tuple[str, ...] = ()
+    ca_file: Path | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _is_safe(cls, url: str) -> str:
+        parts = urlsplit(url)
+        if not parts.hostname or (parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in LOOPBACK)):
+            raise ValueError("an https URL, or an http URL of this machine")
+        return url
 
 
 class OtaSettings(Settings):
@@ -25,7 +53,7 @@ class OtaSettings(Settings):
         direction_key: PEM key that signs directions, or the `pkcs11:` URI of one in an HSM; must stand in the newest root. A
             passphrase comes from TENFOLD_KEY_PASSPHRASE_FILE or TENFOLD_KEY_PASSPHRASE, a PIN from TENFOLD_PKCS11_PIN_FILE or
             TENFOLD_PKCS11_PIN.
-        writers: operators that may publish and command; all other `op.*` may only read.
+        roles: viewer, operator or approver by name of an operator's certificate; all other `op.*` are viewers.
         period_s: time between a device's check-ins while there is no need to slow down.
         checkins_per_s: the period is stretched so that active devices stay under this rate.
         offers_per_s: updates that start a second, per process; devices over it ask again soon.
@@ -36,6 +64,9 @@ class OtaSettings(Settings):
         flush_s: time between writes of gathered check-ins; a crash loses at most so much of last-seen times.
         max_settling: check-ins that may wait for the database at once, per process; more are turned away.
         policy: defaults of new rollouts.
+        approvals: 1 if the start of a rollout, and going on after a halt, needs an approver who is not the one who asked.
+        proxies: names of proxies' certificates; only they may pass client certificates on.
+        webhooks: who is told of events.
     """
 
     host: str = "127.0.0.1"
@@ -47,7 +78,7 @@ class OtaSettings(Settings):
     archive: Path
     root_file: Path
     direction_key: Path
-    writers: tuple[str, ...] = ("op.release",)
+    roles: dict[str, Role] = {"op.release": Role.APPROVER}   # noqa: RUF012  frozen with the model
     period_s: float = Field(default=300, ge=1, le=86_400)
     checkins_per_s: float = Field(default=1_000, gt=0)
     offers_per_s: float = Field(default=20, gt=0)
@@ -58,6 +89,9 @@ class OtaSettings(Settings):
     flush_s: float = Field(default=1, ge=0.05, le=60)
     max_settling: int = Field(default=256, ge=1)
     policy: Policy = Policy()
+    approvals: int = Field(default=0, ge=0, le=1)
+    proxies: tuple[str, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
 
     def tls(self) -> TlsSettings:
         """Give the server's TLS: nobody without a certificate."""

@@ -11,7 +11,7 @@ from ota.rules.rollout import Reason
 from ota.rules.values import ACTIVE, Rollout, RolloutState
 from ota.server.settle import Known, Settled, settle
 from ota.server.survey import Survey, summary, survey
-from ota.store import attempts, configs, releases, rollouts
+from ota.store import approvals, attempts, configs, releases, rollouts
 from ota.store.devices import Device
 from ota.store.releases import Published
 
@@ -41,12 +41,19 @@ def rollout_view(connection: Connection, rollout: Rollout, now_s: float) -> dict
     added_s, added_by = rollouts.added(connection, rollout.ident)
     return rollout_line(rollout if found is None else found.rollout) | {
         "policy": asdict(rollout.policy), "added_s": added_s, "added_by": added_by, "now_s": now_s,
+        "approval": _approval(connection, rollout),
         "stages": _stages(connection, rollout, found, now_s),
         "history": [
             {"at_s": row.at_s, "event": row.event, "stage": row.stage, "by": row.by, "reason": row.reason}
             for row in rollouts.history(connection, rollout.ident)],
         "attempts": [asdict(each) for each in attempts.page(connection, rollout.ident, ATTEMPTS_SHOWN)],
     }
+
+
+def _approval(connection: Connection, rollout: Rollout) -> dict[str, Any] | None:
+    asked = approvals.get(connection, rollout.ident)
+    return None if asked is None else {
+        "event": asked.event, "asked_s": asked.asked_s, "asked_by": asked.asked_by, "reason": asked.reason}
 
 
 def device_views(connection: Connection, found: Sequence[Device], now_s: float) -> list[dict[str, Any]]:

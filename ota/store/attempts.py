@@ -22,6 +22,13 @@ def of_devices(connection: Connection, devices: Sequence[str]) -> dict[str, dict
     return found
 
 
+def was_directed(connection: Connection, device: str, manifests: Sequence[str]) -> bool:
+    """Tell whether a device has an attempt at one of these manifests: it was directed there."""
+    table = tables.attempt
+    query = select(table.c.device).where(table.c.device == device, table.c.manifest.in_(manifests))
+    return connection.execute(query.limit(1)).first() is not None
+
+
 def put(connection: Connection, rollout: str, attempt: Attempt) -> None:
     """Write an attempt."""
     upsert(connection, tables.attempt, [asdict(attempt) | {"rollout": rollout, "reason": attempt.reason[:REASON_CHARS]}])
@@ -35,11 +42,12 @@ def failures(connection: Connection, devices: Sequence[str]) -> dict[str, dict[s
     return found
 
 
-def add_failure(connection: Connection, attempt: Attempt, now_s: float) -> None:
-    """Count that a device came back from the step it was on."""
+def add_failure(connection: Connection, attempt: Attempt, now_s: float) -> int:
+    """Count that a device came back from the step it was on; tells how often it has by now."""
     upsert(connection, tables.failure, [{
         "device": attempt.device, "manifest": attempt.manifest, "times": 1, "last_s": now_s,
         "reason": attempt.reason[:REASON_CHARS]}], add=["times"])
+    return failures(connection, [attempt.device])[attempt.device][attempt.manifest].count
 
 
 def forgive(connection: Connection, device: str) -> int:

@@ -90,6 +90,13 @@ def has_artifact(connection: Connection, name: str) -> bool:
     return connection.execute(found).first() is not None
 
 
+def naming(connection: Connection, name: str) -> list[str]:
+    """Read the manifests that an object belongs to: as the envelope itself, or as a part of the release."""
+    columns = tables.release.c
+    found = select(columns.manifest).where(or_(columns.manifest == name, columns.artifact == name, columns.image == name))
+    return list(connection.execute(found).scalars())
+
+
 def usable(connection: Connection) -> tuple[Release, ...]:
     """Read the releases that devices may still install: not retired, and at or above the newest root's floor."""
     floor = min_counter(connection)

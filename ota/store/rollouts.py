@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, select
 
 from ota.rules.rollout import OFFERING
 from ota.rules.values import Policy, Release, Rollout, RolloutState
-from ota.store import tables
+from ota.store import outbox, tables
 
 REASON_CHARS = 400
 
@@ -83,9 +83,11 @@ def stages(connection: Connection, ident: str) -> dict[int, Row[Any]]:
 
 
 def note(connection: Connection, rollout: Rollout, event: str, now_s: float, *, by: str, reason: str) -> None:
-    """Append to a rollout's history."""
+    """Append to a rollout's history, and have webhooks told."""
     connection.execute(tables.history.insert().values(
         rollout=rollout.ident, at_s=now_s, event=event, stage=rollout.stage, by=by, reason=reason[:REASON_CHARS]))
+    outbox.add(connection, f"rollout.{event}", now_s, rollout=rollout.ident, manifest=rollout.release.manifest,
+               release=rollout.release.release, stage=rollout.stage, by=by, reason=reason[:REASON_CHARS])
 
 
 def history(connection: Connection, ident: str) -> Sequence[Row[Any]]:

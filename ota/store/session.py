@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
 
-from ota.store import tables
+from ota.store import audit, tables
 
 
 class BusyError(Exception):
@@ -30,6 +30,8 @@ def reading(engine: Engine) -> Iterator[Connection]:
 def writing(engine: Engine) -> Iterator[Connection]:
     """Open a transaction that no other writer runs beside; it commits at the end and rolls back on an error.
 
+    The first one that an operator's call commits also says who made the call: see `audit`.
+
     Raises:
         BusyError: the write lock was not free within the busy timeout of `host.db`.
     """
@@ -39,6 +41,11 @@ def writing(engine: Engine) -> Iterator[Connection]:
         except OperationalError as error:
             raise BusyError(f"the write lock was not free: {error.orig}") from None
         yield connection
+        act = audit.ACT.get()
+        if act is not None and not act.noted:
+            audit.note(connection, act, audit.DONE)
+    if act is not None:
+        act.noted = True
 
 
 def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -198,3 +198,61 @@ config_event = Table(
     Column("reason", String(120), nullable=False),
     Index("config_event_by_device", "device", "ident"),
 )
+
+token = Table(
+    "token", metadata,
+    Column("ident", String(16), primary_key=True),
+    Column("secret", String(64), nullable=False),       # SHA-256 of it, hex
+    Column("role", String(8), nullable=False),
+    Column("models", JSON, nullable=False),             # that it is for; none: all
+    Column("note", String(200), nullable=False),
+    Column("added_s", Float, nullable=False),
+    Column("added_by", String(64), nullable=False),     # the person behind it
+    Column("expires_s", Float, nullable=False),
+    Column("used_s", Float),                            # to a minute
+    Column("revoked_s", Float),
+    Column("revoked_by", String(64)),
+)
+
+audit = Table(                                          # only ever added to; `rules.chain` has the hash
+    "audit", metadata,
+    Column("n", Integer, primary_key=True, autoincrement=False),
+    Column("at_s", Float, nullable=False),
+    Column("who", String(64), nullable=False),
+    Column("certificate", String(64), nullable=False),
+    Column("role", String(8), nullable=False),
+    Column("method", String(8), nullable=False),
+    Column("path", String(200), nullable=False),
+    Column("about", String(64), nullable=False),        # what the body names
+    Column("outcome", String(64), nullable=False),      # "done" or an error's code
+    Column("reason", String(400), nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+
+approval = Table(                                       # a start or a resume that waits for a second person
+    "approval", metadata,
+    Column("rollout", String(32), ForeignKey("rollout.rollout"), primary_key=True),
+    Column("event", String(16), nullable=False),
+    Column("asked_s", Float, nullable=False),
+    Column("asked_by", String(64), nullable=False),
+    Column("people", JSON, nullable=False),             # all names behind who asked
+    Column("reason", String(400), nullable=False),
+)
+
+outbox = Table(                                         # what webhooks tell
+    "outbox", metadata,
+    Column("ident", Integer, primary_key=True, autoincrement=True),
+    Column("at_s", Float, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("body", JSON, nullable=False),
+)
+
+webhook = Table(                                        # how far each URL of the settings has got
+    "webhook", metadata,
+    Column("url", String(400), primary_key=True),
+    Column("told", Integer, nullable=False),            # the last event that it has, or that was given up
+    Column("tries", Integer, nullable=False),           # of the next one
+    Column("due_s", Float, nullable=False),
+    Column("given_up", Integer, nullable=False),
+    Column("error", String(200), nullable=False),       # of the last try; "" after a success
+)

@@ -137,7 +137,11 @@ class Plant:
     keys: Keys
     clock: Clock
     client: "Client"
-    context: Any
+    app: Any
+
+    @property
+    def context(self) -> Any:
+        return self.app.state.context
 
     def get(self, path: str, peer: str = "op.console", **headers: str) -> httpx.Response:
         return self.client.get(path, headers={"x-test-peer": peer} | headers)
@@ -193,6 +197,9 @@ class PretendDevice:
     config: dict[str, Any] = field(default_factory=lambda: {"config": "", "config_trial": False, "config_failed": None})
     nonces: int = 0
     directed: str | None = None
+
+    def get(self, path: str, **headers: str) -> httpx.Response:
+        return self.plant.get(path, self.ident, **headers)
 
     def check_in(self) -> dict[str, Any]:
         self.nonces += 1
@@ -257,7 +264,7 @@ def plant(folder: Path, made: Keys | None = None, **more: Any) -> Iterator[Plant
     app = server.create_app(settings_for(folder, made, **more), clock=clock)
     server.pulse(app.state.context)
     with Client(WithPeer(app)) as client:
-        yield Plant(made, clock, client, app.state.context)
+        yield Plant(made, clock, client, app)
     app.state.context.pool.shutdown()
     app.state.context.engine.dispose()
 
@@ -269,6 +276,17 @@ def settings_for(folder: Path, made: Keys, **more: Any) -> OtaSettings:
         "direction_key": made.folder / "direction.key", "period_s": 5, "flush_s": 60, "tick_s": 3600, "offers_per_s": 1000,
         "policy": FAST}
     return OtaSettings(**(values | more))
+
+
+def directed(plant: Plant, manifest: str, number: int = 0) -> PretendDevice:
+    """A device that was just directed to a published release; the only one of its model that the rollout meets."""
+    device = PretendDevice(plant, f"hall-{number:012x}")
+    device.check_in()
+    plant.pass_time(1)
+    plant.rollout(manifest, stages=[100])
+    device.check_in()
+    assert device.directed == manifest
+    return device
 
 
 def fleet(plant: Plant, number: int) -> list[PretendDevice]:

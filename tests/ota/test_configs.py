@@ -95,7 +95,7 @@ def test_idle_checkins_read_no_row_before_and_after_an_order_for_others(server: 
 
 @pytest.mark.parametrize(("body", "wrong"), [
     ("{}", "config.key"), ('{"host": "evil.example"}', "config.key"), ('{"channels": []}', "config.value"), ("[1]", "config.json"),
-    ('{"period_ms": 5}', "config.value"), ("{", "config.json"), ('{"trial_s": 86400}', "config.key"),
+    ("", "config.json"), ('{"period_ms": 5}', "config.value"), ("{", "config.json"), ('{"trial_s": 86400}', "config.key"),
 ])
 def test_what_no_device_would_take_is_refused(server: Plant, body: str, wrong: str) -> None:
     assert code(server.post("/admin/configs", {"body": body})) == (422, wrong)

@@ -11,7 +11,7 @@ from ota.rules.attempts import NEXT
 from ota.rules.gate import COMPARED
 from ota.rules.rollout import TRANSITIONS, Reason
 from ota.rules.values import Policy
-from ota.server import admin_api, archive_api, device_api, errors
+from ota.server import admin_api, archive_api, device_api, errors, people_api
 from ota.server.settings import OtaSettings
 from tests.ota.support import IMAGE, Plant
 
@@ -28,7 +28,8 @@ def test_every_setting_policy_field_and_check_is_there(name: str) -> None:
 def test_every_path_is_there_and_exists() -> None:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     device_api.add_routes(app)
-    built = {route.path for route in [*app.routes, *admin_api.router.routes, *archive_api.router.routes]} | {"/healthz"}
+    routers = (admin_api.router, archive_api.router, people_api.router)
+    built = {route.path for route in [*app.routes, *(route for router in routers for route in router.routes)]} | {"/healthz"}
     written = {re.sub(r"\?.*", "", path) for path in re.findall(r"`(?:GET|POST|PUT) (/[^`]*)`", SPEC)}
     names = re.compile(r"\{[a-z0-9]+\}")
     assert {names.sub("{}", path) for path in written} == {names.sub("{}", path) for path in built if path.startswith("/")}
@@ -37,6 +38,7 @@ def test_every_path_is_there_and_exists() -> None:
 def test_every_code_is_there() -> None:
     sources = "\n".join(path.read_text(encoding="utf-8") for path in PART.rglob("*.py"))
     raised = set(re.findall(r'(?:ApiError\(\d+|ReleaseError\()(?:, )?"([a-z_.]+)"', sources))
+    raised |= set(re.findall(r'ApprovalError\("([a-z.]+)"', sources))
     raised |= {code for _, code in errors.MAPPED.values()} | set(errors.CONFLICTS)
     assert len(raised) > 15
     assert {code for code in raised if f"`{code}`" not in SPEC and f"`{code.split('.')[0]}.<key>`" not in SPEC} == set()

@@ -88,7 +88,7 @@ def test_the_program_starts_serves_and_stops_with_success(tmp_path: Path, config
 
 @pytest.mark.parametrize(("change", "words"), [
     ({"port": "many"}, "setting port: got 'many'"),
-    ({"prot": 1}, "setting prot: got 1, expected one of active_s, archive"),
+    ({"prot": 1}, "setting prot: got 1, expected one of active_s, approvals"),
     ({"policy": {"stages": [100], "soak": 1}}, "setting policy.soak: got 1"),
     ({"database": "nosuch://x"}, "database 'nosuch://x'"),
     ({"root_file": "missing.bin"}, "setting root_file: got missing.bin (No such file or directory), expected a signed root"),

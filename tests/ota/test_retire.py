@@ -28,16 +28,17 @@ def seen(server: Plant, *counters: int) -> list[PretendDevice]:
 
 
 def test_a_retired_release_is_offered_to_nobody_and_its_objects_stay(server: Plant) -> None:
-    seen(server, 1)
     published(server, 2)
     manifest = published(server, 3)
+    (device,) = seen(server, 1)
     rollout = server.rollout(manifest, stages=[100], soak_s=[0])["rollout"]
+    device.check_in()
+    assert device.directed == manifest
     shown = retire(server, manifest).json()
     assert shown["retired_s"] == server.clock()
     assert shown["aborted"] == [rollout]
     assert server.status(rollout)["state"] == "aborted"
     assert "retired by op.release: wears out the flash" in server.status(rollout)["reason"]
-    (device,) = fleet(server, 1)
     assert device.check_in()["direction"] is None
     assert code(server.post("/admin/rollouts", {"manifest": manifest})) == (404, "http.404")
     assert server.get(f"/v1/manifests/{manifest}", DEVICE).status_code == 200   # one that is on its way may still fetch it

@@ -1,17 +1,21 @@
-"""Downloads: the bytes that were signed, whole or piece by piece."""
+"""Downloads: the bytes that were signed, whole or piece by piece, to the devices that were directed to them."""
 
 import hashlib
 
-from tests.ota.support import DEVICE, IMAGE, Plant, code
+import pytest
+
+from ota.store import attempts
+from tests.ota.support import DEVICE, IMAGE, Plant, code, directed, fleet, install_and_confirm
 
 
 def test_devices_get_the_bytes_that_were_signed(server: Plant) -> None:
     raw, artifact = server.keys.release(2)
     body = server.publish(raw, artifact).json()
-    assert server.get(f"/v1/manifests/{body['manifest']}", DEVICE).content == raw
-    whole = server.get(f"/v1/artifacts/{body['artifact']}", DEVICE)
+    device = directed(server, body["manifest"])
+    assert device.get(f"/v1/manifests/{body['manifest']}").content == raw
+    whole = device.get(f"/v1/artifacts/{body['artifact']}")
     assert (whole.content, whole.headers["accept-ranges"]) == (artifact, "bytes")
-    assert server.get("/v1/roots/1", DEVICE).content == server.keys.root_raw
+    assert device.get("/v1/roots/1").content == server.keys.root_raw
     for missing in ("/v1/roots/2", "/v1/roots/0", "/v1/roots/x", "/v1/roots/²", f"/v1/artifacts/{'0' * 64}", "/v1/manifests/x",
                     f"/v1/artifacts/{body['manifest']}"):
         assert code(server.get(missing, DEVICE)) == (404, "http.404")
@@ -19,10 +23,11 @@ def test_devices_get_the_bytes_that_were_signed(server: Plant) -> None:
 
 def test_a_download_is_resumed_piece_by_piece(server: Plant) -> None:
     raw, artifact = server.keys.release(2)
-    path = f"/v1/artifacts/{server.publish(raw, artifact).json()['artifact']}"
+    body = server.publish(raw, artifact).json()
+    path, device = f"/v1/artifacts/{body['artifact']}", directed(server, body["manifest"])
     got = b""
     while len(got) < len(artifact):
-        answer = server.get(path, DEVICE, range=f"bytes={len(got)}-{len(got) + 1023}")
+        answer = device.get(path, range=f"bytes={len(got)}-{len(got) + 1023}")
         assert answer.status_code == 206
         assert answer.headers["content-range"] == f"bytes {len(got)}-{len(got) + len(answer.content) - 1}/{len(artifact)}"
         got += answer.content
@@ -31,29 +36,31 @@ def test_a_download_is_resumed_piece_by_piece(server: Plant) -> None:
 
 def test_ranges_that_no_longer_fit(server: Plant) -> None:
     raw, artifact = server.keys.release(2)
-    path = f"/v1/artifacts/{server.publish(raw, artifact).json()['artifact']}"
-    beyond = server.get(path, DEVICE, range=f"bytes={len(artifact)}-")
+    body = server.publish(raw, artifact).json()
+    path, device = f"/v1/artifacts/{body['artifact']}", directed(server, body["manifest"])
+    beyond = device.get(path, range=f"bytes={len(artifact)}-")
     assert code(beyond) == (416, "range")
     assert beyond.headers["content-range"] == f"bytes */{len(artifact)}"
-    etag = server.get(path, DEVICE).headers["etag"]
-    assert server.get(path, DEVICE, **{"range": "bytes=1-2", "if-range": '"other"'}).content == artifact
-    assert server.get(path, DEVICE, **{"range": "bytes=1-2", "if-range": etag}).content == artifact[1:3]
-    assert server.get(path, DEVICE, **{"if-none-match": etag}).status_code == 304
+    etag = device.get(path).headers["etag"]
+    assert device.get(path, **{"range": "bytes=1-2", "if-range": '"other"'}).content == artifact
+    assert device.get(path, **{"range": "bytes=1-2", "if-range": etag}).content == artifact[1:3]
+    assert device.get(path, **{"if-none-match": etag}).status_code == 304
 
 
 def test_an_image_is_fetched_like_a_bundle(server: Plant) -> None:
     raw, artifact = server.keys.release(2, image=IMAGE)
-    path = f"/v1/artifacts/{server.publish(raw, artifact, IMAGE).json()['image']}"
-    whole = server.get(path, DEVICE)
+    body = server.publish(raw, artifact, IMAGE).json()
+    path, device = f"/v1/artifacts/{body['image']}", directed(server, body["manifest"])
+    whole = device.get(path)
     assert (whole.status_code, whole.content, whole.headers["accept-ranges"]) == (200, IMAGE, "bytes")
     etag = whole.headers["etag"]
     assert etag == f'"{hashlib.sha256(IMAGE).hexdigest()}"'
     half = len(IMAGE) // 2
-    rest = server.get(path, DEVICE, **{"range": f"bytes={half}-", "if-range": etag})
+    rest = device.get(path, **{"range": f"bytes={half}-", "if-range": etag})
     assert (rest.status_code, rest.headers["content-range"]) == (206, f"bytes {half}-{len(IMAGE) - 1}/{len(IMAGE)}")
     assert whole.content[:half] + rest.content == IMAGE
-    assert server.get(path, DEVICE, **{"if-none-match": etag}).status_code == 304
-    assert code(server.get(path, DEVICE, range=f"bytes={len(IMAGE)}-")) == (416, "range")
+    assert device.get(path, **{"if-none-match": etag}).status_code == 304
+    assert code(device.get(path, range=f"bytes={len(IMAGE)}-")) == (416, "range")
     assert code(server.get(path, "op.release")) == (403, "tls.device")
 
 
@@ -66,5 +73,44 @@ def test_what_is_uploaded_but_not_published_is_nobodys(server: Plant) -> None:
     for name in names:
         assert code(server.get(f"/v1/artifacts/{name}", DEVICE)) == (404, "http.404")
     assert server.publish(raw, artifact, IMAGE).status_code == 201
+    device = directed(server, hashlib.sha256(raw).hexdigest())
     for name in names:
-        assert server.get(f"/v1/artifacts/{name}", DEVICE).status_code == 200
+        assert device.get(f"/v1/artifacts/{name}").status_code == 200
+
+
+def test_a_device_does_not_get_what_another_was_directed_to(server: Plant) -> None:
+    body = server.publish(*server.keys.release(2, image=IMAGE), IMAGE).json()
+    mine, other = fleet(server, 2)
+    mine.check_in()
+    server.pass_time(1)
+    server.rollout(body["manifest"], stages=[50, 100])   # one of one
+    mine.check_in()
+    other.check_in()
+    assert (mine.directed, other.directed) == (body["manifest"], None)
+    for path in (f"/v1/manifests/{body['manifest']}", f"/v1/artifacts/{body['artifact']}", f"/v1/artifacts/{body['image']}"):
+        assert mine.get(path).status_code == 200
+        assert code(other.get(path)) == (403, "artifact.not_directed")
+        assert code(other.get(path, range="bytes=0-15")) == (403, "artifact.not_directed")
+        assert mine.get(path).status_code == 200
+
+
+def test_what_a_device_was_directed_to_once_stays_its_own(server: Plant) -> None:
+    body = server.publish(*server.keys.release(2)).json()
+    device = directed(server, body["manifest"])
+    device.install()
+    install_and_confirm(server, [device])
+    rollout = server.get("/admin/rollouts").json()["rollouts"][0]["rollout"]
+    server.post(f"/admin/rollouts/{rollout}/abort")
+    server.context.grants._known.clear()   # another process
+    assert device.get(f"/v1/artifacts/{body['artifact']}").status_code == 200
+
+
+def test_the_ranges_of_a_download_cost_one_look_at_the_rows(server: Plant, monkeypatch: pytest.MonkeyPatch) -> None:
+    body = server.publish(*server.keys.release(2)).json()
+    device = directed(server, body["manifest"])
+    looks = []
+    was_directed = attempts.was_directed
+    monkeypatch.setattr("ota.store.attempts.was_directed", lambda *arguments: looks.append(1) or was_directed(*arguments))
+    for at in range(0, 1000, 100):
+        assert device.get(f"/v1/artifacts/{body['artifact']}", range=f"bytes={at}-{at + 99}").status_code == 206
+    assert len(looks) == 1
