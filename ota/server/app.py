@@ -20,7 +20,7 @@ from node.wire.manifest import MAX_ARTIFACT_BYTES
 from ota.archive.folder import Archive
 from ota.release import keys
 from ota.release.verify import ReleaseError
-from ota.server import admin_api, control, device_api, errors, publish
+from ota.server import admin_api, control, device_api, devices_api, errors, publish
 from ota.server.context import Context
 from ota.server.desk import Desk
 from ota.server.errors import ApiError
@@ -64,6 +64,7 @@ def create_app(settings: OtaSettings, *, clock: Callable[[], float] = time.time)
     errors.install(app)
     device_api.add_routes(app)
     app.include_router(admin_api.router)
+    app.include_router(devices_api.router)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -103,8 +104,9 @@ def pulse(context: Context) -> None:
 
 
 def tick(context: Context) -> None:
-    """Move the rollouts; see `control.tick`."""
-    if control.tick(context.engine, context.clock()):
+    """Move the rollouts; see `control.start_planned` and `control.tick`."""
+    now_s = context.clock()
+    if control.start_planned(context.engine, now_s) | bool(control.tick(context.engine, now_s)):
         context.desk.refresh(context.clock())
 
 
