@@ -76,10 +76,11 @@ def measured(connection: Connection, rollout: Rollout, releases: Sequence[Releas
     The limit never falls: a device that the stage has reached stays in it.
     """
     since_s, release = now_s - rollout.policy.active_s, rollout.release
-    labels = label_rows.all_cohorts(connection)
+    census = devices.census(connection, release.models, since_s)
+    labels = label_rows.all_cohorts(connection)   # after the census: what that has counted is never taken away
     before = [each for each in rollouts.in_states(connection, ACTIVE) if rank(each) < rank(rollout)]
     fitting = {
-        group: number for group, number in devices.census(connection, release.models, since_s).items()
+        group: number for group, number in census.items()
         if not miss(rollout, group[0], group[1], labels[group[2]])}
     reach = cache(lambda model, counter: bool(paths.plan(model, counter, release, releases)))   # groups differ by label, mostly
 
