@@ -391,7 +391,7 @@ plans = st.fixed_dictionaries({
 moves = st.tuples(st.sampled_from(["pause", "resume", "abort", "tag", "untag", "site", "none", "none"]), st.integers(0, 50))
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=3, deadline=None, suppress_health_check=list(HealthCheck))
 @given(wanted=st.lists(plans, min_size=2, max_size=4), number=st.integers(3, 14), pressed=st.lists(moves, min_size=6, max_size=14))
 def test_no_device_gets_two_releases_and_no_stage_is_exceeded(tmp_path_factory, wanted, number, pressed) -> None:
     with plant(tmp_path_factory.mktemp("targets")) as server:
