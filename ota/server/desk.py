@@ -25,7 +25,7 @@ from ota.rules.events import Happened
 from ota.rules.rollout import NO_LABELS, Decision, Kind, Reason
 from ota.rules.values import ACTIVE, Labels, Release, Report, Rollout
 from ota.server import control
-from ota.server.settle import Known, Settled, may_offer, offered, rollouts_for, settle
+from ota.server.settle import Known, Settled, may_offer, offered, rollouts_for, settle, word
 from ota.store import attempts, configs, devices, history, labels, releases
 from ota.store import rollouts as rollout_rows
 from ota.store.devices import Device, Sighting
@@ -123,9 +123,8 @@ class Desk:
         known = Known(snapshot.rollouts.get(report.model, ()), {}, {}, snapshot.releases, last.labels)
         if may_offer(report, known, last.tried, sighting.at_s):
             return None
-        decision = settle(report, known, sighting.at_s).decision
         self._gather(sighting)
-        return self._answer(decision, sighting.at_s)
+        return self._answer(word(report, known, sighting.at_s), sighting.at_s)
 
     def busy(self, sighting: Sighting) -> Answer:
         """Answer a check-in that there is no room to look at."""

@@ -26,6 +26,7 @@ from ota.rules.values import (
 )
 
 RESTING = (RolloutState.HALTED, RolloutState.PLANNED, RolloutState.DRAFT)   # told about while nothing newer has been done
+NOTHING = Decision(Kind.HOLD, Reason.NO_ROLLOUT)
 NOT_ITS = (Reason.FILTERED, Reason.OUTRANKED)   # words of rollouts that the device has nothing to do with
 
 
@@ -126,13 +127,19 @@ def settle(report: Report, known: Known, now_s: float) -> Settled:
                 happened.append((what, after))
     considered = consider(report, known, attempts, now_s)
     chosen = _chosen(considered)
-    decision = Decision(Kind.HOLD, Reason.NO_ROLLOUT) if chosen is None else chosen.decision
+    decision = NOTHING if chosen is None else chosen.decision
     if failed:   # it has to be counted before anything new is offered: it may halt the rollout
         decision = Decision(Kind.HOLD, Reason.TELLS_FAILURE)
     under_way = any(each.state in OPEN for each in attempts.values())
     return Settled(
         tuple(changed), tuple(failed), tuple(happened), considered, None if chosen is None else chosen.rollout,
         None if chosen is None else chosen.attempt, decision, not under_way and not report.failed_manifest, frozenset(attempts))
+
+
+def word(report: Report, known: Known, now_s: float) -> Decision:
+    """Tell what a device hears with which nothing is under way and to which nothing can be offered (`may_offer`)."""
+    chosen = _chosen(consider(report, known, {}, now_s)) if known.rollouts else None
+    return NOTHING if chosen is None else chosen.decision
 
 
 def consider(report: Report, known: Known, attempts: Mapping[str, Attempt], now_s: float) -> tuple[Considered, ...]:
