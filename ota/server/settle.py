@@ -105,8 +105,8 @@ def may_offer(report: Report, known: Known, tried: Collection[str], now_s: float
     return any(
         concerns(rollout, report, known.labels, now_s)
         and (rollout.ident in tried or not miss(rollout, report.model, report.counter, known.labels))
-        and not (rollout.state in ACTIVE and _claimed(report, known.rollouts[:index], known, now_s))
-        for index, rollout in enumerate(known.rollouts)
+        and not _claimed(report, rollout, known, now_s)
+        for rollout in known.rollouts
     )
 
 
@@ -151,8 +151,8 @@ def consider(report: Report, known: Known, attempts: Mapping[str, Attempt], now_
     """
     line = rollouts_for(report.model, known.rollouts)
     found: list[Considered] = []
-    before: list[Rollout] = []
     done: Rollout | None = None
+    is_busy = False   # with what was begun, and may go on
     for rollout in sorted(line, key=lambda each: not _is_begun(each, attempts.get(each.ident))):   # stable
         attempt = attempts.get(rollout.ident)
         fits = attempt is not None or not miss(rollout, report.model, report.counter, known.labels)
@@ -162,10 +162,10 @@ def consider(report: Report, known: Known, attempts: Mapping[str, Attempt], now_
             done = rollout if fits else None
         decision = decide(
             report, rollout, attempt, failures=known.failures, releases=known.releases, now_s=now_s, labels=known.labels)
-        if rollout.state in ACTIVE:
-            if fits and not _is_begun(rollout, attempt) and _claimed(report, before, known, now_s):
-                decision = Decision(Kind.HOLD, Reason.OUTRANKED)
-            before.append(rollout)
+        if _is_begun(rollout, attempt):
+            is_busy = is_busy or decision.kind is not Kind.REFUSE
+        elif fits and rollout.state not in RESTING and (is_busy or _claimed(report, rollout, known, now_s)):
+            decision = Decision(Kind.HOLD, Reason.OUTRANKED)
         found.append(Considered(rollout, attempt, decision))
     newest = 0 if done is None else done.release.counter
     return tuple(each for each in found if each.rollout.state not in RESTING or each.rollout.release.counter >= newest)
@@ -184,16 +184,19 @@ def offered(settled: Settled, report: Report, now_s: float) -> tuple[Attempt, bo
 
 
 def _chosen(considered: Sequence[Considered]) -> Considered | None:
-    """The first offer; without any, the word of the first rollout that the device has to do with, or of the first at all."""
+    """The first offer; else the first that waits for its window alone, the first that the device has to do with, the first."""
     offers = [each for each in considered if each.decision.kind is Kind.OFFER]
+    windows = [each for each in considered if each.decision.reason is Reason.WINDOW]
     words = [each for each in considered if each.decision.reason not in NOT_ITS]
-    return next(iter([*offers, *words, *considered]), None)
+    return next(iter([*offers, *windows, *words, *considered]), None)
 
 
 def _is_begun(rollout: Rollout, attempt: Attempt | None) -> bool:
     return attempt is not None and attempt.state in OPEN and rollout.state in OFFERING
 
 
-def _claimed(report: Report, before: Iterable[Rollout], known: Known, now_s: float) -> bool:
-    return any(
-        claims(each, report.model, report.counter, known.labels, releases=known.releases, now_s=now_s) for each in before)
+def _claimed(report: Report, rollout: Rollout, known: Known, now_s: float) -> bool:
+    """Tell whether a device belongs to a rollout that goes before this one; what is done is for all that wait for another."""
+    return rollout.state in ACTIVE and any(
+        claims(each, report.model, report.counter, known.labels, releases=known.releases, now_s=now_s)
+        for each in known.rollouts if rank(each) < rank(rollout))

@@ -100,6 +100,7 @@ class Fleet:
                  and found.decision.manifest is not None and self.attempts[device][ident].state in OPEN]
         assert rollout.state in OFFERING
         assert sum(each.decision.kind is Kind.OFFER for each in found.considered if each.rollout.state in ACTIVE) <= 1
+        assert rollout.ident == next(each.rollout.ident for each in found.considered if each.decision.kind is Kind.OFFER)
         if begun:
             assert rollout.ident in begun   # what was begun is finished first
             return

@@ -227,6 +227,26 @@ def test_a_device_is_called_back_in_the_first_half_of_its_window(server: Plant, 
     assert device.directed
 
 
+def test_a_late_device_is_called_back_for_its_window_while_a_newer_release_is_not_its_turn(server: Plant, released: str) -> None:
+    at(server, 0)
+    early, late = fleet(server, 2)
+    offered([early])
+    server.pass_time(1)
+    server.rollout(released, windows=["fri 12:00-13:00", "sat 12:00-13:00"], lease_s=1e6, **ALL)
+    for _ in range(5):
+        install_and_confirm(server, [early])
+    newer = server.publish(*server.keys.release(3)).json()["manifest"]
+    server.rollout(newer, stages=[1, 100], soak_s=1e6, lease_s=1e6, active_s=1e6)
+    at(server, 1.5)
+    offered([early])   # it takes the newer one's only place
+    late.check_in()
+    server.pass_time(1)
+    told = explain(server, late)
+    assert [each["counter"] for each in told["rollouts"]] == [3, 2]
+    assert told["rollouts"][0]["code"] in ("stage_full", "not_in_stage")   # by its bucket
+    assert told["rollouts"][1]["code"] == told["code"] == "window"
+
+
 def test_a_sleeping_window_neither_fails_nor_finishes_a_rollout(server: Plant, released: str) -> None:
     at(server, 0)
     devices = fleet(server, 4)
