@@ -9,7 +9,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -47,14 +47,14 @@ def parse(text: str) -> Window:
     return Window(tuple(sorted(set(_days(found.group(1), text)))), start, end if end > start else end + DAY_MIN)
 
 
-def zone(name: str) -> ZoneInfo:
-    """Give a time zone by its IANA name, e.g. "Europe/Berlin".
+def zone(name: str) -> tzinfo:
+    """Give a time zone by its IANA name, e.g. "Europe/Berlin"; UTC needs no database.
 
     Raises:
         ValueError: key, got and expected.
     """
     try:
-        return ZoneInfo(name)
+        return UTC if name == "UTC" else ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f"zone: got {name!r:.60}, expected an IANA time zone such as Europe/Berlin") from None
 
@@ -108,14 +108,14 @@ def _edges(texts: tuple[str, ...], zone_name: str, from_s: int) -> list[float]:
     return sorted(edges)
 
 
-def _instants(place: ZoneInfo, day: date, minute: int) -> Iterator[float]:
+def _instants(place: tzinfo, day: date, minute: int) -> Iterator[float]:
     """When the wall clock shows a time: once; twice where it goes back; where it goes forward, beside the gap."""
     shown = datetime(day.year, day.month, day.day, tzinfo=place) + timedelta(minutes=minute)   # wall time: no offset counts
     for fold in (0, 1):
         yield shown.replace(fold=fold).timestamp()
 
 
-def _changes(place: ZoneInfo, today: date) -> Iterator[float]:
+def _changes(place: tzinfo, today: date) -> Iterator[float]:
     """When the clocks change in the days ahead, to the second."""
     start_s = int(datetime(today.year, today.month, today.day, tzinfo=UTC).timestamp()) - 86_400
     for low_s in range(start_s, start_s + (HORIZON_DAYS + 2) * 86_400, 86_400):
@@ -129,7 +129,7 @@ def _changes(place: ZoneInfo, today: date) -> Iterator[float]:
         yield float(high_s)
 
 
-def _offset(place: ZoneInfo, at_s: int) -> timedelta | None:
+def _offset(place: tzinfo, at_s: int) -> timedelta | None:
     return datetime.fromtimestamp(at_s, place).utcoffset()
 
 
