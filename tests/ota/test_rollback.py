@@ -137,6 +137,7 @@ def test_what_is_no_way_back_is_refused_and_changes_nothing(server: Plant) -> No
         assert code(server.post(path, body)) == (409, "rollout.rollback"), body
     assert code(server.post(path, {"manifest": "0" * 64})) == (404, "http.404")
     assert code(server.post(path, {})) == (422, "rollout.policy")
+    assert code(server.post(path, {"manifest": fresh, "reason": "x" * 201})) == (422, "rollout.policy")
     assert code(server.post("/admin/rollouts/r0/rollback", {"manifest": older})) == (404, "http.404")
     answer = server.client.post(path, json={"manifest": older}, headers={"x-test-peer": "op.console"})
     assert code(answer) == (403, "operator.read_only")
