@@ -131,6 +131,15 @@ class OtaClient:
         """Give a rollout a command: start, pause, resume, abort, or approve what another asked for."""
         return self._call("POST", f"/admin/rollouts/{ident}/{command}", {"reason": reason})
 
+    def rollback(self, ident: str, manifest: str, reason: str = "", **policy: Any) -> Json:
+        """Lead devices back from a rollout's release, by a newer release with older content.
+
+        Args:
+            manifest: of that release, published: its SHA-256 in hex.
+            policy: as for `start_rollout`; the defaults are quick.
+        """
+        return self._call("POST", f"/admin/rollouts/{ident}/rollback", {"manifest": manifest, "reason": reason} | policy)
+
     def devices(self, page: int = 200) -> Iterator[Json]:
         """Go through all devices, in order of their ids."""
         after: str | None = ""
@@ -196,6 +205,37 @@ class OtaClient:
     def webhooks(self) -> list[Json]:
         """List webhooks and how far each has got."""
         return list(self._call("GET", "/admin/webhooks")["webhooks"])
+
+    def label(
+        self, devices: Sequence[str], *, model: str | None = None, tag: Sequence[str] = (), untag: Sequence[str] = (),
+        site: str | None = None,
+    ) -> Json:
+        """Change the tags or the site of devices, or of all of a model."""
+        return self._call("POST", "/admin/labels", {
+            "devices": list(devices), "model": model, "tag": list(tag), "untag": list(untag), "site": site})
+
+    def set_zone(self, site: str, zone: str) -> Json:
+        """Set a site's time zone, an IANA name."""
+        return self._call("PUT", f"/admin/sites/{site}", {"zone": zone})
+
+    def labels(self) -> Json:
+        """List sites and tags with the number of devices of each, and the last orders."""
+        return self._call("GET", "/admin/labels")
+
+    def history(self, device: str, limit: int = 100) -> Iterator[Json]:
+        """Go through what happened to a device, the newest first.
+
+        Args:
+            limit: as many as this at most.
+        """
+        before: int | None = None
+        while limit > 0:
+            more = {} if before is None else {"before": str(before)}
+            answer = self._call("GET", f"/admin/devices/{device}/history", params={"limit": str(min(limit, 500))} | more)
+            yield from answer["history"]
+            limit, before = limit - len(answer["history"]), answer["next"]
+            if before is None:
+                return
 
     def versions(self) -> list[Json]:
         """List the metrics by firmware version."""

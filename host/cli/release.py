@@ -140,6 +140,35 @@ def retire(
         print(f"left behind: {each['model']} at counter {each['counter']}, {each['devices']} devices")
 
 
+@app.command()
+def again(
+    old: Annotated[Path, typer.Argument(help="Folder of the release whose content is to come again.")],
+    new: Annotated[Path, typer.Argument(help="Folder to make.")],
+    release: Annotated[str, typer.Option(help='Its new name, e.g. "1.3.1".')],
+    counter: Annotated[int, typer.Option(min=1, help="Higher than that of every release so far.")],
+    from_lowest: Annotated[int, typer.Option(min=0, help="Lowest counter that may install it directly.")] = 1,
+) -> None:
+    """Make a release with the content of an older one, byte for byte, to roll back by: counters never fall. Then sign it.
+
+    Example: tenfold release again out/1.1.0 out/1.3.1 --release 1.3.1 --counter 4
+    """
+    body = manifest_format.parse((old / PAYLOAD).read_bytes())
+    artifact, image = _parts(old)
+    check_parts(body, artifact, image)
+    if counter <= body["counter"]:
+        raise typer.BadParameter(f"--counter: got {counter}, expected more than {body['counter']}, which has this content")
+    bundle_part, image_part = body["artifact"], body["image"]
+    payload = manifest_format.build(
+        release, counter, body["models"], (from_lowest, counter - 1), False, body["mpy"],
+        (bundle_part["sha256"], bundle_part["size"]), image_part and (image_part["sha256"], image_part["size"]))
+    new.mkdir(parents=True)
+    (new / PAYLOAD).write_bytes(payload)
+    (new / ARTIFACT).write_bytes(artifact)
+    if image is not None:
+        (new / IMAGE).write_bytes(image)
+    print(f"{new}: {release}, counter {counter}, the content of {body['release']}, {_listed(image)}; sign it before you publish it")
+
+
 def _signed_before(folder: Path, payload: bytes) -> bytes:
     raw = (folder / MANIFEST).read_bytes()
     if signed.split(raw, signed.MANIFEST)[1] != payload:

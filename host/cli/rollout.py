@@ -1,6 +1,7 @@
 """`tenfold rollout`: bring a release to the fleet, stage by stage."""
 
 import json
+from datetime import datetime
 from typing import Annotated, Any
 
 import typer
@@ -8,6 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from host.cli.server import AsJson, Ca, Cert, Key, Url, connect
+from ota.client import OtaClient
+from ota.rules.filters import MAX_COUNTER
 
 app = typer.Typer(no_args_is_help=True, help="Bring a release to the fleet, stage by stage.")
 Ident = Annotated[str, typer.Argument(help="The rollout, from `tenfold rollout list`.")]
@@ -19,14 +22,32 @@ def start(
     server: Url, ca: Ca, cert: Cert, key: Key,
     stage: Annotated[list[float] | None, typer.Option(help="Percent of the fleet; repeat. Default 1, 5, 10, 100.")] = None,
     soak_s: Annotated[float | None, typer.Option(help="Seconds that each stage must stay healthy. Default 1, 2, 3, 3 d.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="Only this model of the release's; repeat.")] = None,
+    site: Annotated[list[str] | None, typer.Option(help="Only devices at this site; repeat.")] = None,
+    tag: Annotated[list[str] | None, typer.Option(help="Only devices with this tag, or another that is named; repeat.")] = None,
+    without: Annotated[list[str] | None, typer.Option(help="No devices with this tag; repeat.")] = None,
+    from_version: Annotated[str | None, typer.Option(help="Only devices that run this or newer: counter or release.")] = None,
+    to_version: Annotated[str | None, typer.Option(help="Only devices that run this or older: counter or release.")] = None,
+    window: Annotated[list[str] | None, typer.Option(
+        help='Offer only at these times by the clock of each site, e.g. "mon-fri 22:00-05:00"; repeat.')] = None,
+    start_at: Annotated[str | None, typer.Option(help="Not before, e.g. 2027-06-05T22:00+02:00.")] = None,
+    not_after: Annotated[str | None, typer.Option(help="Nothing new from then on, e.g. 2027-07-01T00:00Z.")] = None,
 ) -> None:
-    """Start a rollout of a published release.
+    """Start a rollout of a published release, for all devices or for some.
 
     Example: tenfold rollout start 3b2b… --stage 1 --stage 10 --stage 100 --soak-s 86400
+
+    Example: tenfold rollout start 3b2b… --site nord --without lab --window "sat,sun 00:00-24:00"
     """
-    policy: dict[str, Any] = {"stages": stage or None, "soak_s": soak_s}
+    chosen: dict[str, Any] = {"models": model, "sites": site, "tags": {
+        name: tags for name, tags in (("any", tag), ("none", without)) if tags}}
+    policy: dict[str, Any] = {"stages": stage, "soak_s": soak_s, "windows": window,
+                              "start_at": _time("--start-at", start_at), "not_after": _time("--not-after", not_after)}
     with connect(server, ca, cert, key) as client:
-        print(json.dumps(client.start_rollout(manifest, **{name: value for name, value in policy.items() if value is not None})))
+        if from_version or to_version:
+            chosen["versions"] = [_counter(client, from_version, 0), _counter(client, to_version, MAX_COUNTER)]
+        policy["filter"] = {name: value for name, value in chosen.items() if value}
+        print(json.dumps(client.start_rollout(manifest, **_given(policy))))
 
 
 @app.command("list")
@@ -73,6 +94,54 @@ def approve(rollout: Ident, server: Url, ca: Ca, cert: Cert, key: Key, reason: s
 def abort(rollout: Ident, server: Url, ca: Ca, cert: Cert, key: Key, reason: str = "") -> None:
     """End it for good."""
     _command("abort", rollout, reason, server, ca, cert, key)
+
+
+@app.command()
+def rollback(
+    rollout: Ident,
+    manifest: Annotated[str, typer.Argument(help="SHA-256 of the published manifest that brings the older content again.")],
+    server: Url, ca: Ca, cert: Cert, key: Key,
+    stage: Annotated[list[float] | None, typer.Option(help="Percent of the devices that run the bad release; repeat. "
+                                                           "Default 10, 100.")] = None,
+    soak_s: Annotated[float | None, typer.Option(help="Seconds that each stage must stay healthy. Default 1 h.")] = None,
+    reason: str = "",
+) -> None:
+    """Lead the devices of a bad release back to older content, by a newer release; ends every rollout of the bad one.
+
+    Make that release with `tenfold release again`, sign and publish it.
+
+    Example: tenfold rollout rollback r0123456789ab 9c0d… --stage 100 --reason "resets at night"
+    """
+    policy = {"stages": stage, "soak_s": soak_s}
+    with connect(server, ca, cert, key) as client:
+        print(json.dumps(client.rollback(rollout, manifest, reason, **_given(policy))))
+
+
+def _given(policy: dict[str, Any]) -> dict[str, Any]:
+    """What was chosen: the server's defaults stand in for the rest."""
+    return {name: value for name, value in policy.items() if value not in (None, [], {})}
+
+
+def _time(option: str, text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise typer.BadParameter(f"{option}: got {text!r}, expected a time with its zone, e.g. 2027-06-05T22:00+02:00")
+    return at.timestamp()
+
+
+def _counter(client: OtaClient, text: str | None, default: int) -> int:
+    """A release counter, given as such or by a published release's name."""
+    if text is None or text.isdecimal():
+        return default if text is None else int(text)
+    named = [each["counter"] for each in client.releases() if each["release"] == text]
+    if len(named) != 1:
+        raise typer.BadParameter(f"version: {len(named)} published releases are named {text}, expected one, or a counter")
+    return int(named[0])
 
 
 def _command(command: str, rollout: str, reason: str, server: Url, ca: Ca, cert: Cert, key: Key) -> None:

@@ -7,6 +7,7 @@ fallback turns success into failure. Nothing here decides what to offer next (`r
 from dataclasses import replace
 from enum import StrEnum
 
+from ota.rules.rollout import OFFERING
 from ota.rules.values import OPEN, Attempt, AttemptState, Report, Rollout
 
 STEPPED = "on a stepping stone"   # reason of an attempt whose next step is due
@@ -79,6 +80,8 @@ def is_overdue(attempt: Attempt, last_seen_s: float, rollout: Rollout, now_s: fl
 
 
 def _patience(attempt: Attempt, rollout: Rollout, now_s: float) -> Attempt:
+    if rollout.state not in OFFERING:   # the device is not helped on, so it is not blamed: its try begins anew
+        return _renewed(replace(attempt, first_s=now_s), rollout, now_s)
     if now_s > attempt.first_s + PATIENCE * rollout.policy.lease_s:
         return replace(attempt, state=AttemptState.FAILED, settled_s=now_s,
                        reason=f"{attempt.state} for more than {PATIENCE} leases of {rollout.policy.lease_s:g} s")

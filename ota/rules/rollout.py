@@ -10,13 +10,26 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import pairwise
 
-from ota.rules import paths
+from ota.rules import filters, paths, windows
 from ota.rules.bucket import bucket
 from ota.rules.gate import Verdict, Word
-from ota.rules.values import Attempt, AttemptState, Counts, Failures, Policy, Release, Report, Rollout, RolloutState
+from ota.rules.values import (
+    ACTIVE,
+    Attempt,
+    AttemptState,
+    Counts,
+    Failures,
+    Labels,
+    Policy,
+    Release,
+    Report,
+    Rollout,
+    RolloutState,
+)
 
 MAX_STAGES = 16
 MAX_SOAK_S = 90 * 86_400   # a quarter of a year; more is a typing error
+MAX_TIME_S = 2**33         # of the year 2242; more is a typing error (milliseconds), and beyond what calendars compute
 
 
 class PolicyError(Exception):
@@ -31,6 +44,7 @@ class Event(StrEnum):
     """What moves a rollout: commands of operators, and what a tick finds."""
 
     START = "start"
+    PLAN = "plan"        # told to start, but not before its start_at
     PAUSE = "pause"
     RESUME = "resume"
     ABORT = "abort"
@@ -41,7 +55,10 @@ class Event(StrEnum):
 
 TRANSITIONS: dict[tuple[RolloutState, Event], RolloutState] = {
     (RolloutState.DRAFT, Event.START): RolloutState.RUNNING,
+    (RolloutState.DRAFT, Event.PLAN): RolloutState.PLANNED,
     (RolloutState.DRAFT, Event.ABORT): RolloutState.ABORTED,
+    (RolloutState.PLANNED, Event.START): RolloutState.RUNNING,   # by its time, or by an operator before
+    (RolloutState.PLANNED, Event.ABORT): RolloutState.ABORTED,
     (RolloutState.RUNNING, Event.ADVANCE): RolloutState.RUNNING,
     (RolloutState.RUNNING, Event.FINISH): RolloutState.DONE,
     (RolloutState.RUNNING, Event.HALT): RolloutState.HALTED,
@@ -55,6 +72,7 @@ TRANSITIONS: dict[tuple[RolloutState, Event], RolloutState] = {
     (RolloutState.DONE, Event.ABORT): RolloutState.ABORTED,   # a release that turns out bad later is withdrawn
 }
 OFFERING = (RolloutState.RUNNING, RolloutState.DONE)   # in all other states nobody is offered anything
+NO_LABELS = Labels()
 
 
 def move(state: RolloutState, event: Event) -> RolloutState:
@@ -92,6 +110,20 @@ def check_policy(policy: Policy) -> None:
     for key, (got, low, high) in bounds.items():
         if not low <= got <= high:   # also refuses NaN
             raise PolicyError(f"{key}: got {got:g}, expected {low:g}..{high:g}")
+    _check_targets(policy)
+
+
+def _check_targets(policy: Policy) -> None:
+    try:
+        filters.check(policy.filter)
+        windows.check(policy.windows)
+    except ValueError as error:
+        raise PolicyError(str(error)) from None
+    for key, at_s in (("start_at", policy.start_at), ("not_after", policy.not_after)):
+        if not 0 <= at_s <= MAX_TIME_S:
+            raise PolicyError(f"{key}: got {at_s:g}, expected Unix seconds, or 0 for none")
+    if policy.not_after and policy.not_after <= policy.start_at:
+        raise PolicyError(f"not_after: got {policy.not_after:.0f}, expected a time after start_at {policy.start_at:.0f}")
 
 
 class Kind(StrEnum):
@@ -106,11 +138,15 @@ class Reason(StrEnum):
     """Why; shown to operators by `explain` and to the device in its answer."""
 
     NO_ROLLOUT = "no rollout for this model is under way"
+    FILTERED = "the rollout is for other devices"
+    OUTRANKED = "the device belongs to another rollout, which goes first"
     CURRENT = "the device runs the rollout's release"
     NEWER = "the device runs something newer than the rollout's release"
     NOT_RUNNING = "the rollout is not running"
     NOT_IN_STAGE = "the device's bucket is not in this stage yet"
     STAGE_FULL = "the stage has offered the release to as many devices as it may"
+    OVER = "the rollout's time is over; nothing new is offered"
+    WINDOW = "no maintenance window is open where the device stands"
     IN_TRIAL = "the device is trying a release; nothing new until it has confirmed or fallen back"
     CONFIG_TRIAL = "the device is trying a configuration; nothing new until it has kept it or gone back"
     TELLS_FAILURE = "the device has just come back from a release; nothing new before it has heard our answer"
@@ -131,6 +167,8 @@ class Decision:
     Attributes:
         manifest: the step to install, only with an OFFER.
         takes_place: the offer uses up one of the stage's places; False when the device has one already.
+        detail: what exactly, for operators.
+        from_s, until_s: of RETRY_LATER when the next offer is due, of WINDOW when the next one opens and closes; else 0.
     """
 
     kind: Kind
@@ -138,15 +176,50 @@ class Decision:
     manifest: str | None = None
     counter: int = 0
     takes_place: bool = False
+    detail: str = ""
+    from_s: float = 0.0
+    until_s: float = 0.0
 
 
-def concerns(rollout: Rollout, report: Report) -> bool:
+def rank(rollout: Rollout) -> tuple[int, float, str]:
+    """Order rollouts by precedence, the first goes first: the newest release, and for one release the rollout added last."""
+    return -rollout.release.counter, -rollout.added_s, rollout.ident
+
+
+def is_over(rollout: Rollout, now_s: float) -> bool:
+    """Tell whether the rollout's time has passed: nothing new is offered; what is under way goes on."""
+    return 0 < rollout.policy.not_after <= now_s
+
+
+def miss(rollout: Rollout, model: str, counter: int, labels: Labels) -> str:
+    """Tell why devices like this are none of the rollout's; empty when they are."""
+    if model not in rollout.release.models:
+        return f"model: got {model}, expected {', '.join(rollout.release.models)}"
+    return filters.miss(rollout.policy.filter, model, counter, labels)
+
+
+def claims(
+    rollout: Rollout, model: str, counter: int, labels: Labels, *, releases: Iterable[Release], now_s: float,
+) -> bool:
+    """Tell whether devices like this belong to a rollout before those behind it: it is under way, for them, and can serve them.
+
+    By this rollouts that overlap share the fleet out: at any moment a device belongs to one of them.
+    """
+    return (
+        rollout.state in ACTIVE and not is_over(rollout, now_s) and counter < rollout.release.counter
+        and not miss(rollout, model, counter, labels) and bool(paths.plan(model, counter, rollout.release, releases))
+    )
+
+
+def concerns(rollout: Rollout, report: Report, labels: Labels, now_s: float) -> bool:
     """Tell, without its attempt, whether a device may be offered something: the cheap test that an idle check-in ends at."""
     return (
         rollout.state in OFFERING
         and report.model in rollout.release.models
         and report.counter < rollout.release.counter
         and bucket(rollout.ident, report.device) < rollout.limit
+        and not is_over(rollout, now_s)
+        and windows.is_open(rollout.policy.windows, labels.zone, now_s)
     )
 
 
@@ -158,8 +231,12 @@ def decide(
     failures: Mapping[str, Failures],
     releases: Iterable[Release],
     now_s: float,
+    labels: Labels = NO_LABELS,
 ) -> Decision:
     """Offer, hold or refuse a rollout's release to one device.
+
+    A filter, a stage, a window and the end of a rollout's time stand before what is new: a first offer, the next step, another
+    try. A step that was offered before is offered again until the device has it.
 
     Args:
         attempt: the device's attempt in it, with this report already observed; None before the first offer.
@@ -169,6 +246,8 @@ def decide(
     """
     if report.model not in rollout.release.models:
         return Decision(Kind.HOLD, Reason.NO_ROLLOUT)
+    if attempt is None and (why := miss(rollout, report.model, report.counter, labels)):
+        return Decision(Kind.HOLD, Reason.FILTERED, detail=why)
     if report.counter >= rollout.release.counter:
         same = report.counter == rollout.release.counter
         return Decision(Kind.HOLD, Reason.CURRENT if same else Reason.NEWER)
@@ -192,9 +271,14 @@ def decide(
     past = failures.get(step.manifest, Failures())
     if past.count >= rollout.policy.quarantine_after:
         return Decision(Kind.REFUSE, Reason.QUARANTINED)
-    if past.count and now_s < past.last_s + rollout.policy.retry_s:
-        return Decision(Kind.HOLD, Reason.RETRY_LATER)
+    if past.count and now_s < (again_s := past.last_s + rollout.policy.retry_s):
+        return Decision(Kind.HOLD, Reason.RETRY_LATER, from_s=again_s)
     under_way = attempt is not None and attempt.state is AttemptState.OFFERED and attempt.manifest == step.manifest
+    if not under_way and is_over(rollout, now_s):
+        return Decision(Kind.HOLD, Reason.OVER)
+    if not under_way and not windows.is_open(rollout.policy.windows, labels.zone, now_s):
+        opens_s, closes_s = windows.following(rollout.policy.windows, labels.zone, now_s)
+        return Decision(Kind.HOLD, Reason.WINDOW, from_s=opens_s, until_s=closes_s)
     reason = Reason.CONTINUED if under_way else Reason.STEP if len(path) > 1 else Reason.OFFERED
     return Decision(Kind.OFFER, reason, step.manifest, step.counter, takes_place=attempt is None)
 
@@ -217,7 +301,7 @@ def step(rollout: Rollout, counts: Counts, verdict: Verdict) -> Step:
     if verdict.word is Word.FAIL:
         return Step(Event.HALT, verdict.reason)
     if rollout.population == 0:
-        return Step(None, "no device of the model has been heard lately")
+        return Step(None, "no device that it is for has been heard lately")
     need = needed(rollout)
     if counts.soaked < need:
         return Step(None, f"{counts.soaked} of {need} devices have soaked, {counts.confirmed} confirmed, {counts.open} under way")
@@ -228,3 +312,10 @@ def step(rollout: Rollout, counts: Counts, verdict: Verdict) -> Step:
     if counts.open or counts.waiting or counts.soaking:
         return Step(None, f"{counts.waiting} devices wait for it, {counts.open} are under way, {counts.soaking} are soaking")
     return Step(Event.FINISH, verdict.reason)
+
+
+def at_end(rollout: Rollout, counts: Counts, found: Step, now_s: float) -> Step:
+    """End a rollout whose time is over, once nothing is under way, unless it has failed or finished by then."""
+    if found.event in (Event.HALT, Event.FINISH) or counts.open or not is_over(rollout, now_s):
+        return found
+    return Step(Event.ABORT, f"its time is over; {found.reason}")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 HEADROOM = 0.8            # of a rate is what a period aims at: arrivals are spread by chance, and the rate is for their peaks
 PROMISED = 0.5            # of a rate is promised to those who were turned away; the rest is for who comes by its own clock
 MAX_PERIOD_S = 86_400     # a device hears from us at least daily, however large the fleet
+DEVICE_JITTER = 0.1       # of a period is what a device adds to its place in it at most (node.agent.scatter.place_in_ms)
 JITTER = 0.5              # retry-after is stretched by up to this share, so that those turned away do not come back together
 
 
@@ -20,6 +21,11 @@ def period(base_s: float, devices: int, per_s: float) -> int:
         per_s: check-ins per second that this server is to see at most.
     """
     return max(1, min(MAX_PERIOD_S, round(max(base_s, devices / (HEADROOM * per_s)))))
+
+
+def before(period_s: int, wait_s: float) -> int:
+    """Shorten a period so that a device comes back within some seconds: it takes its place in it, and up to a tenth more."""
+    return max(1, min(period_s, int(wait_s / (1 + DEVICE_JITTER))))
 
 
 def retry_after(seconds: float, chance: float) -> int:

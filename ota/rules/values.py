@@ -12,6 +12,7 @@ class RolloutState(StrEnum):
     """Where a rollout stands; `rollout.TRANSITIONS` tells what leads where."""
 
     DRAFT = "draft"
+    PLANNED = "planned"    # starts by itself at the policy's start_at
     RUNNING = "running"
     PAUSED = "paused"      # by an operator
     HALTED = "halted"      # by the gate
@@ -19,7 +20,7 @@ class RolloutState(StrEnum):
     ABORTED = "aborted"
 
 
-ACTIVE = (RolloutState.RUNNING, RolloutState.PAUSED)   # judged by the gate; at most one such rollout for a model
+ACTIVE = (RolloutState.RUNNING, RolloutState.PAUSED)   # judged by the gate; devices belong to the first such that fits
 
 
 class AttemptState(StrEnum):
@@ -70,6 +71,21 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Labels:
+    """What operators say of a device; never its own word.
+
+    Attributes:
+        site: where it stands; "" is nowhere in particular.
+        tags: sorted.
+        zone: IANA name of the site's time zone.
+    """
+
+    site: str = ""
+    tags: tuple[str, ...] = ()
+    zone: str = "UTC"
+
+
+@dataclass(frozen=True)
 class Attempt:
     """One device in one rollout.
 
@@ -102,6 +118,34 @@ class Failures:
 
 
 @dataclass(frozen=True)
+class Tags:
+    """At least one of `any`, if that names some; none of `none`."""
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    any: tuple[str, ...] = ()
+    none: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Devices that fit each part; a part that names nothing fits all.
+
+    Attributes:
+        models: some of the release's.
+        sites: where they stand, any of these.
+        versions: lowest and highest release counter that they run, both inclusive.
+    """
+
+    __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}
+
+    models: tuple[str, ...] = ()
+    sites: tuple[str, ...] = ()
+    tags: Tags = Tags()
+    versions: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
 class Policy:
     """What an operator chooses for a rollout. Checked by `rollout.check_policy`.
 
@@ -118,6 +162,11 @@ class Policy:
         worse_ratio: crashes, drops and resets may be so many times those of the rest of the fleet.
         worse_alpha: significance at which more than that halts the rollout.
         min_events: fewer events than this never halt by comparison: a single crash is an anecdote.
+        filter: which devices the rollout is for.
+        windows: weekly times at which something new may be offered, e.g. "mon-fri 22:00-05:00", each by the clock of the
+            device's site; none: at any time.
+        start_at: Unix seconds at which a rollout that was told to start does so; 0: at once.
+        not_after: Unix seconds from which nothing new is offered; 0: no end.
     """
 
     __pydantic_config__: ClassVar[dict[str, str]] = {"extra": "forbid"}   # read from settings and requests: no unknown keys
@@ -134,6 +183,10 @@ class Policy:
     worse_ratio: float = 2.0
     worse_alpha: float = 0.01
     min_events: int = 3
+    filter: Filter = Filter()
+    windows: tuple[str, ...] = ()
+    start_at: float = 0.0
+    not_after: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -150,6 +203,7 @@ class Rollout:
         capacity: how many devices this stage may offer the release to, in all.
         limit: buckets below this belong to the stage.
         offered: devices that have an attempt.
+        added_s: when it was added.
     """
 
     ident: str
@@ -164,6 +218,7 @@ class Rollout:
     limit: int = 0
     offered: int = 0
     reason: str = ""
+    added_s: float = 0.0
 
     @property
     def is_last(self) -> bool:

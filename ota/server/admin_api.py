@@ -14,18 +14,20 @@ from sqlalchemy import Connection
 
 from node.wire import signed
 from ota.rules import configs as config_rules
+from ota.rules.events import Happened
 from ota.rules.rollout import Event, PolicyError
 from ota.rules.values import Policy, Rollout
 from ota.server import control, publish, views
 from ota.server.context import asks_of, context_of, operator_of
 from ota.server.control import UnknownError
 from ota.server.errors import ApiError
-from ota.store import attempts, configs, devices, releases, rollouts
+from ota.store import attempts, configs, devices, history, releases, rollouts
 from ota.store.session import reading, writing
 
 ARTIFACTS_PATH = "/admin/artifacts/"
 MAX_PAGE = 500   # devices in one answer
 MAX_ORDER = 10_000   # devices named in one order; a model's may be more
+MAX_REASON = 200   # characters
 HISTORY = 100   # orders and events in one answer
 COMMANDS = {"start": Event.START, "pause": Event.PAUSE, "resume": Event.RESUME, "abort": Event.ABORT}
 POLICY = TypeAdapter(Policy)
@@ -57,7 +59,7 @@ class CommandBody(BaseModel):
     """Why a command is given; kept in the rollout's history."""
 
     model_config = ConfigDict(extra="forbid")
-    reason: str = Field(default="", max_length=200)
+    reason: str = Field(default="", max_length=MAX_REASON)
 
 
 class ConfigBody(BaseModel):
@@ -144,6 +146,20 @@ def get_rollout(request: Request, _by: Operator, ident: str) -> Json:
     return _rollout(request, rollout)
 
 
+@router.post("/rollouts/{ident}/rollback", status_code=201)   # before the commands, whose path it fits too
+def rollback(request: Request, by: Operator, ident: str, body: Json) -> Json:
+    context = context_of(request)
+    wanted = dict(body)
+    manifest, reason = wanted.pop("manifest", None), wanted.pop("reason", "")
+    if not isinstance(manifest, str) or not isinstance(reason, str) or len(reason) > MAX_REASON:
+        raise PolicyError(f"manifest: got {manifest!r:.80}, reason: got {reason!r:.60}, expected a SHA-256 in hex and a short text")
+    policy = policy_of(wanted, control.rollback_policy(context.engine, ident, context.settings.policy))
+    rollout = control.rollback(
+        context.engine, ident, manifest, policy, context.clock(), by=by, reason=reason, asks=asks_of(request))
+    context.desk.refresh(context.clock())
+    return _rollout(request, rollout)
+
+
 @router.post("/rollouts/{ident}/{command}")
 def command_rollout(request: Request, by: Operator, ident: str, command: str, body: CommandBody | None = None) -> Json:
     context = context_of(request)
@@ -178,9 +194,13 @@ def explain_device(request: Request, _by: Operator, device: str) -> Json:
 
 
 @router.post("/devices/{device}/forgive")
-def forgive_device(request: Request, _by: Operator, device: str) -> Json:
-    with writing(context_of(request).engine) as connection:
-        return {"device": device, "forgiven": attempts.forgive(connection, device)}
+def forgive_device(request: Request, by: Operator, device: str) -> Json:
+    context = context_of(request)
+    with writing(context.engine) as connection:
+        forgiven = attempts.forgive(connection, device)
+        if forgiven:
+            history.note(connection, [history.Event(device, int(context.clock()), Happened.FORGIVEN, 0, f"by {by}")])
+        return {"device": device, "forgiven": forgiven}
 
 
 @router.get("/devices/{device}/config")

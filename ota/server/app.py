@@ -21,7 +21,18 @@ from node.wire.manifest import MAX_ARTIFACT_BYTES
 from ota.archive.folder import Archive
 from ota.release import keys
 from ota.release.verify import ReleaseError
-from ota.server import admin_api, archive_api, control, description, device_api, errors, people_api, publish, webhooks
+from ota.server import (
+    admin_api,
+    archive_api,
+    control,
+    description,
+    device_api,
+    devices_api,
+    errors,
+    people_api,
+    publish,
+    webhooks,
+)
 from ota.server.context import Context
 from ota.server.desk import Desk
 from ota.server.doors import Doors
@@ -72,6 +83,7 @@ def create_app(settings: OtaSettings, *, clock: Callable[[], float] = time.time)
     app.include_router(people_api.router)   # first: its /rollouts/{ident}/approve is no command of admin_api
     app.include_router(admin_api.router)
     app.include_router(archive_api.router)
+    app.include_router(devices_api.router)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -114,8 +126,9 @@ def pulse(context: Context) -> None:
 
 
 def tick(context: Context) -> None:
-    """Move the rollouts; see `control.tick`."""
-    if control.tick(context.engine, context.clock()):
+    """Move the rollouts; see `control.start_planned` and `control.tick`."""
+    now_s = context.clock()
+    if control.start_planned(context.engine, now_s) | bool(control.tick(context.engine, now_s)):
         context.desk.refresh(context.clock())
 
 

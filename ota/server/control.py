@@ -12,13 +12,18 @@ from sqlalchemy import Connection, Engine
 
 from ota.rules import attempts as attempt_rules
 from ota.rules.access import is_second
-from ota.rules.rollout import Event, RolloutError, check_policy, move
-from ota.rules.values import ACTIVE, AttemptState, Policy, Release, Rollout, RolloutState
+from ota.rules.events import Happened
+from ota.rules.paths import hop_allowed
+from ota.rules.rollout import Event, PolicyError, RolloutError, check_policy, move
+from ota.rules.values import ACTIVE, AttemptState, Filter, Policy, Release, Rollout, RolloutState
 from ota.server.survey import Survey, baseline, measured, summary, survey
-from ota.store import approvals, attempts, releases, rollouts
+from ota.store import approvals, attempts, history, releases, rollouts
+from ota.store.releases import Published
 from ota.store.session import reading, writing
 
-GATE = "gate"
+GATE, SCHEDULE = "gate", "schedule"   # who moves a rollout when no operator does
+QUICK = (10, 100)        # stages of a rollback: what devices go back to is known to be good
+QUICK_SOAK_S = 3_600.0   # of each; shorter if the server's default is
 log = logging.getLogger(__name__)
 
 
@@ -26,6 +31,8 @@ class UnknownError(Exception):
     """There is no such rollout or release."""
 
 
+class RollbackError(Exception):
+    """A release does not lead devices back from another; the message tells got and expected."""
 class ApprovalError(Exception):
     """Nothing waits for approval, or the one who approves is the one who asked; `code` tells which."""
 
@@ -34,8 +41,6 @@ class ApprovalError(Exception):
         self.code = code
 
 
-class OverlapError(Exception):
-    """Another rollout for one of the models is under way: two at once would blur each other's health."""
 
 
 def create(
@@ -49,23 +54,51 @@ def create(
     Raises:
         UnknownError: the release is not published.
         PolicyError: the policy is invalid.
-        OverlapError: it was to start and another one is under way.
     """
     check_policy(policy)
     with writing(engine) as connection:
-        published = releases.get(connection, manifest)
-        if published is None:
-            raise UnknownError(f"release {manifest} is not published")
-        if published.release.counter < releases.min_counter(connection):
-            raise UnknownError(f"release {published.release.release} was withdrawn: it is below the root's floor")
-        if published.retired_s is not None:
-            raise UnknownError(f"release {published.release.release} was retired")
-        rollout = Rollout("r" + secrets.token_hex(6), published.release, policy)
-        rollouts.insert(connection, rollout, now_s, by)
-        rollouts.note(connection, rollout, "create", now_s, by=by, reason="")
-        if start:
-            rollout = _asked_or_started(connection, rollout, now_s, event=Event.START, by=by, asks=asks)
-    return rollout
+        return _create(connection, _published(connection, manifest), policy, now_s, by=by, start=start, reason="", asks=asks)
+
+
+def rollback(engine: Engine, ident: str, manifest: str, policy: Policy, now_s: float, *, by: str, reason: str = "",
+             asks: Collection[str] = ()) -> Rollout:
+    """Lead the devices that run a bad release back to older content, by a newer release: counters never fall.
+
+    Every rollout of the bad release is aborted, and one of the other release is started.
+
+    Args:
+        ident: a rollout of the bad release.
+        manifest: of the release that brings the older content again.
+        policy: of the new rollout; `rollback_policy` gives its defaults.
+
+    Raises:
+        UnknownError: there is no such rollout or release.
+        PolicyError: the policy is invalid.
+        RollbackError: the release is no way back from the bad one.
+    """
+    check_policy(policy)
+    with writing(engine) as connection:
+        bad = _known(connection, ident).release
+        found = _published(connection, manifest)
+        _check_way_back(connection, found, bad)
+        reason = reason or f"rolled back to {found.release.release} by {by}"
+        for each in rollouts.all_rollouts(connection):
+            if each.release.manifest == bad.manifest and each.state is not RolloutState.ABORTED:
+                _moved(connection, each, Event.ABORT, now_s, by=by, reason=reason)
+        return _create(connection, found, policy, now_s, by=by, start=True, reason=f"back from {bad.release}: {reason}", asks=asks)
+
+
+def rollback_policy(engine: Engine, ident: str, default: Policy) -> Policy:
+    """Tell the defaults of a rollback: few and quick stages, for whatever runs the bad release.
+
+    Raises:
+        UnknownError: there is no such rollout.
+    """
+    with reading(engine) as connection:
+        bad = _known(connection, ident).release
+    soak_s = min(QUICK_SOAK_S, default.soak_s[0])
+    return replace(default, stages=QUICK, soak_s=(soak_s,) * len(QUICK), filter=Filter(versions=(bad.counter, bad.counter)),
+                   windows=(), start_at=0.0, not_after=0.0)
 
 
 def command(
@@ -81,12 +114,9 @@ def command(
     Raises:
         UnknownError: there is no such rollout.
         RolloutError: the command does not fit the state.
-        OverlapError: it would run beside another one.
     """
     with writing(engine) as connection:
-        rollout = rollouts.get(connection, ident)
-        if rollout is None:
-            raise UnknownError(f"rollout {ident[:40]!r} does not exist")
+        rollout = _known(connection, ident)
         if event in (Event.START, Event.RESUME):
             return _asked_or_started(connection, rollout, now_s, event=event, by=by, reason=reason, asks=asks)
         if event not in (Event.PAUSE, Event.ABORT):
@@ -118,7 +148,7 @@ def approve(engine: Engine, ident: str, now_s: float, *, by: str, people: Collec
 
 
 def tick(engine: Engine, now_s: float) -> list[Survey]:
-    """Look at every rollout under way: mark lost devices, count the fleet, advance, halt or finish.
+    """Look at every rollout: mark lost devices, count the fleet, advance, halt, finish or end it, start what was planned.
 
     Reads first and takes the write lock only where something changes; then everything is read again under it, so any number
     of processes may tick.
@@ -139,6 +169,18 @@ def tick(engine: Engine, now_s: float) -> list[Survey]:
     return changes
 
 
+def start_planned(engine: Engine, now_s: float) -> bool:
+    """Start the rollouts whose time has come; tells whether there were any."""
+    with reading(engine) as connection:
+        due = [each.ident for each in rollouts.in_states(connection, [RolloutState.PLANNED]) if each.policy.start_at <= now_s]
+    for ident in due:
+        with writing(engine) as connection:
+            rollout = _known(connection, ident)
+            if rollout.state is RolloutState.PLANNED:   # no other process was faster
+                _start(connection, rollout, now_s, event=Event.START, by=SCHEDULE)
+    return bool(due)
+
+
 def withdraw(connection: Connection, manifests: Collection[str], now_s: float, *, by: str, reason: str) -> list[str]:
     """Abort the rollouts of releases that devices must not be offered any more; tells which."""
     going = [each for each in rollouts.all_rollouts(connection)
@@ -155,6 +197,7 @@ def act(connection: Connection, rollout: Rollout, published: Sequence[Release], 
             lost = replace(attempt, state=AttemptState.LOST, settled_s=now_s, confirmed_s=0.0,
                            reason=f"silent since {now_s - last_seen_s:.0f} s, {attempt.state} before")
             attempts.put(connection, rollout.ident, lost)
+            history.note(connection, [history.Event(attempt.device, int(now_s), Happened.LOST, attempt.counter, lost.reason)])
     found = survey(connection, rollout, published, now_s)
     event = _event(rollout, found)
     fresh = found.rollout
@@ -166,7 +209,7 @@ def act(connection: Connection, rollout: Rollout, published: Sequence[Release], 
         _opened(connection, replace(fresh, stage=fresh.stage + 1, reason=found.step.reason), published, now_s)
         rollouts.note(connection, fresh, event, now_s, by=GATE, reason=found.step.reason)
     else:
-        _moved(connection, fresh, event, now_s, by=GATE, reason=found.step.reason)
+        _moved(connection, fresh, event, now_s, by=SCHEDULE if event is Event.ABORT else GATE, reason=found.step.reason)
     log.info("rollout %s of %s: %s at stage %d: %s", fresh.ident, fresh.release.release, event, fresh.stage, found.step.reason)
     return found
 
@@ -185,6 +228,55 @@ def _event(rollout: Rollout, found: Survey) -> Event | None:
     return found.step.event
 
 
+def _known(connection: Connection, ident: str) -> Rollout:
+    rollout = rollouts.get(connection, ident)
+    if rollout is None:
+        raise UnknownError(f"rollout {ident[:40]!r} does not exist")
+    return rollout
+
+
+def _published(connection: Connection, manifest: str) -> Published:
+    published = releases.get(connection, manifest)
+    if published is None:
+        raise UnknownError(f"release {manifest} is not published")
+    if published.release.counter < releases.min_counter(connection):
+        raise UnknownError(f"release {published.release.release} was withdrawn: it is below the root's floor")
+    if published.retired_s is not None:
+        raise UnknownError(f"release {published.release.release} was retired")
+    return published
+
+
+def _create(
+    connection: Connection, published: Published, policy: Policy, now_s: float, *, by: str, start: bool, reason: str,
+    asks: Collection[str] = (),
+) -> Rollout:
+    foreign = sorted(set(policy.filter.models) - set(published.release.models))
+    if foreign:
+        raise PolicyError(f"filter.models: got {foreign[0]}, expected some of {', '.join(published.release.models)}")
+    rollout = Rollout("r" + secrets.token_hex(6), published.release, policy, added_s=now_s)
+    rollouts.insert(connection, rollout, now_s, by)
+    rollouts.note(connection, rollout, "create", now_s, by=by, reason=reason)
+    if not start:
+        return rollout
+    return _asked_or_started(connection, rollout, now_s, event=Event.START, by=by, reason=reason, asks=asks)
+
+
+def _check_way_back(connection: Connection, found: Published, bad: Release) -> None:
+    """Refuse a release that is not older content for all devices that run the bad one."""
+    release = found.release
+    if not hop_allowed(bad.counter, release) or not set(bad.models) <= set(release.models):
+        raise RollbackError(
+            f"got counter {release.counter} over {release.from_lo}..{release.from_hi} for {', '.join(release.models)}, expected a "
+            f"higher counter than {bad.counter} that may be installed over it, for {', '.join(bad.models)}")
+    published = releases.all_published(connection)
+    if found.image is None and any(each.release == bad and each.image for each in published):
+        raise RollbackError(f"got a release without an image, expected one with it: {bad.release} has brought another interpreter")
+    older = [each for each in published if each.release.counter < bad.counter]
+    if not any((each.artifact, each.image) == (found.artifact, found.image) for each in older):
+        raise RollbackError(f"got a release with parts of its own, expected those of a release that is older than {bad.release}: "
+                            f"make it with `tenfold release again`")
+
+
 def _asked_or_started(
     connection: Connection, rollout: Rollout, now_s: float, *, event: Event, by: str, reason: str = "", asks: Collection[str] = (),
 ) -> Rollout:
@@ -199,20 +291,17 @@ def _asked_or_started(
 
 def _start(connection: Connection, rollout: Rollout, now_s: float, *, event: Event, by: str, reason: str = "") -> Rollout:
     approvals.drop(connection, rollout.ident)
-    moved = replace(rollout, state=move(rollout.state, event), excused_s=now_s if event is Event.RESUME else 0.0)
-    for other in rollouts.in_states(connection, ACTIVE):
-        shared = set(other.release.models) & set(rollout.release.models)
-        if other.ident != rollout.ident and shared:
-            models = ", ".join(sorted(shared))
-            raise OverlapError(f"rollout {other.ident} of {other.release.release} for {models} is {other.state}")
     reason = reason or f"{event} by {by}"
+    if rollout.state is RolloutState.DRAFT and rollout.policy.start_at > now_s:
+        return _moved(connection, rollout, Event.PLAN, now_s, by=by, reason=reason)
+    moved = replace(rollout, state=move(rollout.state, event), excused_s=now_s if event is Event.RESUME else 0.0)
     opened = _opened(connection, replace(moved, reason=reason), releases.usable(connection), now_s)
     rollouts.note(connection, opened, event, now_s, by=by, reason=reason)
     return opened
 
 
 def _opened(connection: Connection, rollout: Rollout, published: Sequence[Release], now_s: float) -> Rollout:
-    fresh, _ = measured(connection, replace(rollout, stage_since_s=now_s), published, now_s)
+    fresh = measured(connection, replace(rollout, stage_since_s=now_s), published, now_s).rollout
     rollouts.save(connection, fresh)
     rollouts.open_stage(connection, fresh, baseline(connection, fresh))
     return fresh

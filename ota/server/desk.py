@@ -21,11 +21,12 @@ from ota.release.sign import envelope
 from ota.rules import configs as config_rules
 from ota.rules import shed
 from ota.rules.configs import ConfigState
-from ota.rules.rollout import Decision, Kind, Reason, concerns
-from ota.rules.values import ACTIVE, Release, Report, Rollout
+from ota.rules.events import Happened
+from ota.rules.rollout import NO_LABELS, Decision, Kind, Reason
+from ota.rules.values import ACTIVE, Labels, Release, Report, Rollout
 from ota.server import control
-from ota.server.settle import Known, Settled, offered, rollouts_for, settle
-from ota.store import attempts, configs, devices, outbox, releases
+from ota.server.settle import Known, Settled, may_offer, offered, rollouts_for, settle, word
+from ota.store import attempts, configs, devices, history, labels, outbox, releases
 from ota.store import rollouts as rollout_rows
 from ota.store.devices import Device, Sighting
 from ota.store.session import reading, writing
@@ -42,13 +43,30 @@ class Snapshot:
     Attributes:
         rollouts: that a device may be offered something from, by model.
         devices: active ones.
-        config_order: number of the last order of a configuration: after it, every device's row is looked at once.
+        orders: numbers of the last orders of a configuration and of labels: after one, every device's row is looked at once.
     """
 
     rollouts: Mapping[str, tuple[Rollout, ...]] = field(default_factory=dict)
     releases: tuple[Release, ...] = ()
     devices: int = 0
-    config_order: int = 0
+    orders: tuple[int, int] = (0, 0)
+
+
+@dataclass(frozen=True)
+class LastWord:
+    """What a device with which nothing is under way said last, and what its rows said then.
+
+    Attributes:
+        orders: as the snapshot's when the rows were read.
+        tried: rollouts in which it has an attempt.
+    """
+
+    report: Report
+    boot: int
+    config: ConfigState
+    orders: tuple[int, int]
+    labels: Labels
+    tried: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -90,7 +108,7 @@ class Desk:
         self._engine, self._key, self._pace, self._chance = engine, key, pace, chance
         self._snapshot = Snapshot()
         self._gathered: dict[str, Sighting] = {}
-        self._last_word: OrderedDict[str, tuple[Report, int, ConfigState, int]] = OrderedDict()   # with boot and config_order
+        self._last_words: OrderedDict[str, LastWord] = OrderedDict()
         self._tokens = shed.Tokens(pace.offers_per_s, max(1.0, pace.offers_per_s), max(1.0, pace.offers_per_s), now_s)
         self._lock = threading.Lock()   # held for dictionary operations only, never across the database
 
@@ -98,15 +116,15 @@ class Desk:
         """Answer a check-in without the database, if nothing can come of it; None when `settle` has to look."""
         report, snapshot = sighting.report, self._snapshot
         with self._lock:
-            if self._last_word.get(report.device) != (report, sighting.boot, sighting.config, snapshot.config_order):
-                return None
-        rollouts = snapshot.rollouts.get(report.model, ())
-        if any(concerns(rollout, report) for rollout in rollouts):
+            last = self._last_words.get(report.device)
+        if last is None or (last.report, last.boot, last.config, last.orders) != (
+                report, sighting.boot, sighting.config, snapshot.orders):
             return None
-        known = Known(rollouts, {}, {}, snapshot.releases)
-        decision = settle(report, known, sighting.at_s).decision
+        known = Known(snapshot.rollouts.get(report.model, ()), {}, {}, snapshot.releases, last.labels)
+        if may_offer(report, known, last.tried, sighting.at_s):
+            return None
         self._gather(sighting)
-        return self._answer(decision)
+        return self._answer(word(report, known, sighting.at_s), sighting.at_s)
 
     def busy(self, sighting: Sighting) -> Answer:
         """Answer a check-in that there is no room to look at."""
@@ -120,10 +138,10 @@ class Desk:
             nonce: the check-in's, in hex; the direction is bound to it.
             seq: highest direction sequence that the device has accepted.
         """
-        order = self._snapshot.config_order   # before the row is read
+        orders = self._snapshot.orders   # before the row is read
         with reading(self._engine) as connection:
-            found = self._look(connection, sighting)
             row = devices.get(connection, sighting.report.device)
+            found = self._look(connection, sighting, row)
             config = None if sighting.report.trial else _config_for(connection, row, sighting.config)   # one change at a time
         if found.decision.takes_place:
             wait_s = self._take_token(sighting.at_s)
@@ -133,12 +151,15 @@ class Desk:
         answer = None
         if found.needs_writing or (row is not None and config_rules.events(row.config, sighting.config)):
             with writing(self._engine) as connection:
-                found = self._look(connection, sighting)
+                row = devices.get(connection, sighting.report.device)
+                found = self._look(connection, sighting, row)
                 answer = self._commit(connection, sighting, found, nonce, seq)
-        self._remember(sighting, order, quiet=found.quiet and found.decision.kind is not Kind.OFFER and config is None)
+        quiet = found.quiet and found.decision.kind is not Kind.OFFER and config is None
+        self._remember(sighting.report.device, LastWord(
+            sighting.report, sighting.boot, sighting.config, orders, _labels(row), found.tried) if quiet else None)
         if answer is None:
             self._gather(sighting)
-            answer = self._answer(found.decision)
+            answer = self._answer(found.decision, sighting.at_s)
         return answer if answer.direction is not None else replace(answer, config=config)   # one change at a time
 
     def flush(self) -> int:
@@ -162,14 +183,15 @@ class Desk:
             known = rollout_rows.all_rollouts(connection)
             models = {model for each in known for model in each.release.models}
             self._snapshot = Snapshot(
-                {model: tuple(rollouts_for(model, known)) for model in models}, releases.usable(connection),
-                devices.active(connection, now_s - self._pace.active_s), configs.last_order(connection))
+                {model: rollouts_for(model, known) for model in models}, releases.usable(connection),
+                devices.active(connection, now_s - self._pace.active_s),
+                (configs.last_order(connection), labels.last_order(connection)))
 
-    def _look(self, connection: Connection, sighting: Sighting) -> Settled:
+    def _look(self, connection: Connection, sighting: Sighting, row: Device | None) -> Settled:
         report = sighting.report
         known = Known(
             tuple(rollout_rows.all_rollouts(connection)), attempts.of_devices(connection, [report.device])[report.device],
-            attempts.failures(connection, [report.device])[report.device], releases.usable(connection))
+            attempts.failures(connection, [report.device])[report.device], releases.usable(connection), _labels(row))
         return settle(report, known, sighting.at_s)
 
     def _commit(self, connection: Connection, sighting: Sighting, found: Settled, nonce: str, seq: int) -> Answer:
@@ -177,6 +199,8 @@ class Desk:
         devices.record(connection, [sighting])
         for rollout, attempt in found.changed:
             attempts.put(connection, rollout.ident, attempt)
+        history.note(connection, [
+            history.Event(report.device, int(now_s), what, attempt.counter, attempt.reason) for what, attempt in found.happened])
         for rollout, attempt in found.failed:
             times = attempts.add_failure(connection, attempt, now_s)
             if times == rollout.policy.quarantine_after:
@@ -191,34 +215,40 @@ class Desk:
         """Make the decision's offer, if it is one, and sign the direction."""
         device, now_s, decision = sighting.report.device, sighting.at_s, found.decision
         if decision.kind is not Kind.OFFER or found.rollout is None or decision.manifest is None:
-            return self._answer(decision)
+            return self._answer(decision, now_s)
         row = devices.get(connection, device)
         next_seq = max(seq, 0 if row is None else row.direction_seq) + 1
         if next_seq > MAX_SEQ:
-            return self._answer(Decision(Kind.REFUSE, Reason.SEQUENCE))
+            return self._answer(Decision(Kind.REFUSE, Reason.SEQUENCE), now_s)
         if decision.takes_place and not rollout_rows.take_place(connection, found.rollout):
-            return self._answer(Decision(Kind.HOLD, Reason.STAGE_FULL))
-        attempts.put(connection, found.rollout.ident, offered(found, sighting.report, now_s))
+            return self._answer(Decision(Kind.HOLD, Reason.STAGE_FULL), now_s)
+        attempt, is_new = offered(found, sighting.report, now_s)
+        attempts.put(connection, found.rollout.ident, attempt)
+        if is_new:
+            history.note(connection, [
+                history.Event(device, int(now_s), Happened.OFFERED, attempt.counter, found.rollout.ident)])
         devices.set_direction_seq(connection, device, next_seq)
         payload = direction_format.build(
             device, nonce, next_seq, decision.manifest, int(now_s), int(now_s + self._pace.direction_s))
-        return self._answer(decision, envelope(signed.DIRECTION, payload, [self._key]))
+        return self._answer(decision, now_s, envelope(signed.DIRECTION, payload, [self._key]))
 
-    def _answer(self, decision: Decision, direction: bytes | None = None) -> Answer:
+    def _answer(self, decision: Decision, now_s: float, direction: bytes | None = None) -> Answer:
         period_s = shed.period(self._pace.period_s, self._snapshot.devices, self._pace.checkins_per_s)
+        if decision.reason is Reason.WINDOW:
+            period_s = shed.before(period_s, (decision.from_s + decision.until_s) / 2 - now_s)
         return Answer(period_s, decision.reason, direction)
 
     def _gather(self, sighting: Sighting) -> None:
         with self._lock:
             self._gathered[sighting.report.device] = sighting
 
-    def _remember(self, sighting: Sighting, order: int, *, quiet: bool) -> None:
+    def _remember(self, device: str, last: LastWord | None) -> None:
         with self._lock:
-            self._last_word.pop(sighting.report.device, None)
-            if quiet:
-                self._last_word[sighting.report.device] = sighting.report, sighting.boot, sighting.config, order
-                if len(self._last_word) > REMEMBERED:
-                    self._last_word.popitem(last=False)
+            self._last_words.pop(device, None)
+            if last is not None:
+                self._last_words[device] = last
+                if len(self._last_words) > REMEMBERED:
+                    self._last_words.popitem(last=False)
 
     def _take_token(self, now_s: float) -> float:
         with self._lock:
@@ -235,6 +265,10 @@ def sighting_of(request: dict[str, Any], now_s: float) -> Sighting:
     told = request["config_failed"] or {"name": "", "reason": ""}
     config = ConfigState(request["config"], request["config_trial"], told["name"], told["reason"])
     return Sighting(report, request["boot"], request["slot"], request["root"], request["metrics"], now_s, config)
+
+
+def _labels(row: Device | None) -> Labels:
+    return NO_LABELS if row is None else row.labels
 
 
 def _config_for(connection: Connection, row: Device | None, said: ConfigState) -> tuple[str, bytes] | None:

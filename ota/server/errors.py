@@ -16,7 +16,8 @@ from node.errors import NodeError
 from ota.archive.folder import ArchiveError, MismatchError, MissingError
 from ota.release.verify import ReleaseError
 from ota.rules.rollout import PolicyError, RolloutError
-from ota.server.control import ApprovalError, OverlapError, UnknownError
+from ota.server.control import ApprovalError, RollbackError, UnknownError
+from ota.store.labels import CohortsError
 from ota.store.session import BusyError
 
 RETRY_BUSY_S = 5
@@ -37,7 +38,8 @@ class ApiError(HTTPException):
 MAPPED: dict[type[Exception], tuple[int, str]] = {   # domain error -> status and code
     PolicyError: (422, "rollout.policy"),
     RolloutError: (409, "rollout.state"),
-    OverlapError: (409, "rollout.overlap"),
+    RollbackError: (409, "rollout.rollback"),
+    CohortsError: (409, "labels.many"),
     UnknownError: (404, "http.404"),
     MissingError: (404, "http.404"),
     MismatchError: (422, "artifact.sha256"),

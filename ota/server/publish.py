@@ -5,6 +5,7 @@ a row names is handed to devices. Refuses what would strand a version that was s
 why, and a root that would not accept this server's own directions.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -190,8 +191,10 @@ def _permitted(
 
 def _counted(connection: Connection, left: Sequence[audit.Version], now_s: float) -> list[dict[str, Any]]:
     """Count the devices that were last heard on these versions, within the time for which versions count."""
-    running = devices.census(connection, sorted({model for model, _ in left}), now_s - SEEN_S)
-    return [{"model": model, "counter": counter, "devices": running.get((model, counter), 0)} for model, counter in left]
+    running: Counter[tuple[str, int]] = Counter()
+    for (model, counter, _), number in devices.census(connection, sorted({model for model, _ in left}), now_s - SEEN_S).items():
+        running[model, counter] += number
+    return [{"model": model, "counter": counter, "devices": running[model, counter]} for model, counter in left]
 
 
 def _check_counter(connection: Connection, archive: Archive, raw: bytes, release: Release, usable: Sequence[Release]) -> None:

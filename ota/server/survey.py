@@ -5,15 +5,18 @@ The same survey serves the tick (which acts on it), a failure that must halt at 
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection
 
 from ota.rules import bucket, paths
+from ota.rules.filters import label_miss
 from ota.rules.gate import Evidence, Verdict, Word, judge
-from ota.rules.rollout import Event, PolicyError, Step, check_policy, needed, step
-from ota.rules.values import Counts, Exposure, Release, Rollout
+from ota.rules.rollout import Event, PolicyError, Step, at_end, check_policy, claims, miss, needed, rank, step
+from ota.rules.values import ACTIVE, Counts, Exposure, Release, Rollout
 from ota.store import attempts, devices, rollouts
+from ota.store import labels as label_rows
 
 
 @dataclass(frozen=True)
@@ -39,53 +42,74 @@ def survey(connection: Connection, rollout: Rollout, releases: Sequence[Release]
     except PolicyError as error:
         verdict = Verdict(Word.FAIL, f"policy: {error}")
         return Survey(rollout, Counts(), 0, verdict, Step(Event.HALT, verdict.reason))
-    fresh, rest_devices = measured(connection, rollout, releases, now_s)
+    found = measured(connection, rollout, releases, now_s)
+    fresh = found.rollout
     need = needed(fresh)
     counts = attempts.count(connection, fresh, need)
     if fresh.is_last:
-        counts = replace(counts, waiting=_waiting(connection, fresh, releases, now_s))
+        counts = replace(counts, waiting=attempts.waiting(connection, fresh, found.scope, now_s - fresh.policy.active_s))
     stage, rest = window(connection, fresh)
     soak_s = fresh.policy.soak_s[fresh.stage]
-    verdict = judge(fresh.policy, Evidence(counts, need, soak_s, stage, rest, rest_devices))
-    return Survey(fresh, counts, need, verdict, step(fresh, counts, verdict))
+    verdict = judge(fresh.policy, Evidence(counts, need, soak_s, stage, rest, found.rest_devices))
+    return Survey(fresh, counts, need, verdict, at_end(fresh, counts, step(fresh, counts, verdict), now_s))
 
 
-def measured(connection: Connection, rollout: Rollout, releases: Sequence[Release], now_s: float) -> tuple[Rollout, int]:
+@dataclass(frozen=True)
+class Measured:
+    """A rollout's part of the fleet.
+
+    Attributes:
+        rollout: with population, capacity and limit as counted now.
+        scope: (model, counter, cohort) of the devices that it may be offered to.
+        rest_devices: active devices that it is for and that run something else.
+    """
+
+    rollout: Rollout
+    scope: frozenset[tuple[str, int, int]]
+    rest_devices: int
+
+
+def measured(connection: Connection, rollout: Rollout, releases: Sequence[Release], now_s: float) -> Measured:
     """Measure the fleet for a rollout: its population, and from that its stage's capacity and limit.
 
+    Filters and precedence are applied to groups of devices with the same model, version and labels, never to single devices.
     The limit never falls: a device that the stage has reached stays in it.
-
-    Returns:
-        The rollout with these, and the number of active devices of its models that run something else.
     """
     since_s, release = now_s - rollout.policy.active_s, rollout.release
     census = devices.census(connection, release.models, since_s)
-    behind = sum(number for (model, counter), number in census.items() if _can_reach(model, counter, release, releases))
-    rest_devices = sum(number for (_, counter), number in census.items() if counter != release.counter)
-    population = behind + attempts.on_release(connection, rollout)
+    labels = label_rows.all_cohorts(connection)   # after the census: what that has counted is never taken away
+    before = [each for each in rollouts.in_states(connection, ACTIVE) if rank(each) < rank(rollout)]
+    fitting = {
+        group: number for group, number in census.items()
+        if not miss(rollout, group[0], group[1], labels[group[2]])}
+    reach = cache(lambda model, counter: bool(paths.plan(model, counter, release, releases)))   # groups differ by label, mostly
+
+    def is_ours(model: str, counter: int, cohort: int) -> bool:
+        return reach(model, counter) and not any(
+            claims(each, model, counter, labels[cohort], releases=releases, now_s=now_s) for each in before)
+
+    scope = frozenset(group for group in fitting if is_ours(*group))
+    population = sum(fitting[group] for group in scope) + attempts.on_release(connection, rollout)
     pct = rollout.policy.stages[rollout.stage]
     buckets: list[int] = []
     if pct < 100 and population < bucket.EXACT_BELOW:
-        buckets = [
-            bucket.bucket(rollout.ident, device)
-            for device, model, counter, has_attempt in attempts.candidates(connection, rollout, since_s)
-            if has_attempt or _can_reach(model, counter, release, releases)
-        ]
+        buckets = [bucket.bucket(rollout.ident, each) for each in attempts.candidates(connection, rollout, scope, since_s)]
     fresh = replace(rollout, population=population, capacity=bucket.capacity(pct, population),
                     limit=max(rollout.limit, bucket.limit(pct, population, buckets)))
-    return fresh, rest_devices
+    rest = sum(number for (_, counter, _), number in fitting.items() if counter != release.counter)
+    return Measured(fresh, scope, rest)
 
 
 def baseline(connection: Connection, rollout: Rollout) -> dict[str, Any]:
     """Take the sums at the opening of a stage, to be subtracted later."""
-    stage, rest = devices.exposures(connection, rollout.release.models, rollout.release.counter)
+    stage, rest = _exposures(connection, rollout)
     return {name: {"seconds": each.seconds, "events": each.events} for name, each in (("stage", stage), ("rest", rest))}
 
 
 def window(connection: Connection, rollout: Rollout) -> tuple[Exposure, Exposure]:
     """Tell what the devices on the release and all others went through since the stage opened."""
     row = rollouts.stages(connection, rollout.ident).get(rollout.stage)
-    stage, rest = devices.exposures(connection, rollout.release.models, rollout.release.counter)
+    stage, rest = _exposures(connection, rollout)
     if row is None:
         return Exposure(), Exposure()   # a draft
     return _since(stage, row.baseline["stage"]), _since(rest, row.baseline["rest"])
@@ -109,12 +133,9 @@ def _since(now: Exposure, before: dict[str, Any]) -> Exposure:
                     {name: value - before["events"].get(name, 0) for name, value in now.events.items()})
 
 
-def _waiting(connection: Connection, rollout: Rollout, releases: Sequence[Release], now_s: float) -> int:
-    found = attempts.waiting(connection, rollout, now_s - rollout.policy.active_s)
-    if len(found) >= attempts.COUNTED:
-        return len(found)   # there may be more; enough not to finish
-    return sum(_can_reach(model, counter, rollout.release, releases) for model, counter in found)
-
-
-def _can_reach(model: str, counter: int, release: Release, releases: Sequence[Release]) -> bool:
-    return bool(paths.plan(model, counter, release, releases))
+def _exposures(connection: Connection, rollout: Rollout) -> tuple[Exposure, Exposure]:
+    """The sums of the devices that the rollout is for: on its release, and on everything else."""
+    wanted = rollout.policy.filter
+    cohorts = [ident for ident, labels in label_rows.all_cohorts(connection).items() if not label_miss(wanted, labels)]
+    return devices.exposures(
+        connection, wanted.models or rollout.release.models, rollout.release.counter, cohorts, wanted.versions)

@@ -1,16 +1,18 @@
 """Rows of attempts and failures: what each device did in a rollout, and how often it came back from a release."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, false, func, or_, select
 
 from ota.rules.values import OPEN, Attempt, AttemptState, Counts, Failures, Rollout
 from ota.store import tables
+from ota.store.devices import one_of
 from ota.store.session import upsert
 
 REASON_CHARS = 200
+Scope = Collection[tuple[str, int, int]]   # of a rollout: (model, counter, cohort) of the devices that it may be offered to
 COUNTED = 1_000   # waiting and soaking devices are counted up to here: more does not change what is decided
 
 
@@ -116,33 +118,33 @@ def overdue(connection: Connection, rollout: Rollout, now_s: float) -> list[tupl
     return [(_attempt(row), row.last_seen_s) for row in connection.execute(query)]
 
 
-def candidates(connection: Connection, rollout: Rollout, since_s: float) -> list[tuple[str, str, int, bool]]:
-    """Read the devices that a small rollout is about: (device, model, counter, has an attempt).
-
-    Active devices behind the release that were not quarantined from it, and all with an attempt.
-    """
+def candidates(connection: Connection, rollout: Rollout, scope: Scope, since_s: float) -> list[str]:
+    """Read the devices that a small rollout is about: those of its scope that were heard, not quarantined; all with an attempt."""
     device, attempt = tables.device, tables.attempt
     mine = and_(attempt.c.device == device.c.device, attempt.c.rollout == rollout.ident)
-    query = select(device.c.device, device.c.model, device.c.counter, attempt.c.device.is_not(None).label("has")).join(
-        attempt, mine, isouter=True).where(or_(attempt.c.device.is_not(None), _eligible(rollout, since_s)))
-    return [(row.device, row.model, row.counter, bool(row.has)) for row in connection.execute(query)]
+    query = select(device.c.device).join(attempt, mine, isouter=True).where(
+        or_(attempt.c.device.is_not(None), _eligible(rollout, scope, since_s)))
+    return list(connection.execute(query).scalars())
 
 
-def waiting(connection: Connection, rollout: Rollout, since_s: float) -> list[tuple[str, int]]:
-    """Read (model, counter) of active devices behind the release that it was never offered to; COUNTED at most."""
+def waiting(connection: Connection, rollout: Rollout, scope: Scope, since_s: float) -> int:
+    """Count the devices of a rollout's scope that it was never offered to; up to COUNTED."""
     device, attempt = tables.device, tables.attempt
     offered = exists().where(attempt.c.device == device.c.device, attempt.c.rollout == rollout.ident)
-    query = select(device.c.model, device.c.counter).where(_eligible(rollout, since_s), ~offered).limit(COUNTED)
-    return [(model, counter) for model, counter in connection.execute(query)]
+    return _number(connection, select(device.c.device).where(_eligible(rollout, scope, since_s), ~offered).limit(COUNTED))
 
 
-def _eligible(rollout: Rollout, since_s: float) -> Any:
-    device, failure, release = tables.device, tables.failure, rollout.release
+def _eligible(rollout: Rollout, scope: Scope, since_s: float) -> ColumnElement[bool]:
+    device, failure = tables.device, tables.failure
     quarantined = exists().where(
-        failure.c.device == device.c.device, failure.c.manifest == release.manifest,
+        failure.c.device == device.c.device, failure.c.manifest == rollout.release.manifest,
         failure.c.times >= rollout.policy.quarantine_after)
-    return and_(device.c.model.in_(release.models), device.c.counter < release.counter, device.c.last_seen_s >= since_s,
-                ~quarantined)
+    cohorts: dict[tuple[str, int], list[int]] = {}
+    for model, counter, cohort in scope:
+        cohorts.setdefault((model, counter), []).append(cohort)
+    groups = [and_(device.c.model == model, device.c.counter == counter, one_of(device.c.cohort, idents))
+              for (model, counter), idents in cohorts.items()]
+    return and_(or_(false(), *groups), device.c.last_seen_s >= since_s, ~quarantined)
 
 
 def _number(connection: Connection, query: Select[Any]) -> int:

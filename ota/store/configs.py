@@ -1,14 +1,15 @@
 """Rows of configurations: their bytes, operators' orders, and what became of them on each device.
 
-Orders are few and tell who wanted what; a device's row says what it is meant to run; its events are its history.
+Orders are few and tell who wanted what; a device's row says what it is meant to run, its history what became of it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, func, select
 
-from ota.store import tables
+from ota.rules.events import CONFIG
+from ota.store import history, tables
 from ota.store.session import insert_new
 
 CHUNK = 500   # as devices.CHUNK
@@ -66,16 +67,11 @@ def orders(connection: Connection, limit: int) -> list[dict[str, Any]]:
     return [dict(row._mapping) for row in connection.execute(select(table).order_by(table.c.ident.desc()).limit(limit))]
 
 
-def note(connection: Connection, rows: Iterable[dict[str, Any]]) -> None:
-    """Add to devices' histories; each row has device, at_s, event, name and reason."""
-    kept = list(rows)
-    if kept:
-        connection.execute(tables.config_event.insert(), kept)
-
-
-def history(connection: Connection, device: str, limit: int) -> list[dict[str, Any]]:
-    """Read a device's last events, the newest first."""
-    table = tables.config_event
-    query = select(table.c.at_s, table.c.event, table.c.name, table.c.reason).where(
-        table.c.device == device).order_by(table.c.ident.desc()).limit(limit)
-    return [dict(row._mapping) for row in connection.execute(query)]
+def events(connection: Connection, device: str, limit: int) -> list[dict[str, Any]]:
+    """Read what became of a device's configurations, the newest first."""
+    words = {number: word for word, number in CONFIG.items()}
+    shown = []
+    for each in history.page(connection, device, limit, only=tuple(words)):
+        name, _, reason = each.detail.partition(" ")
+        shown.append({"at_s": each.at_s, "event": words[each.happened], "name": name, "reason": reason})
+    return shown

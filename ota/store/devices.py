@@ -6,17 +6,19 @@ the check-in before, and a process that died with its group has cost freshness, 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, or_, select
 
 from ota.rules import configs as config_rules
 from ota.rules import metrics
 from ota.rules.configs import LINES, ConfigState
-from ota.rules.values import Exposure, Report
-from ota.store import configs, tables
+from ota.rules.events import CONFIG, Happened
+from ota.rules.values import Exposure, Labels, Report
+from ota.store import history, labels, tables
+from ota.store.history import Event
 from ota.store.session import insert_new, upsert
 
 CHUNK = 500               # values in one IN list; SQLite's default limit of variables is 32,766, older ones 999
@@ -55,6 +57,7 @@ class Device:
     metrics: Mapping[str, int]
     config: ConfigState
     config_wanted: str
+    labels: Labels
 
 
 def record(connection: Connection, sightings: Iterable[Sighting]) -> None:
@@ -72,22 +75,19 @@ def record(connection: Connection, sightings: Iterable[Sighting]) -> None:
     changed = [_columns(each) | _config(each.config, before[each.report.device]) | {"key": each.report.device} for each in known]
     if changed:
         connection.execute(tables.device.update().where(tables.device.c.device == bindparam("key")), changed)
-    configs.note(connection, [
-        {"device": each.report.device, "at_s": each.at_s, "event": event, "name": name, "reason": reason}
-        for each in known for event, name, reason in config_rules.events(before[each.report.device], each.config)
-    ])
+    history.note(connection, (event for each in fresh for event in _happened(each, rows.get(each.report.device))))
     _add_up(connection, fresh, rows)
 
 
 def get(connection: Connection, device: str) -> Device | None:
     """Read one device."""
-    row = next(iter(_rows(connection, [device])), None)
+    row = connection.execute(_labelled().where(tables.device.c.device == device)).first()
     return None if row is None else _device(row)
 
 
 def page(connection: Connection, after: str, limit: int) -> list[Device]:
     """Read devices in order of their ids, starting behind `after`."""
-    query = select(tables.device).where(tables.device.c.device > after).order_by(tables.device.c.device).limit(limit)
+    query = _labelled().where(tables.device.c.device > after).order_by(tables.device.c.device).limit(limit)
     return [_device(row) for row in connection.execute(query)]
 
 
@@ -96,12 +96,12 @@ def set_direction_seq(connection: Connection, device: str, seq: int) -> None:
     connection.execute(tables.device.update().where(tables.device.c.device == device).values(direction_seq=seq))
 
 
-def census(connection: Connection, models: Sequence[str], since_s: float) -> dict[tuple[str, int], int]:
-    """Count the devices of some models that were heard since a time, by (model, counter)."""
+def census(connection: Connection, models: Sequence[str], since_s: float) -> dict[tuple[str, int, int], int]:
+    """Count the devices of some models that were heard since a time, by (model, counter, cohort)."""
     table = tables.device
-    query = select(table.c.model, table.c.counter, func.count()).where(
-        table.c.model.in_(models), table.c.last_seen_s >= since_s).group_by(table.c.model, table.c.counter)
-    return {(model, counter): number for model, counter, number in connection.execute(query)}
+    group = (table.c.model, table.c.counter, table.c.cohort)
+    query = select(*group, func.count()).where(table.c.model.in_(models), table.c.last_seen_s >= since_s).group_by(*group)
+    return {(model, counter, cohort): number for model, counter, cohort, number in connection.execute(query)}
 
 
 def active(connection: Connection, since_s: float) -> int:
@@ -117,11 +117,19 @@ def versions_seen(connection: Connection, since_s: float) -> list[tuple[str, int
     return [(model, counter) for model, counter in connection.execute(query)]
 
 
-def exposures(connection: Connection, models: Sequence[str], counter: int) -> tuple[Exposure, Exposure]:
-    """Add up the totals of some models: of the devices while they ran a release, and of all while they ran anything else."""
+def exposures(
+    connection: Connection, models: Sequence[str], counter: int, cohorts: Collection[int],
+    versions: tuple[int, int] | None = None,
+) -> tuple[Exposure, Exposure]:
+    """Add up the totals of some models and cohorts: of the devices while they ran a release, and while they ran anything else.
+
+    Args:
+        versions: lowest and highest counter that "anything else" is; None for all.
+    """
     table = tables.version_total
+    compared = [] if versions is None else [or_(table.c.counter == counter, table.c.counter.between(*versions))]
     query = select(table.c.counter, table.c.name, func.sum(table.c.value).label("value")).where(
-        table.c.model.in_(models)).group_by(table.c.counter, table.c.name)
+        table.c.model.in_(models), one_of(table.c.cohort, cohorts), *compared).group_by(table.c.counter, table.c.name)
     here: Counter[str] = Counter()
     there: Counter[str] = Counter()
     for row in connection.execute(query):
@@ -135,8 +143,10 @@ def version_table(connection: Connection) -> list[dict[str, Any]]:
         select(tables.device.c.model, tables.device.c.counter, func.count().label("number"))
         .group_by(tables.device.c.model, tables.device.c.counter))}
     totals: dict[tuple[str, int], dict[str, int]] = {}
-    for row in connection.execute(select(tables.version_total)):
-        totals.setdefault((row.model, row.counter), {})[row.name] = row.value
+    total = tables.version_total.c
+    group = (total.model, total.counter, total.name)
+    for row in connection.execute(select(*group, func.sum(total.value).label("value")).group_by(*group)):
+        totals.setdefault((row.model, row.counter), {})[row.name] = int(row.value)
     query = select(tables.version).order_by(tables.version.c.model, tables.version.c.counter)
     return [
         {"model": row.model, "counter": row.counter, "release": row.release, "first_seen_s": row.first_seen_s,
@@ -147,14 +157,15 @@ def version_table(connection: Connection) -> list[dict[str, Any]]:
 
 
 def _add_up(connection: Connection, fresh: Sequence[Sighting], rows: Mapping[str, Row[Any]]) -> None:
-    totals: Counter[tuple[str, int, str]] = Counter()
+    totals: Counter[tuple[str, int, int, str]] = Counter()
     versions: dict[tuple[str, int], dict[str, Any]] = {}
     for each in fresh:
         report, row = each.report, rows.get(each.report.device)
         before, before_boot = (None, 0) if row is None else (row.metrics, row.boot)
         grown = metrics.delta(before, before_boot, each.metrics, each.boot) | {CHECKINS: 1}
+        cohort = labels.NO_LABELS if row is None else row.cohort
         for name, value in grown.items():
-            totals[report.model, report.counter, name] += value
+            totals[report.model, report.counter, cohort, name] += value
         kept = versions.setdefault((report.model, report.counter), {
             "model": report.model, "counter": report.counter, "release": report.release, "first_seen_s": each.at_s,
             "last_seen_s": each.at_s})
@@ -165,8 +176,30 @@ def _add_up(connection: Connection, fresh: Sequence[Sighting], rows: Mapping[str
         connection.execute(table.update().where(table.c.model == kept["model"], table.c.counter == kept["counter"]).values(
             last_seen_s=kept["last_seen_s"], release=kept["release"]))
     upsert(connection, tables.version_total, [
-        {"model": model, "counter": counter, "name": name, "value": value} for (model, counter, name), value in totals.items()
+        {"model": model, "counter": counter, "cohort": cohort, "name": name, "value": value}
+        for (model, counter, cohort, name), value in totals.items()
     ], add=["value"])
+
+
+def one_of(column: ColumnElement[int], numbers: Collection[int]) -> ColumnElement[bool]:
+    """A condition with the numbers in its text: there may be more than a statement can have variables."""
+    return column.in_(bindparam(None, sorted(numbers), expanding=True, literal_execute=True))
+
+
+def _happened(sighting: Sighting, row: Row[Any] | None) -> Iterator[Event]:
+    """What a check-in adds to its device's history."""
+    report, at_s = sighting.report, int(sighting.at_s)
+    if row is None or row.counter != report.counter:
+        what = Happened.SEEN if row is None else Happened.RUNS
+        yield Event(report.device, at_s, what, report.counter, report.release)
+    if row is not None:
+        for event, name, reason in config_rules.events(_config_state(row), sighting.config):
+            yield Event(report.device, at_s, CONFIG[event], report.counter, f"{name} {reason}".strip())
+
+
+def _labelled() -> Select[Any]:
+    return select(tables.device, *labels.COLUMNS).join(tables.cohort, labels.COHORT_OF).join(
+        tables.site, labels.SITE_OF, isouter=True)
 
 
 def _rows(connection: Connection, devices: Sequence[str]) -> Iterable[Row[Any]]:
@@ -194,4 +227,4 @@ def _config_state(row: Row[Any]) -> ConfigState:
 def _device(row: Row[Any]) -> Device:
     report = Report(row.device, row.model, row.release, row.counter, row.manifest, row.trial, config_trial=row.config_trial)
     return Device(report, row.boot, row.slot, row.root, row.direction_seq, row.first_seen_s, row.last_seen_s, row.metrics,
-                  _config_state(row), row.config_wanted)
+                  _config_state(row), row.config_wanted, labels.labels_of(row))

@@ -1,16 +1,20 @@
 """Rows of rollouts: the rollout itself, its stages and its history. What the devices did in it is in `attempts`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import Connection, Row, select
 
+from ota.rules import filters
 from ota.rules.rollout import OFFERING
 from ota.rules.values import Policy, Release, Rollout, RolloutState
 from ota.store import outbox, tables
 
 REASON_CHARS = 400
+READ: dict[str, Callable[[Any], Any]] = {   # what JSON cannot keep of a policy; the others are numbers
+    "stages": tuple, "soak_s": tuple, "windows": tuple, "filter": filters.from_json,
+}
 
 
 def insert(connection: Connection, rollout: Rollout, now_s: float, by: str) -> None:
@@ -105,12 +109,11 @@ def _select(connection: Connection, *conditions: Any) -> list[Rollout]:
 
 def _rollout(row: Row[Any]) -> Rollout:
     release = Release(row.manifest, row.release, row.counter, tuple(row.models), row.from_lo, row.from_hi, row.stone)
-    kept = row.policy
-    policy = Policy(**(kept | {"stages": tuple(kept["stages"]), "soak_s": tuple(kept["soak_s"])}))
+    policy = Policy(**{key: READ[key](value) if key in READ else value for key, value in row.policy.items()})
     return Rollout(
         row.rollout, release, policy, RolloutState(row.state), stage=row.stage, stage_since_s=row.stage_since_s,
         excused_s=row.excused_s, population=row.population, capacity=row.capacity, limit=row.bucket_limit,
-        offered=row.offered, reason=row.reason)
+        offered=row.offered, reason=row.reason, added_s=row.added_s)
 
 
 def _changing(rollout: Rollout) -> dict[str, Any]:

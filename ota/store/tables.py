@@ -13,9 +13,11 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    SmallInteger,
     String,
     Table,
     Text,
+    UniqueConstraint,
     false,
 )
 
@@ -83,7 +85,9 @@ device = Table(
     Column("config_failed", String(16), nullable=False, server_default=""),   # that it gave up; not sent again
     Column("config_reason", String(120), nullable=False, server_default=""),
     Column("config_trial", Boolean, nullable=False, server_default=false()),
-    Index("device_by_version", "model", "counter", "last_seen_s"),
+    # Of `cohort`; no foreign key: SQLite cannot add one to a table that has rows. 1 is no site and no tags.
+    Column("cohort", Integer, nullable=False, server_default="1"),
+    Index("device_by_version", "model", "counter", "cohort", "last_seen_s"),
 )
 
 version = Table(
@@ -99,6 +103,7 @@ version_total = Table(
     "version_total", metadata,
     Column("model", String(16), primary_key=True),
     Column("counter", Integer, primary_key=True),
+    Column("cohort", Integer, primary_key=True),
     Column("name", String(32), primary_key=True),       # a metric, or "checkins"
     Column("value", BigInteger, nullable=False),
 )
@@ -188,15 +193,40 @@ config_order = Table(
     Column("devices", Integer, nullable=False),         # how many it concerned
 )
 
-config_event = Table(
-    "config_event", metadata,
+# A site and a set of tags that devices have in common: filters are applied to these few, not to devices.
+cohort = Table(
+    "cohort", metadata,
+    Column("ident", Integer, primary_key=True, autoincrement=True),
+    Column("site", String(32), nullable=False),
+    Column("tags", String(400), nullable=False),        # sorted, with spaces between
+    UniqueConstraint("site", "tags", name="cohort_labels"),
+)
+
+site = Table(
+    "site", metadata,
+    Column("site", String(32), primary_key=True),
+    Column("zone", String(64), nullable=False),         # IANA name
+)
+
+label_order = Table(
+    "label_order", metadata,
+    Column("ident", Integer, primary_key=True, autoincrement=True),
+    Column("at_s", Float, nullable=False),
+    Column("by", String(64), nullable=False),
+    Column("what", String(400), nullable=False),
+    Column("devices", Integer, nullable=False),         # how many it concerned
+)
+
+# For ever, and never read by a check-in: codes and numbers, text only where a device or an operator said something.
+device_event = Table(
+    "device_event", metadata,
     Column("ident", Integer, primary_key=True, autoincrement=True),
     Column("device", String(32), nullable=False),
-    Column("at_s", Float, nullable=False),
-    Column("event", String(8), nullable=False),         # of ota.rules.configs.events
-    Column("name", String(16), nullable=False),
-    Column("reason", String(120), nullable=False),
-    Index("config_event_by_device", "device", "ident"),
+    Column("at_s", BigInteger, nullable=False),
+    Column("event", SmallInteger, nullable=False),      # ota.rules.events.Happened
+    Column("counter", Integer, nullable=False),         # of the release that it is about, or that runs
+    Column("detail", String(160), nullable=False),
+    Index("device_event_by_device", "device", "ident"),
 )
 
 token = Table(

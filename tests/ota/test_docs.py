@@ -8,12 +8,13 @@ import pytest
 from fastapi import FastAPI
 
 from ota.rules.attempts import NEXT
+from ota.rules.events import Happened
 from ota.rules.gate import COMPARED
 from ota.rules.rollout import TRANSITIONS, Reason
 from ota.rules.values import Policy
-from ota.server import admin_api, archive_api, device_api, errors, people_api
+from ota.server import admin_api, archive_api, device_api, devices_api, errors, people_api
 from ota.server.settings import OtaSettings
-from tests.ota.support import IMAGE, Plant
+from tests.ota.support import DEVICE, IMAGE, Plant, PretendDevice
 
 PART = Path(__file__).parents[2] / "ota"
 SPEC = (PART / "SPEC.md").read_text(encoding="utf-8")
@@ -28,7 +29,7 @@ def test_every_setting_policy_field_and_check_is_there(name: str) -> None:
 def test_every_path_is_there_and_exists() -> None:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     device_api.add_routes(app)
-    routers = (admin_api.router, archive_api.router, people_api.router)
+    routers = (admin_api.router, archive_api.router, devices_api.router, people_api.router)
     built = {route.path for route in [*app.routes, *(route for router in routers for route in router.routes)]} | {"/healthz"}
     written = {re.sub(r"\?.*", "", path) for path in re.findall(r"`(?:GET|POST|PUT) (/[^`]*)`", SPEC)}
     names = re.compile(r"\{[a-z0-9]+\}")
@@ -44,8 +45,17 @@ def test_every_code_is_there() -> None:
     assert {code for code in raised if f"`{code}`" not in SPEC and f"`{code.split('.')[0]}.<key>`" not in SPEC} == set()
 
 
-def test_every_reason_is_there() -> None:
-    assert {each.name.lower() for each in Reason if f"`{each.name.lower()}`" not in SPEC} == set()
+def test_every_reason_and_event_is_there() -> None:
+    assert {each.name.lower() for each in (*Reason, *Happened) if f"`{each.name.lower()}`" not in SPEC} == set()
+
+
+def test_explain_shows_what_is_written(server: Plant) -> None:
+    manifest = server.publish(*server.keys.release(2)).json()["manifest"]
+    PretendDevice(server, DEVICE).check_in()
+    server.pass_time(1)
+    server.rollout(manifest)
+    (word,) = server.get(f"/admin/devices/{DEVICE}/explain").json()["rollouts"]
+    assert {key for key in word if f"`{key}`" not in SPEC} == set()
 
 
 def test_the_table_of_rollouts_is_the_one_in_the_code() -> None:

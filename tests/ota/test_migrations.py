@@ -11,8 +11,8 @@ from sqlalchemy import Engine, inspect, text
 
 import ota.store
 from host.db import migrate, open_engine
-from ota.rules.values import Release
-from ota.store import releases
+from ota.rules.values import Labels, Release
+from ota.store import configs, devices, labels, releases
 from ota.store.releases import Published
 from ota.store.session import reading, writing
 
@@ -82,3 +82,40 @@ def test_down_and_up_again_loses_only_the_image(engine: Engine) -> None:
     with reading(engine) as connection:
         assert [each.image for each in releases.all_published(connection)] == [None, None]
         assert not releases.has_artifact(connection, image)
+
+
+DEVICE_0003 = """INSERT INTO device
+    (device, model, release, counter, manifest, boot, slot, trial, root, direction_seq, first_seen_s, last_seen_s, metrics)
+    VALUES ('hall-000000000001', 'hall', '1.1.0', 1, '', 1, 'a', 0, 1, 0, 1000, 2000, '{}')"""
+EVENT_0003 = """INSERT INTO config_event (device, at_s, event, name, reason)
+    VALUES ('hall-000000000001', :at_s, :event, :name, :reason)"""
+
+
+def test_what_configurations_did_is_in_the_history_and_totals_belong_to_no_labels(engine: Engine) -> None:
+    move(engine, command.upgrade, "0003")
+    told = [(1_000.5, "trial", "aa", ""), (1_001.0, "failed", "aa", "no readings came"), (1_002.0, "runs", "", "")]
+    with engine.begin() as connection:
+        connection.execute(text(DEVICE_0003))
+        for at_s, event, name, reason in told:
+            connection.execute(text(EVENT_0003), {"at_s": at_s, "event": event, "name": name, "reason": reason})
+        connection.execute(text("INSERT INTO version_total (model, counter, name, value) VALUES ('hall', 1, 'uptime_s', 77)"))
+    migrate(engine, "ota.store")
+    with reading(engine) as connection:
+        shown = configs.events(connection, "hall-000000000001", 10)
+        (device,) = devices.page(connection, "", 10)
+        (total,) = connection.execute(text("SELECT model, counter, cohort, name, value FROM version_total")).all()
+    assert [tuple(each.values()) for each in reversed(shown)] == [(int(at_s), *rest) for at_s, *rest in told]
+    assert device.labels == Labels()
+    assert tuple(total) == ("hall", 1, 1, "uptime_s", 77)
+    with writing(engine) as connection:
+        labels.put(connection, ["hall-000000000001"], Labels("nord", ("pilot",)))
+        connection.execute(text("INSERT INTO version_total VALUES ('hall', 1, 2, 'uptime_s', 23)"))
+    move(engine, command.downgrade, "0003")
+    with reading(engine) as connection:
+        rows = connection.execute(text("SELECT at_s, event, name, reason FROM config_event ORDER BY ident")).all()
+        total = connection.execute(text("SELECT value FROM version_total")).scalar_one()
+    assert [tuple(row) for row in rows] == [(int(at_s), *rest) for at_s, *rest in told]
+    assert total == 100
+    migrate(engine, "ota.store")
+    with reading(engine) as connection:
+        assert [each["event"] for each in configs.events(connection, "hall-000000000001", 10)] == ["runs", "failed", "trial"]

@@ -15,14 +15,31 @@ from ota.rules.rollout import (
     PolicyError,
     Reason,
     RolloutError,
+    Step,
+    at_end,
     check_policy,
+    claims,
     concerns,
     decide,
     move,
     needed,
+    rank,
     step,
 )
-from ota.rules.values import Attempt, AttemptState, Counts, Failures, Policy, Release, Report, Rollout, RolloutState
+from ota.rules.values import (
+    Attempt,
+    AttemptState,
+    Counts,
+    Failures,
+    Filter,
+    Labels,
+    Policy,
+    Release,
+    Report,
+    Rollout,
+    RolloutState,
+    Tags,
+)
 
 TARGET = Release("b" * 64, "1.3.0", 3, ("hall",), 2, 2)
 STONE = Release("a" * 64, "1.2.0", 2, ("hall",), 0, 1, stone=True)
@@ -32,14 +49,15 @@ ATTEMPT = Attempt(OLD.device, TARGET.manifest, 3, AttemptState.OFFERED, 0, 0, 10
 PASS, FAIL, UNKNOWN = (Verdict(word, word) for word in (Word.PASS, Word.FAIL, Word.UNKNOWN))
 
 
-def decision(report=OLD, rollout=RUNNING, attempt=None, failures=None, releases=(STONE, TARGET), now_s=1_000):
-    return decide(report, rollout, attempt, failures=failures or {}, releases=releases, now_s=now_s)
+def decision(report=OLD, rollout=RUNNING, attempt=None, failures=None, releases=(STONE, TARGET), now_s=1_000, labels=None):
+    return decide(
+        report, rollout, attempt, failures=failures or {}, releases=releases, now_s=now_s, labels=labels or Labels())
 
 
 def test_a_member_of_the_stage_is_offered_the_release() -> None:
     found = decision()
     assert (found.kind, found.manifest, found.takes_place) == (Kind.OFFER, TARGET.manifest, True)
-    assert concerns(RUNNING, OLD)
+    assert concerns(RUNNING, OLD, Labels(), 1_000)
 
 
 def test_an_old_device_is_offered_the_stone_first() -> None:
@@ -52,7 +70,7 @@ def test_a_rollout_that_is_not_running_offers_nothing(state: RolloutState) -> No
     stopped = replace(RUNNING, state=state)
     assert decision(rollout=stopped).reason is Reason.NOT_RUNNING
     assert decision(rollout=stopped, attempt=ATTEMPT).kind is Kind.HOLD
-    assert not concerns(stopped, OLD)
+    assert not concerns(stopped, OLD, Labels(), 1_000)
 
 
 @pytest.mark.parametrize(("report", "reason"), [
@@ -157,5 +175,86 @@ def test_a_policy_that_could_not_be_kept_is_refused(change: dict[str, object], w
         check_policy(replace(Policy(), **change))
 
 
+@pytest.mark.parametrize(("change", "words"), [
+    ({"filter": Filter(sites=("Nord",))}, "filter.sites: got 'Nord'"),
+    ({"filter": Filter(tags=Tags(("a b",)))}, "filter.tags.any"),
+    ({"filter": Filter(tags=Tags(("pilot",), ("pilot", "x")))}, "same tags in any and none"),
+    ({"filter": Filter(versions=(3, 2))}, "filter.versions"), ({"filter": Filter(sites=("s",) * 101)}, "101 names"),
+    ({"windows": ("at night",)}, "windows: got 'at night'"), ({"windows": ("mon 22:00-05:00",) * 17}, "at most 16"),
+    ({"windows": ("mon 24:00-05:00",)}, "00:00 to 24:00"), ({"windows": ("day 22:00-05:00",)}, "days of mon"),
+    ({"start_at": -1}, "start_at"), ({"start_at": math.inf}, "start_at"), ({"not_after": math.nan}, "not_after"),
+    ({"start_at": 10, "not_after": 10}, "after start_at"), ({"start_at": 1_800_000_000_000}, "start_at"),
+])
+def test_targets_that_no_device_could_fit_are_refused(change: dict[str, object], words: str) -> None:
+    with pytest.raises(PolicyError, match=words):
+        check_policy(replace(Policy(), **change))
+
+
 def test_the_default_policy_is_valid() -> None:
     check_policy(Policy())
+
+
+PILOT = replace(RUNNING, policy=Policy(filter=Filter(tags=Tags(("pilot",)))))
+# 2027-06-05 is a Saturday; 20:30 UTC is 22:30 in Berlin.
+NIGHT, NOON = 1_812_227_400.0, 1_812_190_000.0
+AT_NIGHT = replace(RUNNING, policy=Policy(windows=("sat 22:00-05:00",)))
+BERLIN = Labels("hall-1", (), "Europe/Berlin")
+
+
+def test_a_filter_decides_who_gets_a_place_and_takes_none_away() -> None:
+    told = decision(rollout=PILOT)
+    assert (told.reason, told.detail) == (Reason.FILTERED, "tags: has none, expected pilot")
+    assert decision(rollout=PILOT, labels=Labels(tags=("pilot",))).kind is Kind.OFFER
+    assert decision(rollout=PILOT, attempt=ATTEMPT).reason is Reason.CONTINUED
+
+
+def test_nothing_new_is_offered_outside_of_a_window() -> None:
+    assert decision(rollout=AT_NIGHT, labels=BERLIN, now_s=NIGHT).kind is Kind.OFFER
+    told = decision(rollout=AT_NIGHT, labels=BERLIN, now_s=NOON)
+    assert (told.reason, told.from_s, told.until_s) == (Reason.WINDOW, NIGHT - 1_800, NIGHT + 6.5 * 3_600)
+    assert decision(rollout=AT_NIGHT, now_s=NIGHT).reason is Reason.WINDOW   # in UTC it is 20:30
+    assert concerns(AT_NIGHT, OLD, BERLIN, NIGHT)
+    assert not concerns(AT_NIGHT, OLD, BERLIN, NOON)
+
+
+def test_the_end_of_a_window_breaks_no_update_but_stops_the_next_step_and_the_next_try() -> None:
+    assert decision(rollout=AT_NIGHT, attempt=ATTEMPT, now_s=NOON).reason is Reason.CONTINUED
+    on_stone = replace(ATTEMPT, manifest=STONE.manifest, counter=2)
+    assert decision(rollout=AT_NIGHT, attempt=on_stone, now_s=NOON).reason is Reason.WINDOW
+    failed = replace(ATTEMPT, state=AttemptState.FAILED)
+    once = {TARGET.manifest: Failures(1, 0)}
+    assert decision(rollout=AT_NIGHT, attempt=failed, failures=once, now_s=NOON).reason is Reason.WINDOW
+
+
+def test_nothing_new_is_offered_when_the_time_is_over() -> None:
+    late = replace(RUNNING, policy=Policy(not_after=1_000))
+    assert decision(rollout=late, now_s=999).kind is Kind.OFFER
+    assert decision(rollout=late, now_s=1_000).reason is Reason.OVER
+    assert decision(rollout=late, attempt=ATTEMPT, now_s=1_000).reason is Reason.CONTINUED
+    assert decision(rollout=replace(late, state=RolloutState.DONE), now_s=1_000).reason is Reason.OVER
+
+
+def test_a_rollout_ends_when_its_time_is_over_and_nothing_is_under_way() -> None:
+    late, stay = replace(RUNNING, policy=Policy(not_after=1_000)), Step(None, "12 devices wait")
+    assert at_end(late, Counts(), stay, 999) is stay
+    assert at_end(late, Counts(open=1), stay, 1_000) is stay
+    assert at_end(late, Counts(), stay, 1_000) == Step(Event.ABORT, "its time is over; 12 devices wait")
+    for event in (Event.HALT, Event.FINISH):
+        assert at_end(late, Counts(), Step(event, ""), 1_000).event is event
+
+
+def test_the_newest_release_goes_first_and_for_one_release_the_rollout_added_last() -> None:
+    newer = replace(RUNNING, ident="r9", release=replace(TARGET, counter=4))
+    first, last = replace(RUNNING, ident="r3", added_s=5.0), replace(RUNNING, ident="r2", added_s=9.0)
+    assert sorted([first, newer, last], key=rank) == [newer, last, first]
+
+
+@pytest.mark.parametrize(("change", "counter"), [
+    ({"state": RolloutState.HALTED}, 2), ({"state": RolloutState.DONE}, 2), ({"policy": Policy(not_after=500)}, 2),
+    ({"policy": Policy(filter=Filter(sites=("nord",)))}, 2), ({}, 3), ({}, 0),
+])
+def test_a_rollout_claims_only_what_it_can_serve(change: dict[str, object], counter: int) -> None:
+    released = (TARGET,)
+    assert claims(RUNNING, "hall", 2, Labels(), releases=released, now_s=1_000)
+    assert claims(replace(RUNNING, state=RolloutState.PAUSED), "hall", 2, Labels(), releases=released, now_s=1_000)
+    assert not claims(replace(RUNNING, **change), "hall", counter, Labels(), releases=released, now_s=1_000)

@@ -3,8 +3,9 @@
 import pytest
 
 from node.wire.checkin import parse_request
+from ota.rules.values import Labels
 from ota.server import app as application
-from ota.server.desk import sighting_of
+from ota.server.desk import LastWord, sighting_of
 from tests.ota.support import DEVICE, Plant, PretendDevice, fleet, plant, request_of
 
 
@@ -97,7 +98,8 @@ def test_a_silent_fallback_is_noticed_by_a_process_that_knew_the_old_version(ser
     device.install()
     device.check_in()
     then = sighting_of(parse_request(request_of(DEVICE)), 0)
-    server.context.desk._last_word[DEVICE] = (then.report, 1, then.config, 0)   # this process slept
+    server.context.desk._last_words[DEVICE] = LastWord(   # this process slept
+        then.report, 1, then.config, (0, 0), Labels(), frozenset())
     server.post(f"/admin/rollouts/{ident}/pause")
     device.release, device.counter, device.manifest, device.trial = *old, False
     device.reboot()

@@ -91,15 +91,6 @@ def test_an_operator_pauses_resumes_and_aborts(server: Plant, released: str) -> 
     assert code(server.post(f"/admin/rollouts/{ident}/resume")) == (409, "rollout.state")
 
 
-def test_two_rollouts_for_a_model_do_not_run_at_once(server: Plant, released: str) -> None:
-    first = server.rollout(released)["rollout"]
-    second = server.publish(*server.keys.release(3)).json()["manifest"]
-    assert code(server.post("/admin/rollouts", {"manifest": second})) == (409, "rollout.overlap")
-    assert len(server.get("/admin/rollouts").json()["rollouts"]) == 1
-    server.post(f"/admin/rollouts/{first}/abort")
-    assert server.rollout(second)["state"] == "running"
-
-
 def test_policies_are_checked_before_anything_starts(server: Plant, released: str) -> None:
     for body in ({"stages": [5, 1]}, {"stagse": [100]}, {"soak_s": [1]}, {"lease_s": "soon"}, {"start": "yes"}):
         assert code(server.post("/admin/rollouts", {"manifest": released} | body)) == (422, "rollout.policy"), body
