@@ -86,7 +86,8 @@ def check_policy(policy: Policy) -> None:
         "lease_s": (policy.lease_s, 1, MAX_SOAK_S), "min_reports": (policy.min_reports, 1, 100_000),
         "retry_s": (policy.retry_s, 0, MAX_SOAK_S), "quarantine_after": (policy.quarantine_after, 1, 100),
         "active_s": (policy.active_s, 1, MAX_SOAK_S), "max_failure_pct": (policy.max_failure_pct, 0.01, 50),
-        "failure_alpha": (policy.failure_alpha, 1e-6, 0.5), "worse_ratio": (policy.worse_ratio, 1, 100),
+        "failure_alpha": (policy.failure_alpha, 1e-6, 0.5), "min_confirm_pct": (policy.min_confirm_pct, 0, 100),
+        "worse_ratio": (policy.worse_ratio, 1, 100), "spread": (policy.spread, 0, 100),
         "worse_alpha": (policy.worse_alpha, 1e-6, 0.5), "min_events": (policy.min_events, 1, 1_000),
     }
     for key, (got, low, high) in bounds.items():

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 from ota.rules import attempts as attempt_rules
 from ota.rules.rollout import Event, RolloutError, check_policy, move
 from ota.rules.values import ACTIVE, AttemptState, Policy, Release, Rollout, RolloutState
-from ota.server.survey import Survey, baseline, measured, summary, survey
+from ota.server.survey import Survey, baseline, keep, measured, must_keep, summary, survey
 from ota.store import attempts, releases, rollouts
 from ota.store.session import reading, writing
 
@@ -110,6 +110,7 @@ def act(connection: Connection, rollout: Rollout, published: Sequence[Release], 
                            reason=f"silent since {now_s - last_seen_s:.0f} s, {attempt.state} before")
             attempts.put(connection, rollout.ident, lost)
     found = survey(connection, rollout, published, now_s)
+    keep(connection, found)
     event = _event(rollout, found)
     fresh = found.rollout
     if event is None:
@@ -129,7 +130,7 @@ def _is_due(connection: Connection, rollout: Rollout, published: Sequence[Releas
     if attempts.overdue(connection, rollout, now_s):
         return True
     found = survey(connection, rollout, published, now_s)
-    return _event(rollout, found) is not None or found.rollout != rollout
+    return _event(rollout, found) is not None or found.rollout != rollout or must_keep(found, now_s)
 
 
 def _event(rollout: Rollout, found: Survey) -> Event | None:

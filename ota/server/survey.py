@@ -3,17 +3,20 @@
 The same survey serves the tick (which acts on it), a failure that must halt at once, and the operators' view.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
 
 from ota.rules import bucket, paths
-from ota.rules.gate import Evidence, Verdict, Word, judge
+from ota.rules.gate import Evidence, Verdict, Word, gather, judge
 from ota.rules.rollout import Event, PolicyError, Step, check_policy, needed, step
-from ota.rules.values import Counts, Exposure, Release, Rollout
+from ota.rules.values import Counts, Exposure, Gathered, Presence, Release, Rollout
 from ota.store import attempts, devices, rollouts
+
+LOOK_S = 300.0    # what comparisons know is kept at least so often; shorter looks would only compare who happened to check in
+QUIET = 0.25      # of a lease: devices silent for longer are missing, and not lost yet
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,7 @@ class Survey:
     Attributes:
         rollout: with population, capacity and limit as counted now.
         step: what a tick should do.
+        before, gathered: what the comparisons knew at the look that was kept last, and know now; None in a draft.
     """
 
     rollout: Rollout
@@ -30,6 +34,8 @@ class Survey:
     needed: int
     verdict: Verdict
     step: Step
+    before: Gathered | None = None
+    gathered: Gathered | None = None
 
 
 def survey(connection: Connection, rollout: Rollout, releases: Sequence[Release], now_s: float) -> Survey:
@@ -39,31 +45,46 @@ def survey(connection: Connection, rollout: Rollout, releases: Sequence[Release]
     except PolicyError as error:
         verdict = Verdict(Word.FAIL, f"policy: {error}")
         return Survey(rollout, Counts(), 0, verdict, Step(Event.HALT, verdict.reason))
-    fresh, rest_devices = measured(connection, rollout, releases, now_s)
+    fresh, presence = measured(connection, rollout, releases, now_s)
     need = needed(fresh)
     counts = attempts.count(connection, fresh, need)
     if fresh.is_last:
         counts = replace(counts, waiting=_waiting(connection, fresh, releases, now_s))
-    stage, rest = window(connection, fresh)
-    soak_s = fresh.policy.soak_s[fresh.stage]
-    verdict = judge(fresh.policy, Evidence(counts, need, soak_s, stage, rest, rest_devices))
-    return Survey(fresh, counts, need, verdict, step(fresh, counts, verdict))
+    # A lost device's last word is mostly from its old version. All of them are taken away: too little silence is the safe side.
+    presence = replace(presence, rest_silent=max(0, presence.rest_silent - counts.lost))
+    evidence = Evidence(counts, need, fresh.policy.soak_s[fresh.stage], presence, Exposure(), Exposure())
+    row = rollouts.stages(connection, fresh.ident).get(fresh.stage)
+    before = gathered = None
+    if row is not None:   # a draft has no stage yet
+        stage, rest = devices.exposures(connection, fresh.release.models, fresh.release.counter)
+        before = _kept(row.gathered or row.baseline | {"at_s": row.opened_s, "logs": {}})
+        gathered = gather(fresh.policy, before, stage, rest, presence.here, now_s)
+        evidence = replace(evidence, stage=_since(stage, row.baseline["stage"]), rest=_since(rest, row.baseline["rest"]),
+                           logs=gathered.logs)
+    verdict = judge(fresh.policy, evidence)
+    return Survey(fresh, counts, need, verdict, step(fresh, counts, verdict), before, gathered)
 
 
-def measured(connection: Connection, rollout: Rollout, releases: Sequence[Release], now_s: float) -> tuple[Rollout, int]:
+def measured(connection: Connection, rollout: Rollout, releases: Sequence[Release], now_s: float) -> tuple[Rollout, Presence]:
     """Measure the fleet for a rollout: its population, and from that its stage's capacity and limit.
 
     The limit never falls: a device that the stage has reached stays in it.
 
     Returns:
-        The rollout with these, and the number of active devices of its models that run something else.
+        The rollout with these, and who of its models is heard.
     """
-    since_s, release = now_s - rollout.policy.active_s, rollout.release
-    census = devices.census(connection, release.models, since_s)
-    behind = sum(number for (model, counter), number in census.items() if _can_reach(model, counter, release, releases))
-    rest_devices = sum(number for (_, counter), number in census.items() if counter != release.counter)
+    policy, release = rollout.policy, rollout.release
+    since_s = now_s - policy.active_s
+    opened = [row.opened_s for row in rollouts.stages(connection, rollout.ident).values()]
+    began_s = max(rollout.excused_s, min(opened, default=now_s))
+    census = devices.census(connection, release.models, (
+        since_s, now_s - QUIET * policy.lease_s, began_s, max(began_s, now_s - policy.lease_s)))
+    behind = sum(active for (model, counter), (active, *_) in census.items() if _can_reach(model, counter, release, releases))
+    here, here_heard, here_since, _ = _sums(census, lambda counter: counter == release.counter)
+    rest, rest_heard, rest_since, rest_lease = _sums(census, lambda counter: counter != release.counter)
+    presence = Presence(here, min(here, here_heard), rest, min(rest, rest_heard), rest_since - rest_lease, here_since + rest_since)
     population = behind + attempts.on_release(connection, rollout)
-    pct = rollout.policy.stages[rollout.stage]
+    pct = policy.stages[rollout.stage]
     buckets: list[int] = []
     if pct < 100 and population < bucket.EXACT_BELOW:
         buckets = [
@@ -73,22 +94,24 @@ def measured(connection: Connection, rollout: Rollout, releases: Sequence[Releas
         ]
     fresh = replace(rollout, population=population, capacity=bucket.capacity(pct, population),
                     limit=max(rollout.limit, bucket.limit(pct, population, buckets)))
-    return fresh, rest_devices
+    return fresh, presence
+
+
+def must_keep(found: Survey, now_s: float) -> bool:
+    """Tell whether what the comparisons know is due to be written."""
+    return found.before is not None and found.gathered is not found.before and now_s - found.before.at_s >= LOOK_S
+
+
+def keep(connection: Connection, found: Survey) -> None:
+    """Write what the comparisons know, inside the writing transaction that the survey was made in."""
+    if found.gathered is not None and found.gathered is not found.before:
+        rollouts.keep_gathered(connection, found.rollout, asdict(found.gathered))
 
 
 def baseline(connection: Connection, rollout: Rollout) -> dict[str, Any]:
     """Take the sums at the opening of a stage, to be subtracted later."""
     stage, rest = devices.exposures(connection, rollout.release.models, rollout.release.counter)
-    return {name: {"seconds": each.seconds, "events": each.events} for name, each in (("stage", stage), ("rest", rest))}
-
-
-def window(connection: Connection, rollout: Rollout) -> tuple[Exposure, Exposure]:
-    """Tell what the devices on the release and all others went through since the stage opened."""
-    row = rollouts.stages(connection, rollout.ident).get(rollout.stage)
-    stage, rest = devices.exposures(connection, rollout.release.models, rollout.release.counter)
-    if row is None:
-        return Exposure(), Exposure()   # a draft
-    return _since(stage, row.baseline["stage"]), _since(rest, row.baseline["rest"])
+    return {"stage": asdict(stage), "rest": asdict(rest)}
 
 
 def summary(found: Survey) -> dict[str, Any]:
@@ -102,6 +125,16 @@ def summary(found: Survey) -> dict[str, Any]:
             {"name": check.name, "verdict": check.word, "reason": check.reason, "numbers": dict(check.numbers)}
             for check in found.verdict.checks]},
     }
+
+
+def _sums(census: dict[tuple[str, int], tuple[int, ...]], wanted: Callable[[int], bool]) -> tuple[int, ...]:
+    groups = [numbers for (_, counter), numbers in census.items() if wanted(counter)]
+    return tuple(map(sum, zip(*groups, strict=True))) or (0, 0, 0, 0)
+
+
+def _kept(row: dict[str, Any]) -> Gathered:
+    return Gathered(row["at_s"], Exposure(**row["stage"]), Exposure(**row["rest"]),
+                    {name: tuple(logs) for name, logs in row["logs"].items()})
 
 
 def _since(now: Exposure, before: dict[str, Any]) -> Exposure:

@@ -82,3 +82,12 @@ def test_down_and_up_again_loses_only_the_image(engine: Engine) -> None:
     with reading(engine) as connection:
         assert [each.image for each in releases.all_published(connection)] == [None, None]
         assert not releases.has_artifact(connection, image)
+
+
+def test_a_stage_of_an_older_schema_has_gathered_nothing(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO stage (rollout, stage, opened_s, baseline) VALUES ('r1', 0, 5.5, '{}')"))
+    migrate(engine, "ota.store")
+    with reading(engine) as connection:
+        (row,) = connection.execute(text("SELECT stage, opened_s, gathered FROM stage")).all()
+    assert tuple(row) == (0, 5.5, None)
