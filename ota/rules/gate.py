@@ -194,8 +194,8 @@ def _comparison(policy: Policy, evidence: Evidence, name: str) -> Check:
     waiting = _not_yet(evidence, name, numbers)
     if waiting is not None:
         return waiting
-    if here >= policy.min_events and _exceeds(evidence, ratio, here, there):
-        return Check(name, Word.UNKNOWN, f"{reason}: more than {ratio:.3g} times as often but too few to be sure", numbers)
+    if here >= policy.min_events and log_e > 0:
+        return Check(name, Word.UNKNOWN, f"{reason}: seems more than {ratio:.3g} times as often but too few to be sure", numbers)
     return Check(name, Word.PASS, reason, numbers)
 
 

@@ -5,6 +5,7 @@ database, clock or chance and sends nothing; `ota.server` calls it, `ota.store` 
 grants still has to win its place in the row of the rollout (`offered < capacity`, state running) when it is written.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -16,6 +17,7 @@ from ota.rules.gate import Verdict, Word
 from ota.rules.values import Attempt, AttemptState, Counts, Failures, Policy, Release, Report, Rollout, RolloutState
 
 MAX_STAGES = 16
+MAX_STRAGGLERS = 500       # each kind is counted up to 1,000 (store/attempts.py)
 MAX_SOAK_S = 90 * 86_400   # a quarter of a year; more is a typing error
 
 
@@ -213,6 +215,14 @@ def needed(rollout: Rollout) -> int:
     return max(1, min(rollout.policy.min_reports, rollout.capacity, rollout.population))
 
 
+def stragglers(rollout: Rollout) -> int:
+    """Tell how many devices may still be on their way when a rollout is done: in a large fleet somebody always wakes or joins.
+
+    No more than might come back by the policy; and fewer than the store counts them to.
+    """
+    return min(MAX_STRAGGLERS, math.floor(rollout.population * rollout.policy.max_failure_pct / 100))
+
+
 def step(rollout: Rollout, counts: Counts, verdict: Verdict) -> Step:
     """Advance, halt or keep a running rollout. Everything that is not known to be good keeps it where it is."""
     if verdict.word is Word.FAIL:
@@ -226,6 +236,6 @@ def step(rollout: Rollout, counts: Counts, verdict: Verdict) -> Step:
         return Step(None, verdict.reason)
     if not rollout.is_last:
         return Step(Event.ADVANCE, verdict.reason)
-    if counts.open or counts.waiting or counts.soaking:
+    if counts.open + counts.waiting + counts.soaking > stragglers(rollout):
         return Step(None, f"{counts.waiting} devices wait for it, {counts.open} are under way, {counts.soaking} are soaking")
     return Step(Event.FINISH, verdict.reason)

@@ -143,7 +143,8 @@ def _since(now: Exposure, before: dict[str, Any]) -> Exposure:
 
 
 def _waiting(connection: Connection, rollout: Rollout, releases: Sequence[Release], now_s: float) -> int:
-    found = attempts.waiting(connection, rollout, now_s - rollout.policy.active_s)
+    """Count whom the rollout still waits for: those not heard for a lease would be lost by now, had it touched them."""
+    found = attempts.waiting(connection, rollout, now_s - min(rollout.policy.active_s, rollout.policy.lease_s))
     if len(found) >= attempts.COUNTED:
         return len(found)   # there may be more; enough not to finish
     return sum(_can_reach(model, counter, rollout.release, releases) for model, counter in found)
