@@ -188,6 +188,7 @@ class Simulation:
         self._is_touched = bytearray(scenario.devices)
         self._touched = np.frombuffer(self._is_touched, bool)   # the same bytes
         self._number = dict.fromkeys(AttemptState, 0)
+        self._dead = 0                                # of those that were never touched
         self._bad_links, self._all_bad_links = 0, len(self._fleet.bad_links)   # that run the release; in all
         self._does = (self._asks, self._boots, self._confirms, self._tells, self._dies, self._lose)
         self._tick = 0
@@ -276,7 +277,9 @@ class Simulation:
 
     def _dies(self, now_s: float, who: int) -> None:
         attempt = self._attempts.get(who)
-        if self._is_touched[who]:
+        if not self._is_touched[who]:
+            self._dead += self._fleet.wakes_s[who] <= now_s
+        else:
             until_s = now_s + self._rollout.policy.lease_s if attempt is None else attempt.lease_until_s
             self._after(max(now_s, until_s) + 1, LOST, who)
 
@@ -339,7 +342,7 @@ class Simulation:
         """What the devices that are on count in a while; nobody's report is late here."""
         here = self._number[TRIAL] + self._number[CONFIRMED]
         self._stage = self._counted(self._stage, here, self._bad_links, seconds)
-        self._rest = self._counted(self._rest, self._population - here, self._all_bad_links - self._bad_links, seconds)
+        self._rest = self._counted(self._rest, self._population - here - self._dead, self._all_bad_links - self._bad_links, seconds)
 
     def _counted(self, before: Exposure, devices: int, bad_links: int, seconds: float) -> Exposure:
         devices, bad_links, days = max(0, devices), max(0, bad_links), seconds / DAY_S

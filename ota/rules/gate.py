@@ -28,6 +28,7 @@ from ota.rules.values import Counts, Exposure, Gathered, Policy, Presence
 EXPOSURE_SHARE = 0.5   # up-time must cover so much of needed devices x soak; the rest is lag between two check-ins
 SHARE_CHECKS = 2       # failures and lost: each may use so manieth a part of failure_alpha
 SPREADS = 3.0          # standard deviations of a stage's mean that are put down to which devices it is made of
+HOLDS = 0.05           # comparisons hold at evidence that would be this significant if one check were looked at alone
 MAX_ALLOWED = 0.99     # of devices lost; more says nothing
 MAX_LOG = 690.0        # of an e-value that is shown: its exponential fits a float
 COMPARED: dict[str, tuple[str, ...]] = {   # check -> the metrics whose sum it compares
@@ -194,7 +195,7 @@ def _comparison(policy: Policy, evidence: Evidence, name: str) -> Check:
     waiting = _not_yet(evidence, name, numbers)
     if waiting is not None:
         return waiting
-    if here >= policy.min_events and log_e > 0:
+    if here >= policy.min_events and sequential.reaches(log_e, HOLDS):
         return Check(name, Word.UNKNOWN, f"{reason}: seems more than {ratio:.3g} times as often but too few to be sure", numbers)
     return Check(name, Word.PASS, reason, numbers)
 

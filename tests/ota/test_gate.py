@@ -113,6 +113,13 @@ def test_an_outage_after_most_have_changed_sides_tells_nothing_against_the_relea
     assert judge(POLICY, replace(evidence, logs=pooled.logs)).word is Word.FAIL
 
 
+def test_a_rest_of_one_device_says_little() -> None:
+    """At the end of a rollout the few that are left have no crash in a day; that is no evidence against the many."""
+    last = replace(HEALTHY, presence=replace(SEEN, here=2_000, here_heard=2_000, rest=1), stage=Exposure(6e8, {"app_crashes": 64}),
+                   rest=Exposure(2.6e6, {}))
+    assert check(last, "crashes") is Word.PASS
+
+
 def test_a_look_without_news_of_one_side_waits() -> None:
     assert gather(POLICY, OPENED, Exposure(10, {"drops": 1}), Exposure(), 1, 5.0) is OPENED
     assert gather(POLICY, OPENED, Exposure(), Exposure(10), 1, 5.0) is OPENED
