@@ -138,7 +138,11 @@ class Scenario:
 
 
 class Fleet:
-    """The devices, as columns."""
+    """The devices, as columns.
+
+    Args:
+        ident: of the rollout; fixes the buckets. period_s: between the check-ins of all but sleepers.
+    """
 
     def __init__(self, scenario: Scenario, ident: str, period_s: int) -> None:
         self.chance = chance = np.random.default_rng(scenario.seed)
@@ -183,7 +187,7 @@ class Simulation:
         self._rollout = Rollout(f"r{scenario.seed:012x}", NEW, scenario.policy)
         self._fleet = Fleet(scenario, self._rollout.ident, self._period_s)
         self._attempts: dict[int, Attempt] = {}       # all but those that have confirmed
-        self._failures: dict[int, dict[str, Failures]] = {}
+        self._failures: dict[int, Failures] = {}
         self._confirmed_s = np.full(scenario.devices, np.inf)
         self._is_touched = bytearray(scenario.devices)
         self._touched = np.frombuffer(self._is_touched, bool)   # the same bytes
@@ -243,7 +247,8 @@ class Simulation:
         elif attempt.state is not AttemptState.FAILED:
             return
         report = Report(self._fleet.names[who], MODEL, OLD.release, OLD.counter, OLD.manifest, trial=False)
-        decision = decide(report, rollout, attempt, failures=self._failures.get(who, {}), releases=(OLD, NEW), now_s=now_s)
+        past = {NEW.manifest: self._failures[who]} if who in self._failures else {}
+        decision = decide(report, rollout, attempt, failures=past, releases=(OLD, NEW), now_s=now_s)
         if decision.kind is not Kind.OFFER or decision.manifest is None:
             return
         if decision.takes_place:
@@ -267,8 +272,7 @@ class Simulation:
 
     def _tells(self, now_s: float, who: int) -> None:
         """A device is back on its old release. It is counted, and the gate is asked, before anything else happens."""
-        past = self._failures.setdefault(who, {}).get(NEW.manifest, Failures())
-        self._failures[who][NEW.manifest] = Failures(past.count + 1, now_s)
+        self._failures[who] = Failures(self._failures.get(who, Failures()).count + 1, now_s)
         report = Report(self._fleet.names[who], MODEL, OLD.release, OLD.counter, OLD.manifest, False, NEW.manifest, "crash")
         self._settle(who, report, now_s)
         self._extra_s.append(now_s)
@@ -415,7 +419,7 @@ class Simulation:
         scenario, rollout, number = self._scenario, self._rollout, self._number
         halted = rollout.state is RolloutState.HALTED
         pct = rollout.policy.stages[rollout.stage]
-        day = None if self._ended_s is None else round(self._ended_s / DAY_S, 2)
+        day = None if self._ended_s is None else round(self._ended_s / DAY_S, 3)
         return Outcome(
             devices=scenario.devices, days=scenario.days, seed=scenario.seed, defect_pct=scenario.defect_pct, state=rollout.state,
             reason=rollout.reason, exposed_pct=round(100 * rollout.offered / scenario.devices, 4),

@@ -63,10 +63,10 @@ def test_days_that_are_too_few_are_no_finished_rollout() -> None:
 
 
 def test_a_crowd_is_put_off_and_does_not_come_back_as_one() -> None:
-    found = simulate(Scenario(30_000, 7, 1))
-    mean = 30_000 * 0.9 / found["period_s"]
+    found = simulate(Scenario(12_000, 7, 1))
+    mean = 12_000 * 0.9 / found["period_s"]
     assert found["peak_downloads_per_s"] <= 2 * 20   # the tokens of a second, and those of the next
-    assert found["peak_checkins_per_s"] < 2.5 * mean
+    assert found["peak_checkins_per_s"] < 4 * mean   # all of them come once in a while; the crowd would be a hundred times that
 
 
 def test_many_runs_are_counted() -> None:
