@@ -239,6 +239,18 @@ def test_a_release_that_drops_its_connections_halts_and_stays_halted(make_world)
     assert world.state().state is RolloutState.HALTED
 
 
+@pytest.mark.parametrize(("others", "state", "reason"), [(0, RolloutState.HALTED, "lost: 1 of 1"), (8, RolloutState.RUNNING, "")])
+def test_silence_halts_unless_it_befell_the_rest_too(make_world, others: int, state: RolloutState, reason: str) -> None:
+    world = make_world(["good"] * 24, lease_s=9, soak_s=(10_000,) * 4)
+    run(world, 4)
+    canary = next(board for board in world.boards if board.counter == 2)
+    for board in [canary, *[board for board in world.boards if board is not canary][:others]]:
+        board.gone = True
+    run(world, 8)
+    assert world.state().state is state
+    assert world.state().reason.startswith(reason)
+
+
 def test_what_comparisons_know_outlives_the_process_and_begins_anew_when_resumed(make_world) -> None:
     world = make_world(["noisy"] * 24, soak_s=(10_000,) * 4, worse_alpha=1e-6)
     for board in world.boards:
