@@ -1,26 +1,35 @@
-"""`tenfold sim`: boards that are emulated on this machine."""
+"""`tenfold sim`: boards that are emulated on this machine, and rollouts over fleets that are simulated."""
 
 import asyncio
+import json
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column, Table
 
+from host.cli.bench import BLOCKS
+from host.cli.server import AsJson
 from host.db import open_engine
-from host.sim import door
+from host.sim import door, rollout_runs
 from host.sim.esp32 import efuse, line
 from host.sim.esp32.board import Emulated
 from host.sim.esp32.qemu import EmulatorError
 from host.sim.plant import Plant
+from host.sim.rollout import Outcome, Scenario, Stage, simulate
 from host.store.queries import Queries
 
-app = typer.Typer(no_args_is_help=True, help="Boards that are emulated on this machine.")
+app = typer.Typer(no_args_is_help=True, help="Emulated boards, and rollouts over simulated fleets.")
 PASSWORD_ENV = "TENFOLD_WIFI_PASSWORD"  # noqa: S105  the variable's name
 LOOK_S = 1.0
+CURVE = 12   # columns of a plot
 
 Qemu = Annotated[Path, typer.Option("--qemu", help="QEMU with Espressif's chips, e.g. …/qemu-system-xtensa.")]
 Image = Annotated[Path, typer.Option("--image", help="Full MicroPython image for the board, as micropython.org offers it (.bin).")]
@@ -28,11 +37,6 @@ Roms = Annotated[Path | None, typer.Option(help="Folder of the chips' ROM files,
 Ssid = Annotated[str, typer.Option(help="Wi-Fi network to join.")]
 PasswordFile = Annotated[Path | None, typer.Option(
     help=f"File with the Wi-Fi password in its first line; else the environment's {PASSWORD_ENV}, else none.")]
-
-
-@app.callback()
-def _group() -> None:
-    """Keep `esp32` a command of a group."""
 
 
 @app.command()
@@ -139,3 +143,79 @@ class _Teller:
         elif readings // 1000 > before // 1000:
             say(device, f"{readings:,} readings in the database")
         told[device] = (online, readings)
+
+
+@app.command()
+def rollout(
+    devices: Annotated[int, typer.Option(min=1, max=10_000_000, help="In the fleet.")] = 1_000_000,
+    days: Annotated[float, typer.Option(min=0.1, max=365, help="To simulate.")] = 14.0,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same fleet and luck.")] = 1,
+    defect_pct: Annotated[float, typer.Option(min=0, max=100, help="Devices that crash on the release, in percent.")] = 0.0,
+    runs: Annotated[int, typer.Option(min=1, max=100_000, help="Rollouts, each with the next seed, in parallel processes.")] = 1,
+    as_json: AsJson = False,
+) -> None:
+    """Simulate a rollout through the update server's own rules: who is exposed before it halts, how long it takes, the load.
+
+    Always-on devices, sleepers, bad links, devices that come out of storage or die. With more runs: how often it halts.
+
+    Example: tenfold sim rollout --devices 1000000 --days 14 --seed 1 --defect-pct 2
+    """
+    scenario = Scenario(devices, days, seed, defect_pct)
+    progress = Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), transient=True,
+                        console=Console(stderr=True), disable=as_json or not sys.stderr.isatty())
+    if runs > 1:
+        with progress:
+            task = progress.add_task("rollouts", total=runs)
+            many = rollout_runs.measure(scenario, runs, os.cpu_count() or 1, lambda: progress.advance(task))
+        if as_json:
+            print(json.dumps(many))
+        else:
+            _print_runs(many)
+        return
+    with progress:
+        task = progress.add_task("days", total=days)
+        one = simulate(scenario, lambda day: progress.update(task, completed=day))
+    if as_json:
+        print(json.dumps(one))
+    else:
+        _print_rollout(one)
+
+
+def _print_rollout(one: Outcome) -> None:
+    console = Console()
+    console.print(f"{one['devices']:,} devices, {one['days']:g} days, "
+                  + (f"{one['defect_pct']:g} % crash on the release" if one["defect_pct"] else "nothing wrong with the release"))
+    numbers = ("day", "open", "offered", "confirmed", "failed", "lost")
+    table = Table("stage", *(Column(name, justify="right") for name in numbers), "meanwhile")
+    for stage in one["stages"]:
+        until = one["days"] if stage["closed_day"] is None else stage["closed_day"]
+        table.add_row(
+            f"{stage['pct']:g} %", f"{stage['opened_day']:.1f}", f"{until - stage['opened_day']:.1f} d", f"{stage['offered']:,}",
+            f"{stage['confirmed']:,}", f"{stage['failed']:,}", f"{stage['lost']:,}", _curve(stage, one["devices"]))
+    console.print(table)
+    colour = {"done": "green", "halted": "red"}.get(one["state"], "yellow")
+    ended = one["days_to_done"] if one["days_to_halt"] is None else one["days_to_halt"]
+    console.print(f"[{colour}]{one['state']}[/]" + ("" if ended is None else f" after {ended:g} days") + ": ", end="")
+    console.print(one["reason"], markup=False)
+    console.print(f"{one['exposed_pct']:.2f} % of the fleet was offered it, {one['confirmed_pct']:.2f} % run it; at most "
+                  f"{one['peak_checkins_per_s']:,} check-ins and {one['peak_downloads_per_s']:,} new downloads a second, "
+                  f"a period of {one['period_s']} s")
+
+
+def _curve(stage: Stage, devices: int) -> str:
+    """Confirmed devices at even times of a stage as bars; a full one is what the stage may have."""
+    whole, curve = max(1.0, devices * stage["pct"] / 100), stage["curve"]
+    picked = [curve[number * len(curve) // CURVE] for number in range(CURVE)] if curve else []
+    return "".join(BLOCKS[min(round(each / whole * 8), 8)] for each in picked)
+
+
+def _print_runs(many: rollout_runs.Runs) -> None:
+    low, high = many["halted_between_pct"]
+    title = f"{many['runs']:,} rollouts of {many['devices']:,} devices, {many['defect_pct']:g} % crash"
+    table = Table(title, Column("", justify="right"))
+    table.add_row("halted", f"{many['halted']:,}: {many['halted_pct']:g} % (95 %: {low:g} to {high:g} %)")
+    table.add_row("held in a stage before the last", f"{many['held']:,}")
+    table.add_row("done", f"{many['done']:,}" + ("" if many["days_to_done"] is None else f", after {many['days_to_done']:g} days"))
+    table.add_row("devices exposed", f"{many['exposed_pct']:.2f} % on average, {many['exposed_max_pct']:.2f} % at most")
+    table.add_row("runs with more than 2 % exposed", f"{many['exposed_over_2']:,}")
+    Console().print(table)

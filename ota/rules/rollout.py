@@ -5,6 +5,7 @@ database, clock or chance and sends nothing; `ota.server` calls it, `ota.store` 
 grants still has to win its place in the row of the rollout (`offered < capacity`, state running) when it is written.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -28,6 +29,7 @@ from ota.rules.values import (
 )
 
 MAX_STAGES = 16
+MAX_STRAGGLERS = 500       # each kind is counted up to 1,000 (store/attempts.py)
 MAX_SOAK_S = 90 * 86_400   # a quarter of a year; more is a typing error
 MAX_TIME_S = 2**33         # of the year 2242; more is a typing error (milliseconds), and beyond what calendars compute
 
@@ -104,7 +106,8 @@ def check_policy(policy: Policy) -> None:
         "lease_s": (policy.lease_s, 1, MAX_SOAK_S), "min_reports": (policy.min_reports, 1, 100_000),
         "retry_s": (policy.retry_s, 0, MAX_SOAK_S), "quarantine_after": (policy.quarantine_after, 1, 100),
         "active_s": (policy.active_s, 1, MAX_SOAK_S), "max_failure_pct": (policy.max_failure_pct, 0.01, 50),
-        "failure_alpha": (policy.failure_alpha, 1e-6, 0.5), "worse_ratio": (policy.worse_ratio, 1, 100),
+        "failure_alpha": (policy.failure_alpha, 1e-6, 0.5), "min_confirm_pct": (policy.min_confirm_pct, 0, 100),
+        "worse_ratio": (policy.worse_ratio, 1, 100), "spread": (policy.spread, 0, 100),
         "worse_alpha": (policy.worse_alpha, 1e-6, 0.5), "min_events": (policy.min_events, 1, 1_000),
     }
     for key, (got, low, high) in bounds.items():
@@ -296,6 +299,14 @@ def needed(rollout: Rollout) -> int:
     return max(1, min(rollout.policy.min_reports, rollout.capacity, rollout.population))
 
 
+def stragglers(rollout: Rollout) -> int:
+    """Tell how many devices may still be on their way when a rollout is done: in a large fleet somebody always wakes or joins.
+
+    No more than might come back by the policy; and fewer than the store counts them to.
+    """
+    return min(MAX_STRAGGLERS, math.floor(rollout.population * rollout.policy.max_failure_pct / 100))
+
+
 def step(rollout: Rollout, counts: Counts, verdict: Verdict) -> Step:
     """Advance, halt or keep a running rollout. Everything that is not known to be good keeps it where it is."""
     if verdict.word is Word.FAIL:
@@ -309,7 +320,7 @@ def step(rollout: Rollout, counts: Counts, verdict: Verdict) -> Step:
         return Step(None, verdict.reason)
     if not rollout.is_last:
         return Step(Event.ADVANCE, verdict.reason)
-    if counts.open or counts.waiting or counts.soaking:
+    if counts.open + counts.waiting + counts.soaking > stragglers(rollout):
         return Step(None, f"{counts.waiting} devices wait for it, {counts.open} are under way, {counts.soaking} are soaking")
     return Step(Event.FINISH, verdict.reason)
 

@@ -3,7 +3,7 @@
 A request that is put off is never an attempt: nothing is counted against the device. Chance and time are arguments.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 HEADROOM = 0.8            # of a rate is what a period aims at: arrivals are spread by chance, and the rate is for their peaks
 PROMISED = 0.5            # of a rate is promised to those who were turned away; the rest is for who comes by its own clock
@@ -49,10 +49,9 @@ class Tokens:
             The bucket after it, and 0.0; or the bucket without a change of its level, and the seconds until there is one.
         """
         level = min(self.burst, self.level + max(0.0, now_s - self.at_s) * self.rate)
-        here = replace(self, level=level, at_s=now_s)
         if level >= 1.0:
-            return replace(here, level=level - 1.0), 0.0
-        return here, (1.0 - level) / self.rate
+            return Tokens(self.rate, self.burst, level - 1.0, now_s), 0.0
+        return Tokens(self.rate, self.burst, level, now_s), (1.0 - level) / self.rate
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ class Admission:
         """
         tokens, wait_s = self.tokens.take(now_s)
         if not wait_s:
-            return replace(self, tokens=tokens), 0.0
+            return Admission(tokens, self.promised_s), 0.0
         gap_s = 1 / (PROMISED * tokens.rate)
         promised_s = min(max(now_s + wait_s, self.promised_s + gap_s), now_s + MAX_PERIOD_S)
         return Admission(tokens, promised_s), promised_s - now_s

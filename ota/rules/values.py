@@ -157,11 +157,13 @@ class Policy:
         retry_s: a device that came back from the release is not offered it again before this.
         quarantine_after: after so many failures a device is not offered the release any more.
         active_s: devices silent for longer are asleep: not counted in the fleet, and offered the release when they wake.
-        max_failure_pct: share of failed or lost devices that the release may have.
-        failure_alpha: significance at which more failures than that halt the rollout.
-        worse_ratio: crashes, drops and resets may be so many times those of the rest of the fleet.
-        worse_alpha: significance at which more than that halts the rollout.
-        min_events: fewer events than this never halt by comparison: a single crash is an anecdote.
+        max_failure_pct: share of devices that may come back from the release, and of devices that may be lost.
+        failure_alpha: chance that a release within that is ever halted by failures or losses, however often it is looked at.
+        min_confirm_pct: share of the devices touched that must have confirmed before a stage passes.
+        worse_ratio: crashes, drops, resets, traffic and silence may be so many times those of the rest of the fleet.
+        spread: standard deviation of the devices' own rates over their mean; small stages are allowed more by it.
+        worse_alpha: chance that a release within that is ever halted by comparison.
+        min_events: fewer events than this never count against a release: a single crash is an anecdote.
         filter: which devices the rollout is for.
         windows: weekly times at which something new may be offered, e.g. "mon-fri 22:00-05:00", each by the clock of the
             device's site; none: at any time.
@@ -178,10 +180,12 @@ class Policy:
     retry_s: float = 3_600
     quarantine_after: int = 2
     active_s: float = 604_800
-    max_failure_pct: float = 2.0
-    failure_alpha: float = 0.05
+    max_failure_pct: float = 0.2
+    failure_alpha: float = 0.008
+    min_confirm_pct: float = 80.0
     worse_ratio: float = 2.0
-    worse_alpha: float = 0.01
+    spread: float = 2.0
+    worse_alpha: float = 0.002
     min_events: int = 3
     filter: Filter = Filter()
     windows: tuple[str, ...] = ()
@@ -248,6 +252,30 @@ class Counts:
     waiting: int = 0
     next_soaked_s: float = 0.0
 
+    @property
+    def touched(self) -> int:
+        """Devices that were offered the release, whatever has become of them."""
+        return self.open + self.confirmed + self.failed + self.lost
+
+
+@dataclass(frozen=True)
+class Presence:
+    """How many devices of a rollout's models are heard, on its release (`here`) and on anything else (`rest`).
+
+    Attributes:
+        here, rest: active ones.
+        here_heard, rest_heard: of these, heard within the last quarter of a lease.
+        rest_silent: on anything else, heard since the rollout began (or was resumed) and then silent for a lease.
+        fleet: all that were heard since then, here and there.
+    """
+
+    here: int = 0
+    here_heard: int = 0
+    rest: int = 0
+    rest_heard: int = 0
+    rest_silent: int = 0
+    fleet: int = 0
+
 
 @dataclass(frozen=True)
 class Exposure:
@@ -260,3 +288,19 @@ class Exposure:
 
     seconds: float = 0.0
     events: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What the comparisons know at a look, kept until the next; `gate.gather` adds to it.
+
+    Attributes:
+        at_s: time of the look.
+        stage, rest: the running sums then.
+        logs: logarithms of the evidence, by check and alternative (`sequential.RATIOS`).
+    """
+
+    at_s: float
+    stage: Exposure
+    rest: Exposure
+    logs: dict[str, tuple[float, ...]] = field(default_factory=dict)

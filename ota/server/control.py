@@ -16,7 +16,7 @@ from ota.rules.events import Happened
 from ota.rules.paths import hop_allowed
 from ota.rules.rollout import Event, PolicyError, RolloutError, check_policy, move
 from ota.rules.values import ACTIVE, AttemptState, Filter, Policy, Release, Rollout, RolloutState
-from ota.server.survey import Survey, baseline, measured, summary, survey
+from ota.server.survey import Survey, baseline, keep, measured, must_keep, summary, survey
 from ota.store import approvals, attempts, history, releases, rollouts
 from ota.store.releases import Published
 from ota.store.session import reading, writing
@@ -131,7 +131,7 @@ def approve(engine: Engine, ident: str, now_s: float, *, by: str, people: Collec
         people: the names behind who approves.
 
     Raises:
-        UnknownError, RolloutError, OverlapError: as for `command`.
+        UnknownError, RolloutError: as for `command`.
         ApprovalError: nothing waits, or one name stands behind both.
     """
     with writing(engine) as connection:
@@ -199,6 +199,7 @@ def act(connection: Connection, rollout: Rollout, published: Sequence[Release], 
             attempts.put(connection, rollout.ident, lost)
             history.note(connection, [history.Event(attempt.device, int(now_s), Happened.LOST, attempt.counter, lost.reason)])
     found = survey(connection, rollout, published, now_s)
+    keep(connection, found)
     event = _event(rollout, found)
     fresh = found.rollout
     if event is None:
@@ -218,7 +219,7 @@ def _is_due(connection: Connection, rollout: Rollout, published: Sequence[Releas
     if attempts.overdue(connection, rollout, now_s):
         return True
     found = survey(connection, rollout, published, now_s)
-    return _event(rollout, found) is not None or found.rollout != rollout
+    return _event(rollout, found) is not None or found.rollout != rollout or must_keep(found, now_s)
 
 
 def _event(rollout: Rollout, found: Survey) -> Event | None:

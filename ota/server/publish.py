@@ -192,7 +192,8 @@ def _permitted(
 def _counted(connection: Connection, left: Sequence[audit.Version], now_s: float) -> list[dict[str, Any]]:
     """Count the devices that were last heard on these versions, within the time for which versions count."""
     running: Counter[tuple[str, int]] = Counter()
-    for (model, counter, _), number in devices.census(connection, sorted({model for model, _ in left}), now_s - SEEN_S).items():
+    census = devices.census(connection, sorted({model for model, _ in left}), (now_s - SEEN_S,))
+    for (model, counter, _), (number,) in census.items():
         running[model, counter] += number
     return [{"model": model, "counter": counter, "devices": running[model, counter]} for model, counter in left]
 

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, case, func, or_, select
 
 from ota.rules import configs as config_rules
 from ota.rules import metrics
@@ -96,12 +96,15 @@ def set_direction_seq(connection: Connection, device: str, seq: int) -> None:
     connection.execute(tables.device.update().where(tables.device.c.device == device).values(direction_seq=seq))
 
 
-def census(connection: Connection, models: Sequence[str], since_s: float) -> dict[tuple[str, int, int], int]:
-    """Count the devices of some models that were heard since a time, by (model, counter, cohort)."""
+def census(
+    connection: Connection, models: Sequence[str], marks_s: Sequence[float],
+) -> dict[tuple[str, int, int], tuple[int, ...]]:
+    """Count the devices of some models that were heard since each time, by (model, counter, cohort), in one walk over an index."""
     table = tables.device
-    group = (table.c.model, table.c.counter, table.c.cohort)
-    query = select(*group, func.count()).where(table.c.model.in_(models), table.c.last_seen_s >= since_s).group_by(*group)
-    return {(model, counter, cohort): number for model, counter, cohort, number in connection.execute(query)}
+    group, heard = (table.c.model, table.c.counter, table.c.cohort), table.c.last_seen_s
+    query = select(*group, *(func.sum(case((heard >= mark_s, 1), else_=0)) for mark_s in marks_s)).where(
+        table.c.model.in_(models), heard >= min(marks_s)).group_by(*group)
+    return {(model, counter, cohort): tuple(map(int, numbers)) for model, counter, cohort, *numbers in connection.execute(query)}
 
 
 def active(connection: Connection, since_s: float) -> int:

@@ -73,6 +73,13 @@ def open_stage(connection: Connection, rollout: Rollout, baseline: dict[str, Any
         rollout=rollout.ident, stage=rollout.stage, opened_s=rollout.stage_since_s, baseline=baseline))
 
 
+def keep_gathered(connection: Connection, rollout: Rollout, gathered: dict[str, Any]) -> None:
+    """Write what the stage's comparisons know now."""
+    table = tables.stage
+    connection.execute(table.update().where(table.c.rollout == rollout.ident, table.c.stage == rollout.stage).values(
+        gathered=gathered))
+
+
 def close_stage(connection: Connection, rollout: Rollout, now_s: float, summary: dict[str, Any]) -> None:
     """Write how a stage ended."""
     table = tables.stage

@@ -134,6 +134,7 @@ stage = Table(
     Column("closed_s", Float),
     Column("baseline", JSON, nullable=False),           # exposures when it opened: {"stage": {...}, "rest": {...}}
     Column("summary", JSON),                            # counts and verdict when it closed
+    Column("gathered", JSON),                           # what its comparisons know: {"at_s", "stage", "rest", "logs"}, or null
 )
 
 attempt = Table(

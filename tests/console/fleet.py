@@ -188,7 +188,7 @@ class OtaWords:
         checks = [
             {"name": name, "reason": reason or why, "numbers": {},
              "verdict": verdict if verdict != "fail" or name == failing else "pass"}
-            for name in ("failures", "crashes", "drops", "resets")]
+            for name in ("failures", "lost", "confirms", "online", "crashes", "drops", "resets", "traffic")]
         names_ = ("eligible", "offered", "under_way", "confirmed", "soaked", "failed", "lost")
         return dict(zip(names_, counts, strict=True)) | {
             "needed": 1, "soaking": 0, "waiting": 0, "reason": why, "gate": {"verdict": verdict, "reason": why, "checks": checks}}
@@ -220,8 +220,8 @@ def evening(fleet, words, to_ms):
     words.rollout("r1", NEW, "done", 3, counts=[(1, 1, 0, 1, 1, 0, 0), (1, 1, 0, 1, 1, 0, 0), (2, 2, 0, 2, 2, 0, 0),
                                                 (total, total, 0, total - 2, total - 2, 0, 0)])
     words.rollout("r2", BAD, "halted", 0, counts=[(1, 1, 0, 0, 0, 1, 0)],
-                  reason="failures: 1 of 1 devices came back and 0 were lost; 2 % allowed (p = 0.02)",
-                  gate=("fail", "failures: 1 of 1 devices came back and 0 were lost; 2 % allowed (p = 0.02)"),
+                  reason="failures: 1 of 1 devices came back; 0.2 % allowed (e = 281)",
+                  gate=("fail", "failures: 1 of 1 devices came back; 0.2 % allowed (e = 281)"),
                   attempts=[(canary, "failed", "trial: the app crashed 3 times")])
     why = "the device came back from the release; it is offered again later"
     words.attempts[canary] = ("failed", "trial: the app crashed 3 times", why)

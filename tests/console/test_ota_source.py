@@ -63,7 +63,8 @@ def test_the_real_servers_rollouts_are_understood(server):
     current = found["stages"][0]
     assert (current["eligible"], current["offered"], current["under_way"], current["confirmed"]) == (1, 1, 1, 0)
     assert current["gate"]["verdict"] == "unknown"
-    assert {check["name"] for check in current["gate"]["checks"]} == {"failures", "crashes", "drops", "resets"}
+    assert {check["name"] for check in current["gate"]["checks"]} == {
+        "failures", "lost", "confirms", "online", "crashes", "drops", "resets", "traffic"}
     assert found["history"][-1]["by"] == "op.release"
 
 

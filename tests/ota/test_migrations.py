@@ -119,3 +119,12 @@ def test_what_configurations_did_is_in_the_history_and_totals_belong_to_no_label
     migrate(engine, "ota.store")
     with reading(engine) as connection:
         assert [each["event"] for each in configs.events(connection, "hall-000000000001", 10)] == ["runs", "failed", "trial"]
+
+
+def test_a_stage_of_an_older_schema_has_gathered_nothing(engine: Engine) -> None:
+    with engine.begin() as connection:
+        connection.execute(text("INSERT INTO stage (rollout, stage, opened_s, baseline) VALUES ('r1', 0, 5.5, '{}')"))
+    migrate(engine, "ota.store")
+    with reading(engine) as connection:
+        (row,) = connection.execute(text("SELECT stage, opened_s, gathered FROM stage")).all()
+    assert tuple(row) == (0, 5.5, None)

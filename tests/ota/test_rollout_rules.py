@@ -4,6 +4,8 @@ import math
 from dataclasses import replace
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ota.rules.bucket import BUCKETS
 from ota.rules.gate import Verdict, Word
@@ -152,6 +154,24 @@ def test_a_stage_advances_only_when_soaked_and_passed() -> None:
     assert step(RUNNING, Counts(), FAIL).event is Event.HALT
 
 
+NUMBER = st.integers(0, 2_000)
+
+
+@given(st.builds(Counts, open=NUMBER, confirmed=NUMBER, soaked=NUMBER, failed=NUMBER, lost=NUMBER, soaking=NUMBER, waiting=NUMBER),
+       st.integers(0, 3), st.integers(0, 2_000), st.sampled_from([PASS, UNKNOWN, FAIL]))
+def test_whatever_the_numbers_only_a_pass_moves_on_and_a_fail_always_halts(
+    counts: Counts, stage: int, population: int, verdict: Verdict,
+) -> None:
+    rollout = replace(RUNNING, stage=stage, population=population, capacity=max(1, population))
+    event = step(rollout, counts, verdict).event
+    if verdict is FAIL:
+        assert event is Event.HALT
+    elif event is not None:
+        assert verdict is PASS
+        assert counts.soaked >= needed(rollout) > 0
+        assert event is (Event.FINISH if stage == 3 else Event.ADVANCE)
+
+
 def test_a_fleet_that_is_asleep_advances_nothing() -> None:
     assert step(replace(RUNNING, population=0), HEALTHY, PASS).event is None
 
@@ -162,6 +182,15 @@ def test_the_last_stage_ends_when_nobody_is_left(left: dict[str, int]) -> None:
     full = Counts(confirmed=100, soaked=100)
     assert step(last, full, PASS).event is Event.FINISH
     assert step(last, replace(full, **left), PASS).event is None
+
+
+def test_somebody_always_wakes_in_a_large_fleet() -> None:
+    """A rollout that waits for the last device of a million is never done, and the next one never begins."""
+    last = replace(RUNNING, stage=3, capacity=2**31 - 1, population=1_000_000)
+    full = Counts(confirmed=999_500, soaked=999_200)
+    assert step(last, replace(full, open=100, waiting=100, soaking=300), PASS).event is Event.FINISH
+    assert step(last, replace(full, open=100, waiting=101, soaking=300), PASS).event is None
+    assert step(replace(last, population=10_000), replace(full, open=21), PASS).event is None
 
 
 @pytest.mark.parametrize(("change", "words"), [

@@ -124,3 +124,14 @@ def test_an_error_leaves_nothing_of_a_transaction(engine: Engine) -> None:
     with pytest.raises(RuntimeError):
         broken()
     assert totals(engine) == {}
+
+
+def test_devices_are_counted_by_when_they_were_heard_last(engine: Engine) -> None:
+    record(engine, FIRST)
+    record(engine, replace(FIRST, report=replace(FIRST.report, device="hall-0000000000ff"), at_s=2_000.0))
+    record(engine, replace(FIRST, report=replace(FIRST.report, device="hall-0000000000fe", counter=2), at_s=3_000.0))
+    with reading(engine) as connection:
+        model = FIRST.report.model
+        assert devices.census(connection, [model], [500.0, 1_500.0, 5_000.0]) == {(model, 1): (2, 1, 0), (model, 2): (1, 1, 0)}
+        assert devices.census(connection, [model], [1_500.0]) == {(model, 1): (1,), (model, 2): (1,)}
+        assert devices.census(connection, ["roof"], [0.0]) == {}
