@@ -67,8 +67,9 @@ class TestHostileJson(unittest.TestCase):
         self.assertEqual(code, "checkin.json")
 
     def test_delivered_configuration_that_nests_is_refused_as_one(self):
-        for text in ("[" * 3000, '{"channels":' + nested('{"a":', "}", size=2900) + "}",
-                     '{"batch_samples":' + nested("[", "]", size=2900) + "}", '{"channels":[{"name":' + nested("[", "]", size=2900) + "}]}"):
+        deep = nested("[", "]", size=2900)
+        for text in ("[" * 3000, '{"channels":' + nested('{"a":', "}", size=2900) + "}", '{"batch_samples":' + deep + "}",
+                     '{"channels":[{"name":' + deep + "}]}"):
             with self.assertRaises(CallerError):
                 config.parse(b'{"host":"localhost","product":"hall","model":"hall"}', Config(), text.encode())
 

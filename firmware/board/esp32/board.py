@@ -49,13 +49,12 @@ class System:
     Args:
         watchdog: armed by boot.py.
         ended: told (reason) when the firmware failed, before the reset.
-        exits: (why the last run that ended by itself did so, how many have in a row), from boot.py.
     """
 
-    def __init__(self, watchdog, ended, exits):
+    def __init__(self, watchdog, ended):
         self.feed_watchdog = watchdog.feed
         self._ended = ended
-        self._causes = Causes(exits)
+        self._causes = Causes()
 
     def reset(self, reason, fault):
         self.log("reset", reason)
@@ -84,11 +83,11 @@ class System:
 class Board:
     """What main.py composes the firmware from."""
 
-    def __init__(self, watchdog, ended, exits):
+    def __init__(self, watchdog, ended):
         self.mac = machine.unique_id()
         self.files = VfsFiles()
         self.chance = Chance()
-        self.system = System(watchdog, ended, exits)
+        self.system = System(watchdog, ended)
         self.raw_ticks_ms = raw_ticks_ms
         found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="ring")
         if not found:
