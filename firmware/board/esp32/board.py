@@ -17,9 +17,11 @@ from board.esp32.wifi import Wifi, WifiNet
 from board.files import VfsFiles
 from board.net import Net, SystemResolver
 from board.ntp import Ntp
+from node.agent.supervisor import SILENCE
 from node.errors import CallerError
 
 TICKS_WRAP_MS = 1 << 30   # time.ticks_ms on this port
+DOUBT_EVERY = 4   # boots in a row that heard no server: each fourth, after 8 hours, does without the remembered time
 WIFI_PATH = "/state/wifi.json"   # {"ssid", "password"}; flash is not encrypted: give the fleet a network of its own
 
 raw_ticks_ms = time.ticks_ms
@@ -55,12 +57,13 @@ class System:
         self.feed_watchdog = watchdog.feed
         self._ended = ended
         self._causes = Causes()
+        self.silent = self._causes.silent
 
     def reset(self, reason, fault):
         self.log("reset", reason)
         if fault:
             self._ended(reason)
-        self._causes.intend()
+        self._causes.intend(reason == SILENCE)
         machine.reset()
 
     def reset_cause(self):
@@ -97,7 +100,7 @@ class Board:
 
     def rtc(self, floor_s):
         """The chip's clock, set so that TLS can judge dates."""
-        return Rtc(self.files, floor_s)
+        return Rtc(self.files, floor_s, self.system.silent % DOUBT_EVERY == DOUBT_EVERY - 1)
 
     def net(self, paths, config, clock, device):
         """Switch the radio on; connections wait for the network by themselves.

@@ -4,8 +4,8 @@ The chip says HARD_RESET for machine.reset() and for a panic alike, and power-on
 means to reset changes it: boot.py removes it after a failure that it has recorded, and takes one that is left for a crash
 (choose.unspoken).
 
-RTC memory (this and boot.py are its only users): "TFR1", 1 if the reset is meant, and the CRC-32 of it all, big-endian: after a
-brown-out there may be junk.
+RTC memory (this and boot.py are its only users): "TFR1", 1 if the reset is meant, how many boots in a row have ended as no server
+was heard, and the CRC-32 of it all, big-endian: after a brown-out there may be junk.
 """
 
 import binascii
@@ -20,20 +20,23 @@ class Causes:
 
     Attributes:
         cause: "power", "soft" (meant, or after a failure that was caught), "watchdog", "panic" or "sleep".
+        silent: boots in a row before this one that ended for silence.
     """
 
     def __init__(self):
         self._memory = machine.RTC().memory
-        running = self._memory() == _mark(0)
-        self._memory(_mark(0))
+        before = self._memory()
+        running = before == _mark(0, 0)
+        self.silent = before[5] if len(before) > 5 and before == _mark(1, before[5]) else 0
+        self._memory(_mark(0, 0))
         self.cause = {machine.WDT_RESET: "watchdog", machine.DEEPSLEEP_RESET: "sleep", machine.SOFT_RESET: "soft",
                       machine.HARD_RESET: "panic" if running else "soft"}.get(machine.reset_cause(), "power")
 
-    def intend(self):
+    def intend(self, silence):
         """The reset that follows is meant."""
-        self._memory(_mark(1))
+        self._memory(_mark(1, min(self.silent + 1, 255) if silence else 0))
 
 
-def _mark(meant):
-    body = MAGIC + bytes([meant])
+def _mark(meant, silent):
+    body = MAGIC + bytes([meant, silent])
     return body + binascii.crc32(body).to_bytes(4, "big")
