@@ -8,7 +8,8 @@ import pytest
 TESTS = Path(__file__).parents[1]
 README = (TESTS / "README.md").read_text(encoding="utf-8")
 LINES = README[README.index("## Attacks"):].splitlines()
-ROWS = {cells[1].strip(): cells[3] for cells in (line.split("|") for line in LINES) if len(cells) == 5 and "`" in cells[3]}
+CELLS = [line.split("|") for line in LINES]
+ROWS = {cells[1].strip(): cells[3] for cells in CELLS if len(cells) == 5 and "`" in cells[3]}
 NAMED = {row: re.findall(r"`([a-z_0-9/]+\.py)::(test_[a-z_0-9]*)`", cell) for row, cell in ROWS.items()}
 PLAN = [
     "arbitrary software", "rollback", "indefinite freeze", "replay of a direction", "endless data", "slow retrieval", "fast-forward",
