@@ -9,15 +9,15 @@ TESTS = Path(__file__).parents[1]
 README = (TESTS / "README.md").read_text(encoding="utf-8")
 LINES = README[README.index("## Attacks"):].splitlines()
 CELLS = [line.split("|") for line in LINES]
-ROWS = {cells[1].strip(): cells[3] for cells in CELLS if len(cells) == 5 and "`" in cells[3]}
+ROWS = {each[1].strip(): each[3] for each in CELLS if len(each) == 5 and "`" in each[3]}
 NAMED = {row: re.findall(r"`([a-z_0-9/]+\.py)::(test_[a-z_0-9]*)`", cell) for row, cell in ROWS.items()}
 PLAN = [
-    "arbitrary software", "rollback", "indefinite freeze", "replay of a direction", "endless data", "slow retrieval", "fast-forward",
-    "mix-and-match", "partial bundle", "extraneous dependencies", "wrong software or device", "malicious mirror",
+    "arbitrary software", "rollback", "indefinite freeze", "replay of a direction", "endless data", "slow retrieval",
+    "fast-forward", "mix-and-match", "partial bundle", "extraneous dependencies", "wrong software or device", "malicious mirror",
     "online key compromise", "offline release key compromise", "root key compromise", "repository compromise", "time attack",
     "eavesdropping", "dropped requests", "version-report forgery", "physical access",
 ]
-OWN = [(path.name, name) for path in sorted((TESTS / "attacks").glob("test_*.py")) if path != Path(__file__)
+OWN = [(path.name, name) for path in sorted(Path(__file__).parent.glob("test_*.py")) if path != Path(__file__)
        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)]
 
 
