@@ -158,6 +158,7 @@ class Thief:
     roots: dict[int, bytes] = field(default_factory=dict)
     answers: dict[str, Answer] = field(default_factory=dict)
     now_s: int = 1_800_000_000
+    period_s: int = 60
     said: list[bytes] = field(default_factory=list)   # directions
     heard: list[dict[str, Any]] = field(default_factory=list)   # check-ins
 
@@ -195,4 +196,4 @@ class Thief:
         if self.direct_to is not None and not asked["trial"]:
             told = self.direction(asked)
             self.said.append(told)
-        return checkin.encode_response({"now_s": self.now_s, "period_s": 60, "direction": told, "reason": ""})
+        return checkin.encode_response({"now_s": self.now_s, "period_s": self.period_s, "direction": told, "reason": ""})
