@@ -69,7 +69,7 @@ else:
         micropython.opt_level(3)   # what is compiled here stays in memory: without line numbers
         import choose
         import stub
-        info = choose.start(Disk(), running_app())
+        info = choose.start(Disk(), running_app(), choose.unspoken(chip))
         info["watchdog"] = watchdog
         info["bundle"] = choose.bundle(Disk(), info["slot"])
         del choose, sys.modules["choose"], on_the_line, running_app   # done with
@@ -84,5 +84,6 @@ else:
     try:
         if why:
             stub.ended(Disk(), why, True)
+            chip.RTC().memory(b"")   # said: no panic
     finally:
         chip.reset()

@@ -7,6 +7,8 @@ import stub
 
 MAX_TRIES = 2      # boots of a trial: the second allows for a power cut during the first
 MAX_CRASHES = 5    # in a row before another slot is tried: rides out a fault that passes, ends one that stays
+SAFE = "safe mode"   # every slot has crashed so often: what is left out is the app
+RUNNING = b"TFR1\0"   # the beginning of RTC memory while a run has not meant to reset; board/esp32/reset.py writes it
 MAX_INDEX = 8192   # bytes, as node.wire.bundle
 
 
@@ -20,7 +22,8 @@ def choose(state, have, app=None):
 
     Returns:
         (slot, record to write before the slot runs, reason): "trial", "confirmed", "crashes" (the confirmed slot keeps
-        crashing), "incomplete" (it is damaged) or "nothing" (no slot is complete; factory is run as the last hope).
+        crashing), SAFE (all of them do: the slots are tried again in turn, without the app), "incomplete" (the confirmed one is
+        damaged) or "nothing" (no slot is complete; factory is run as the last hope).
     """
     state = dict(state)
     trial = state["trial"]
@@ -33,21 +36,44 @@ def choose(state, have, app=None):
         state.update({"trial": None, "tries": 0, "bad": {"slot": trial, "reason": why}, "exit": "", "app": None})
     bad = state["bad"]["slot"] if state["bad"] else None
     order = [state["slot"]] + [slot for slot in ("a", "b", "factory") if slot != state["slot"]]
-    usable = _first(state["tries"] // MAX_CRASHES + 1, order, have, bad) or _first(1, order, have, None)
+    turn = state["tries"] // MAX_CRASHES
+    usable = _first(turn + 1, order, have, bad) or _first(1, order, have, None)
     if not usable:
         return "factory", state, "nothing"
+    if turn >= len(usable):
+        return usable[turn % len(usable)], state, SAFE
     slot = usable[-1]
     reason = "confirmed" if slot == state["slot"] else "crashes" if state["slot"] in usable else "incomplete"
     return slot, state, reason
 
 
-def start(files, app=None):
-    """Choose this boot's slot and count the attempt; `app` as for choose().
+def unspoken(chip):
+    """Why the last run ended if it could not say so: "watchdog" or "panic", else "".
+
+    A chip does not tell a panic from a reset that was meant; but a run that lives has marked RTC memory (board/esp32/reset.py), and
+    whoever means to reset takes the mark back.
+    """
+    cause = chip.reset_cause()
+    if cause in ("watchdog", "panic"):   # the simulated board says it
+        return cause
+    if cause == getattr(chip, "WDT_RESET", None):
+        return "watchdog"
+    return "panic" if cause == getattr(chip, "HARD_RESET", None) and chip.RTC().memory()[:5] == RUNNING else ""
+
+
+def start(files, app=None, crash=""):
+    """Choose this boot's slot and count the attempt; `app` as for choose(), `crash` from unspoken().
 
     Returns:
-        What main.run() is told: slot, trial (whether this boot is one), tries, reason (of the choice), exit (of the last
-        run), release (the slot's release.json) and failed: None, or counter, manifest and reason of a failed trial.
+        What main.run() is told: slot, trial (whether this boot is one), tries, reason (of the choice), safe (the app is left
+        out), exit (of the last run), release (the slot's release.json) and failed: None, or counter, manifest and reason of the
+        trial that failed, or of the confirmed release that this boot cannot run, or not whole.
     """
+    try:
+        if crash:
+            stub.ended(files, crash, True)
+    except OSError:   # a full flash is no reason not to boot
+        pass
     state, have = stub.load(files), Complete(files)
     slot, after, reason = choose(state, have, app)
     try:
@@ -56,10 +82,12 @@ def start(files, app=None):
     except OSError:   # an attempt that cannot be counted must not be made
         slot, after, reason = choose(dict(after, trial=None), have)
     bad = after["bad"]
+    if not bad and reason not in ("trial", "confirmed"):
+        bad = {"slot": after["slot"], "reason": "%s: %s" % (reason, state["exit"] or "unknown") if after["tries"] else reason}
     held = stub.release(files, bad["slot"]) if bad else None
     return {
         "slot": slot, "trial": slot == after["trial"], "tries": after["tries"], "reason": reason, "exit": state["exit"],
-        "release": stub.release(files, slot) or {},
+        "safe": reason == SAFE, "release": stub.release(files, slot) or {},
         "failed": {"counter": held["counter"], "manifest": held["manifest"], "reason": bad["reason"]} if held else None,
     }
 

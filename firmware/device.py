@@ -46,8 +46,7 @@ class Device:
 
     def __init__(self, boot_info):
         self.boot_info = boot_info
-        crashes = 0 if boot_info["trial"] else boot_info["tries"]   # a trial counts its boots
-        self.board = Board(boot_info["watchdog"], self._failed, (boot_info["exit"], crashes))
+        self.board = Board(boot_info["watchdog"], self._failed)
         Loaded.keep = self.board.tls_sessions > 1
         Loaded.left = self._forget_index
         self.certified = asyncio.Event()

@@ -4,6 +4,7 @@ Each function puts together one thing out of a main.Device, and lets go of it: w
 not of this module, and main.py keeps this module in no variable while it waits.
 """
 
+import asyncio
 import sys
 
 import stub
@@ -39,6 +40,14 @@ def compose(device, classes, wrap_ms):
     device.turns = make_turns(board.tls_sessions > 1, device.clock)
     device.turns.asked = device.wake
     device.journal = _journal(device)
+    if device.boot_info.get("safe"):   # a stub of an earlier line knows no safe mode
+        device.sample = _left_out
+
+
+async def _left_out():
+    """In the app's place in safe mode: it has crashed again and again, and takes the agent with it."""
+    while True:
+        await asyncio.sleep(3600)
 
 
 def config_facts(device):
@@ -151,9 +160,11 @@ def server(device):
 
 
 def first_wait_ms(device):
-    """Spread over the whole period, since a whole plant may have come back at once; over an eighth of a trial."""
+    """Spread over the whole period, since a whole plant may have come back at once; over an eighth of a trial, which ends soon, as
+    safe mode does.
+    """
     period_ms, trial_ms = device.config.checkin_s * 1000, device.config.trial_s * 1000
-    if device.boot_info["trial"]:
+    if device.boot_info["trial"] or device.boot_info.get("safe"):
         return uniform(device.board.chance.urandom(4), min(period_ms, trial_ms // 8))
     return place_in_ms(device.id, device.clock.ticks_ms(), period_ms, device.board.chance.urandom(4))
 

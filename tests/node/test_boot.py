@@ -1,5 +1,6 @@
 """boot.py itself, from littlefs under real MicroPython: whatever a slot does, the watchdog is armed and the chip resets."""
 
+import gc
 import json
 import os
 import sys
@@ -11,6 +12,7 @@ from node.wire import bundle
 from tests.sim.updates import choose, stub
 
 if IS_MICROPYTHON:
+    gc.threshold(100_000)   # what stays of a boot must not be scattered over the heap: each test needs a hole for a flash
     from board.files import VfsFiles
     from tests.sim.bootable import Chip, Simchip, boot
 
@@ -111,6 +113,35 @@ class TestBoot(unittest.TestCase):
         for _ in range(choose.MAX_CRASHES + 1):
             self.boot()
         self.assertEqual([(info["slot"], info["reason"]) for info in self.bench.ran], [("factory", "crashes")])
+
+    def test_slot_that_hangs_until_the_watchdog_bites_gives_way_and_then_runs_without_its_app(self):
+        self.install("a", OK)   # ends without a word in the record, as a hang does
+        self.install("factory", OK)
+        self.write({stub.PATH: b'{"slot":"a","trial":null,"tries":0,"bad":null,"exit":""}'})
+        runs = []
+        for boot in range(choose.MAX_CRASHES * 2 + 2):
+            Simchip.cause = "watchdog" if boot else "power"
+            self.boot()
+            runs.append((self.bench.ran[-1]["slot"], self.bench.ran[-1]["safe"]))
+        limit = choose.MAX_CRASHES
+        self.assertEqual(runs, [("a", False)] * limit + [("factory", False)] * limit + [("a", True)] * 2)
+        self.assertEqual(self.bench.ran[-1]["failed"]["reason"], "safe mode: watchdog")
+
+    def test_panic_of_the_interpreter_counts_as_a_crash(self):
+        self.install("factory", OK)
+        Simchip.cause = "panic"
+        self.boot()
+        self.assertEqual((self.record()["tries"], self.record()["exit"]), (1, "panic"))
+        self.boot()   # after the reset that OK asked for
+        self.assertEqual(self.record()["tries"], 1)
+
+    def test_watchdog_during_a_trial_is_its_reason(self):
+        self.install("a", OK)
+        self.install("b", OK)
+        self.write({stub.PATH: b'{"slot":"a","trial":"b","tries":2,"bad":null,"exit":""}'})
+        Simchip.cause = "watchdog"
+        self.boot()
+        self.assertEqual([(info["slot"], info["failed"]["reason"]) for info in self.bench.ran], [("a", "watchdog")])
 
     def test_release_that_cannot_even_be_imported_is_rolled_back(self):
         self.install("a", OK)

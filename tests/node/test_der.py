@@ -41,6 +41,29 @@ class DerTest(unittest.TestCase):
         for raw in (b"\x04\x81\x05aaaaa", b"\x04\x82\x00\x05aaaaa", b"\x04\x80"):
             self.assertEqual(code_of(self, FormatError, der.read_tlv, raw, 0, len(raw)), "der.length")
 
+    def test_bytes_behind_a_structure_or_inside_its_end_are_refused(self):
+        inner = der.tlv(0x30, golden("sec1")[2:], b"\x05\x00")   # a NULL behind the last member of a key
+        self.assertEqual(code_of(self, FormatError, der.parse_sec1, inner), "der.trailing")
+        for read, raw in ((der.parse_sec1, golden("sec1")), (der.certs_only, pkcs7(certificate())),
+                          (der.cert_validity, certificate()), (der.cert_public_key, certificate())):
+            read(raw)
+            for more in (b"\0", b"\x30\x00", raw):
+                self.assertEqual(code_of(self, FormatError, read, raw + more), "der.trailing")
+
+    def test_key_with_another_version_or_unused_bits_is_refused(self):
+        raw = golden("sec1")
+        version, bits = raw.index(b"\x02\x01\x01") + 2, raw.index(b"\x03\x42\x00\x04") + 2
+        for place in (version, bits):
+            for value in (2, 0x80):
+                other = bytearray(raw)
+                other[place] = value
+                self.assertEqual(code_of(self, FormatError, der.parse_sec1, bytes(other)), "der.key")
+
+    def test_certified_key_with_unused_bits_is_refused(self):
+        raw = certificate()
+        place = raw.index(b"\x03\x42\x00\x04") + 2
+        self.assertEqual(code_of(self, FormatError, der.cert_public_key, raw[:place] + b"\x01" + raw[place + 1:]), "der.key")
+
     def test_every_truncation_of_every_structure_is_refused(self):
         cases = ((der.parse_sec1, golden("sec1")), (der.certs_only, pkcs7(certificate())), (der.cert_validity, certificate()),
                  (der.cert_public_key, certificate()))

@@ -1,6 +1,7 @@
 """Wrong signatures, forged ones and malformed keys; vectors of RFC 6979 and of NIST."""
 
 import binascii
+import json
 import unittest
 
 from node.compat import sha256
@@ -54,6 +55,20 @@ class SignatureTest(unittest.TestCase):
             self.assertEqual(p256.sign(d, sha256(message)), unhex(sig))
             self.assertTrue(p256.verify(pub, sha256(message), unhex(sig)))
 
+    def test_shared_vectors_of_rfc_6979_are_reproduced(self):
+        lines = shared_lines("rfc6979-p256/rfc6979_p256_sha256.json")
+        if lines is None:
+            self.skipTest("NOT TESTED against the shared vectors: ../shared/vectors/rfc6979-p256 is missing")
+        vectors = json.loads("\n".join(lines))
+        d, pub = p256.keygen(unhex(vectors["x"]))
+        self.assertEqual(pub, b"\x04" + unhex(vectors["Ux"]) + unhex(vectors["Uy"]))
+        self.assertEqual(len(vectors["tests"]), 2)
+        for each in vectors["tests"]:
+            digest, sig = sha256(each["message"].encode()), unhex(each["r"]) + unhex(each["s"])
+            self.assertEqual(p256.sign(d, digest), sig)
+            self.assertTrue(p256.verify(pub, digest, sig))
+            self.assertFalse(p256.verify(pub, digest, unhex(each["der"])))   # an envelope's signatures are r | s, nothing else
+
     def test_nist_verdicts_are_reproduced(self):
         lines = shared_lines("nist-cavp-p256/SigVer_P-256_SHA-256.rsp")
         if lines is None:
@@ -95,6 +110,26 @@ class SignatureTest(unittest.TestCase):
         for bad in (bytes(32) + s, r + bytes(32), bytes(64), order + s, r + order, order + order, b"\xff" * 64,
                     (number(r) + p256.N if number(r) + p256.N < 2**256 else p256.N).to_bytes(32, "big") + s):
             self.assertFalse(p256.verify(self.pub, self.digest, bad))
+
+    def test_nist_keys_moved_off_the_curve_are_refused_with_signatures_that_were_good(self):
+        lines = shared_lines("nist-cavp-p256/SigVer_P-256_SHA-256.rsp")
+        if lines is None:
+            self.skipTest("NOT TESTED against NIST: ../shared/vectors/nist-cavp-p256 is missing")
+        moved = 0
+        for block in blocks(lines):
+            if block["Result"][0] == "P":
+                x, y = number(unhex(block["Qx"])), number(unhex(block["Qy"]))
+                digest, sig = sha256(unhex(block["Msg"])), unhex(block["R"]) + unhex(block["S"])
+                for other in ((x, y ^ 1), (x ^ 1, y), (y, x), (x, 0), (0, y)):
+                    pub = b"\x04" + other[0].to_bytes(32, "big") + other[1].to_bytes(32, "big")
+                    self.assertFalse(p256.is_public_key(pub))
+                    self.assertFalse(p256.verify(pub, digest, sig))
+                    moved += 1
+                pub = b"\x04" + x.to_bytes(32, "big") + y.to_bytes(32, "big")
+                r, s = number(sig[:32]), number(sig[32:])
+                for pair in ((0, s), (r, 0), (p256.N, s), (r, p256.N), (2**256 - 1, s), (r, 2**256 - 1)):
+                    self.assertFalse(p256.verify(pub, digest, pair[0].to_bytes(32, "big") + pair[1].to_bytes(32, "big")))
+        self.assertGreater(moved, 0)
 
     def test_malformed_keys_and_lengths_are_refused_without_an_exception(self):
         off_curve = bytearray(self.pub)

@@ -147,8 +147,18 @@ class TestChoice(unittest.TestCase):
 
     def test_slot_that_keeps_crashing_gives_way_step_by_step(self):
         limit = choose.MAX_CRASHES
-        slots = [chosen(record(slot="a", tries=tries), ALL)[0] for tries in (0, limit - 1, limit, 2 * limit, 255)]
+        slots = [chosen(record(slot="a", tries=tries), ALL)[0] for tries in (0, limit - 1, limit, 2 * limit, 3 * limit - 1)]
         self.assertEqual(slots, ["a", "a", "b", "factory", "factory"])
+
+    def test_app_is_left_out_once_every_slot_keeps_crashing_and_each_gets_its_turn(self):
+        limit = choose.MAX_CRASHES
+        turns = [chosen(record(slot="b", tries=tries), ALL) for tries in (3 * limit, 4 * limit, 5 * limit, 6 * limit, 255)]
+        self.assertEqual(turns, [(slot, choose.SAFE) for slot in ("b", "a", "factory", "b", "b")])
+        self.assertEqual(chosen(record(slot="factory", tries=limit), {"factory"}), ("factory", choose.SAFE))
+        self.assertEqual(chosen(record(slot="a", tries=limit, bad={"slot": "b", "reason": "x"}), {"a", "b"}), ("a", choose.SAFE))
+
+    def test_trial_has_no_safe_mode_it_is_rolled_back(self):
+        self.assertEqual(chosen(record(slot="a", trial="b", tries=1), {"a", "b"}), ("b", "trial"))
 
     def test_no_complete_slot_still_runs_something(self):
         self.assertEqual(chosen(record(slot="a", trial="b"), set()), ("factory", "nothing"))
@@ -243,6 +253,32 @@ class TestBundle(unittest.TestCase):
             self.assertRaises(ValueError, file.read)
 
 
+class Chip:
+    """What choose.unspoken() looks at of an ESP32's `machine`."""
+
+    PWRON_RESET, HARD_RESET, WDT_RESET, DEEPSLEEP_RESET, SOFT_RESET = 1, 2, 3, 4, 5   # modmachine.h of the port
+
+    def __init__(self, cause, memory=b""):
+        self._cause = cause
+        self.RTC = lambda: self
+        self.memory = lambda: memory
+
+    def reset_cause(self):
+        return self._cause
+
+
+class TestUnspoken(unittest.TestCase):
+    def test_watchdog_is_told_by_the_chip_and_a_panic_by_the_mark_that_nobody_took_back(self):
+        running, meant = b"TFR1\0crc.", b"TFR1\x01crc."
+        for cause, memory, said in (
+            (Chip.WDT_RESET, running, "watchdog"), (Chip.WDT_RESET, b"", "watchdog"), (Chip.HARD_RESET, running, "panic"),
+            (Chip.HARD_RESET, meant, ""), (Chip.HARD_RESET, b"", ""), (Chip.PWRON_RESET, running, ""),
+            (Chip.SOFT_RESET, running, ""), (Chip.DEEPSLEEP_RESET, running, ""), ("watchdog", b"", "watchdog"),
+            ("panic", b"", "panic"), ("soft", b"", ""), ("power", b"", ""),
+        ):
+            self.assertEqual((cause, memory, choose.unspoken(Chip(cause, memory))), (cause, memory, said))
+
+
 class TestStart(unittest.TestCase):
     def test_factory_runs_on_a_new_device(self):
         files = MemoryFiles()
@@ -282,6 +318,44 @@ class TestStart(unittest.TestCase):
         stub.save(files, record(slot="a", trial="b", tries=2))
         info = choose.start(files)
         self.assertEqual((info["slot"], info["failed"]), ("a", {"counter": 2, "manifest": "ab" * 32, "reason": "unconfirmed"}))
+
+    def test_confirmed_slot_that_crashes_or_is_damaged_is_told_with_the_reason(self):
+        for exit, tries, damaged, slot, reason in (
+            ("watchdog", choose.MAX_CRASHES, False, "b", "crashes: watchdog"),
+            ("", choose.MAX_CRASHES, False, "b", "crashes: unknown"),
+            ("ValueError", 2 * choose.MAX_CRASHES, False, "a", "safe mode: ValueError"),
+            ("", 0, True, "b", "incomplete"),
+        ):
+            files = MemoryFiles()
+            install(files, "a", 2)
+            install(files, "b")
+            stub.save(files, record(slot="a", tries=tries, exit=exit))
+            if damaged:
+                files.data["/slots/a/bundle"] = BUNDLE[:-1]
+            info = choose.start(files)
+            self.assertEqual((info["slot"], info["safe"]), (slot, reason.startswith(choose.SAFE)))
+            self.assertEqual(info["failed"], {"counter": 2, "manifest": "ab" * 32, "reason": reason})
+
+    def test_crash_that_could_not_be_told_is_counted_before_the_slot_is_chosen(self):
+        files = MemoryFiles()
+        install(files, "a", 2)
+        install(files, "b")
+        stub.save(files, record(slot="a"))
+        for _ in range(choose.MAX_CRASHES):
+            self.assertEqual(choose.start(files)["slot"], "a")   # a power cut or a reset that was meant
+            info = choose.start(files, crash="watchdog")
+        self.assertEqual((info["slot"], info["failed"]["reason"]), ("b", "crashes: watchdog"))
+
+    def test_crash_that_cannot_be_counted_does_not_stop_the_boot(self):
+        files = MemoryFiles()
+        install(files, "a")
+        stub.save(files, record(slot="a"))
+
+        def full(path, data):
+            raise OSError(28)   # ENOSPC
+
+        files.write_atomic = full
+        self.assertEqual(choose.start(files, crash="panic")["slot"], "a")
 
     def test_unreadable_marker_of_a_failed_slot_does_not_stop_the_boot(self):
         files = MemoryFiles()

@@ -286,6 +286,55 @@ class TestUpdate(unittest.TestCase):
         state = stub.load(bench.files)
         self.assertEqual((state["slot"], state["tries"]), ("factory", 0))
 
+    def crash_for_ever(self, reason="watchdog"):
+        """Every slot has crashed in a row; boots into what is left."""
+        slots = 1 + len(complete(self.bench.files) - {"factory"})
+        for _ in range(slots * choose.MAX_CRASHES):
+            stub.ended(self.bench.files, reason, True)
+        return self.bench.boot()
+
+    def test_device_that_only_lives_without_its_app_tells_why_and_takes_the_next_release(self):
+        bench = self.bench
+        bench.install(NEW)
+        bench.confirm()
+        bench.cycle()
+        bench.http.offer = None
+        self.crash_for_ever()
+        self.assertEqual((bench.info["slot"], bench.info["safe"]), ("a", True))
+        bench.cycle()
+        self.assertEqual(bench.http.requests[-1]["failed"], {"counter": 2, "manifest": NEW.sha, "reason": "safe mode: watchdog"})
+        bench.cycle()
+        self.assertEqual(bench.http.requests[-1]["failed"], None)   # told once a boot
+        bench.install(NEXT)
+        self.assertEqual((bench.info["slot"], bench.info["trial"], bench.info["safe"]), ("b", True, False))
+        self.assertTrue(bench.confirm())
+        self.assertEqual(stub.load(bench.files)["tries"], 0)
+
+    def test_whole_firmware_is_tried_again_after_a_while_of_safe_mode_even_if_no_server_answers(self):
+        bench = self.bench
+        device = self.crash_for_ever()
+        device.clock.now_ms = update.SAFE_MS - 1
+        self.assertFalse(bench.tick())
+        device.clock.now_ms = update.SAFE_MS
+        self.assertEqual(bench.tick(), "safe mode is over")
+        bench.boot()
+        self.assertEqual((bench.info["safe"], stub.load(bench.files)["tries"]), (False, 0))
+
+    def test_confirmed_release_that_crashes_is_told_from_the_slot_that_took_its_place(self):
+        bench = self.bench
+        bench.install(NEW)
+        bench.confirm()
+        bench.cycle()
+        bench.http.offer = None
+        for _ in range(choose.MAX_CRASHES):
+            stub.ended(bench.files, "panic", True)
+        bench.boot()
+        bench.cycle()
+        self.assertEqual(bench.http.requests[-1]["failed"], {"counter": 2, "manifest": NEW.sha, "reason": "crashes: panic"})
+        self.assertEqual((bench.info["slot"], bench.device.update.state), ("factory", update.IDLE))
+        bench.install(NEW)   # it may come again: the floor is its own
+        self.assertTrue(bench.confirm())
+
 
 if __name__ == "__main__":
     unittest.main()

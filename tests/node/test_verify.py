@@ -6,8 +6,9 @@ import unittest
 from node.agent import floors, verify
 from node.agent.verify import Trust
 from node.compat import hexstr, sha256
-from node.errors import NodeError
+from node.errors import NodeError, PeerError
 from node.wire import direction, root, signed
+from tests.node.common import code_of
 from tests.sim.updates import (
     DEVICE,
     MODEL,
@@ -147,8 +148,23 @@ class TestRoots(unittest.TestCase):
         for raw in (b"", b"TFS1", root_envelope(2)[:-1], root_envelope(2)[:-1] + b" "):
             self.files.data[verify.NEWEST] = raw
             trust = self.trust()
-            self.assertEqual((trust.root()["version"], trust.root_version), (1, 1))
-            trust.follow(root_envelope(2))
+            self.assertEqual((trust.root()["version"], trust.root_version), (1, 2))
+            self.assertEqual(trust.follow(root_envelope(2)), 2)
+
+    def test_keys_that_a_lost_root_withdrew_do_not_come_back_with_the_pinned_one(self):
+        trust = self.trust()
+        trust.follow(root_envelope(2))
+        trust.follow(root_envelope(3, online=OTHER))
+        self.files.data[verify.NEWEST] = b"rot"
+        stolen = direct("ab" * 32)   # by the key of roots 1 and 2
+        for version in (1, 2):
+            trust = self.trust()
+            if version == 2:
+                trust.follow(root_envelope(2))   # the thief holds back the third
+            self.assertEqual(code_of(self, PeerError, trust.direction, stolen, NONCE, NOW_S), "root.version")
+        self.trust().follow(root_envelope(3, online=OTHER))
+        self.assertRaises(NodeError, self.trust().direction, stolen, NONCE, NOW_S)
+        self.trust().direction(direct("ab" * 32, key=OTHER), NONCE, NOW_S)
 
     def test_damaged_pinned_root_installs_nothing(self):
         self.files.data[verify.PINNED] = root_envelope()[:-1] + b" "

@@ -46,7 +46,17 @@ class Chip:
 
 
 class Simchip:
-    """Stands for the module of that name."""
+    """Stands for the module of that name.
+
+    Attributes:
+        cause: why the next boot starts.
+    """
+
+    cause = "power"
+
+    class RTC:
+        def memory(self, *data):
+            return b""
 
     class Watchdog:
         armed = 0
@@ -57,6 +67,11 @@ class Simchip:
     @staticmethod
     def reset():
         raise Reset
+
+    @staticmethod
+    def reset_cause():
+        cause, Simchip.cause = Simchip.cause, "soft"
+        return cause
 
 
 def boot(chip, before=None):

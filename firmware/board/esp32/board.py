@@ -17,9 +17,11 @@ from board.esp32.wifi import Wifi, WifiNet
 from board.files import VfsFiles
 from board.net import Net, SystemResolver
 from board.ntp import Ntp
+from node.agent.supervisor import SILENCE
 from node.errors import CallerError
 
 TICKS_WRAP_MS = 1 << 30   # time.ticks_ms on this port
+DOUBT_EVERY = 4   # boots in a row that heard no server: each fourth, after 8 hours, does without the remembered time
 WIFI_PATH = "/state/wifi.json"   # {"ssid", "password"}; flash is not encrypted: give the fleet a network of its own
 
 raw_ticks_ms = time.ticks_ms
@@ -49,19 +51,19 @@ class System:
     Args:
         watchdog: armed by boot.py.
         ended: told (reason) when the firmware failed, before the reset.
-        exits: (why the last run that ended by itself did so, how many have in a row), from boot.py.
     """
 
-    def __init__(self, watchdog, ended, exits):
+    def __init__(self, watchdog, ended):
         self.feed_watchdog = watchdog.feed
         self._ended = ended
-        self._causes = Causes(exits)
+        self._causes = Causes()
+        self.silent = self._causes.silent
 
     def reset(self, reason, fault):
         self.log("reset", reason)
         if fault:
             self._ended(reason)
-        self._causes.intend()
+        self._causes.intend(reason == SILENCE)
         machine.reset()
 
     def reset_cause(self):
@@ -84,11 +86,11 @@ class System:
 class Board:
     """What main.py composes the firmware from."""
 
-    def __init__(self, watchdog, ended, exits):
+    def __init__(self, watchdog, ended):
         self.mac = machine.unique_id()
         self.files = VfsFiles()
         self.chance = Chance()
-        self.system = System(watchdog, ended, exits)
+        self.system = System(watchdog, ended)
         self.raw_ticks_ms = raw_ticks_ms
         found = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="ring")
         if not found:
@@ -98,7 +100,7 @@ class Board:
 
     def rtc(self, floor_s):
         """The chip's clock, set so that TLS can judge dates."""
-        return Rtc(self.files, floor_s)
+        return Rtc(self.files, floor_s, self.system.silent % DOUBT_EVERY == DOUBT_EVERY - 1)
 
     def net(self, paths, config, clock, device):
         """Switch the radio on; connections wait for the network by themselves.

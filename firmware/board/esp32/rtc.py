@@ -1,7 +1,8 @@
 """The chip's own clock, by which TLS judges certificates' dates, and the time that is remembered over power cuts.
 
-After power-on the chip says the year 2000, so it is set forward to the latest time that is known to have passed. Dates no readings:
-node.agent.clock does, which knows nothing of this one.
+After power-on the chip says the year 2000, so it is set forward to the latest time known to have passed. A server that lied,
+or erred, about it would close TLS to all servers for ever; so the remembered time is doubted when nobody has been heard for long.
+Dates no readings: node.agent.clock does, which knows nothing of this one.
 """
 
 import time
@@ -22,17 +23,18 @@ class Rtc:
 
     Args:
         floor_s: it is not earlier than this (Unix seconds).
+        doubt: in this boot neither the remembered time counts nor what the chip's clock has gone on from.
 
     Attributes:
-        seen_s: what a server said in an earlier boot, 0 if none did.
+        seen_s: what a server said in an earlier boot, 0 if none did or if it is doubted.
     """
 
-    def __init__(self, files, floor_s):
+    def __init__(self, files, floor_s, doubt):
         self._files = files
-        self.seen_s = self._read()
+        self.seen_s = 0 if doubt else self._read()
         self._turned_back = False
         now_s = self.unix_s()   # goes on over resets, not over power cuts
-        first_s = max(floor_s, self.seen_s, now_s if now_s < LATEST_S else 0)
+        first_s = max(floor_s, self.seen_s, EPOCH_S if doubt or now_s >= LATEST_S else now_s)
         if first_s != now_s:
             self._set(first_s)
 

@@ -72,8 +72,7 @@ class NoRtc:
 class Board:
     """What main.py composes the firmware from."""
 
-    def __init__(self, watchdog, ended, exits):
-        del exits   # the bench tells why the board starts
+    def __init__(self, watchdog, ended):
         self.mac = simchip.unique_id()
         self.files = VfsFiles()
         self.tls_sessions = 2   # a PC has room; at least two, so that nobody waits

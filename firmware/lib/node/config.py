@@ -56,7 +56,7 @@ def _object(data: bytes, what: str) -> dict[str, object]:
         raise CallerError("config.json", "%s: got %d bytes, expected at most %d" % (what, len(data), MAX_BYTES))
     try:
         raw = json.loads(data)
-    except (ValueError, RuntimeError):   # MicroPython raises RuntimeError when brackets nest too deeply
+    except (ValueError, RuntimeError, MemoryError):   # RuntimeError: MicroPython, when brackets nest too deeply
         raise CallerError("config.json", what + " is not JSON")
     if not isinstance(raw, dict):
         raise CallerError("config.json", "%s: got %s, expected an object" % (what, type(raw).__name__))
@@ -159,7 +159,8 @@ def _channel(raw: object, where: str) -> Channel:
 
 
 def _error(key: str, got: object, expected: str) -> CallerError:
-    return CallerError("config.value", "%s: got %s, expected %s" % (key, repr(got)[:60], expected))
+    said = type(got).__name__ if isinstance(got, (list, dict)) else repr(got)[:60]   # repr() needs a stack as deep as they nest
+    return CallerError("config.value", "%s: got %s, expected %s" % (key, said, expected))
 
 
 def _key(where: str, key: str) -> str:

@@ -172,7 +172,8 @@ def _options(raw: "dict[str, Any]", where: str, name: object) -> None:
 
 
 def _error(key: str, got: object, expected: str) -> CallerError:
-    return CallerError("config.value", "%s: got %s, expected %s" % (key, repr(got)[:60], expected))
+    said = type(got).__name__ if isinstance(got, (list, dict)) else repr(got)[:60]   # repr() needs a stack as deep as they nest
+    return CallerError("config.value", "%s: got %s, expected %s" % (key, said, expected))
 
 
 def _object(raw: object, where: str) -> "dict[str, Any]":

@@ -97,7 +97,11 @@ class Install:
         update, received = self._update, 0
         if manifest["image"]:
             received = await self._fetch_image(manifest["image"])
-        more: int = await self._asked(lambda server: fetch(server, update.slots, slot, manifest["artifact"], update.clock))
+        try:
+            more: int = await self._asked(lambda server: fetch(server, update.slots, slot, manifest["artifact"], update.clock))
+        except FlashError:   # most likely it is full: a part that cannot be completed must not take the room of what keeps us alive
+            update.slots.drop(slot)
+            raise
         return received + more
 
     async def _fetch_image(self, image: "dict[str, Any]") -> int:

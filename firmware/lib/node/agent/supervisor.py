@@ -23,6 +23,7 @@ MAX_FAILURES = 8            # of an agent's task without a stable minute: about 
 SILENCE_RESET_MS = 7_200_000   # 2 h without a word from any server: the last remedy; committed readings are in flash
 HEARTBEAT_MS = 1000         # well below the watchdog's 30 s
 
+SILENCE = "silence"   # reason of that reset
 RESTART = "restart"
 RESET = "reset"
 
@@ -97,7 +98,7 @@ class Supervisor:
         if name is not None:
             self._system.reset("stuck:" + name, True)
         if self._clock.ticks_ms() - self._heard_ms > SILENCE_RESET_MS:
-            self._system.reset("silence", False)   # no proof against the release
+            self._system.reset(SILENCE, False)   # no proof against the release
         self._system.feed_watchdog()
 
     async def _keep(self, name: str, factory: "Callable[[], Coroutine[Any, Any, Any]]", vital: bool) -> None:

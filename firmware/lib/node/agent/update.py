@@ -46,6 +46,7 @@ TABLE = {
 }
 
 HEALTHY_MS = const(300000)   # of working uptime, then the crashes of earlier boots are forgotten
+SAFE_MS = const(1800000)   # of safe mode, several check-ins; then the whole firmware is tried again: what made it crash may be gone
 
 
 def step(state: str, event: str) -> str:
@@ -92,7 +93,8 @@ class Update:
         self._checked_in = False   # this boot
         self._settled = False   # the boot record agrees with what was found healthy
         self.failed: dict[str, Any] | None = boot["failed"]
-        self.state = TRIAL if boot["trial"] else FAILED if slots.failed_slot() is not None else IDLE
+        self._safe = boot.get("safe", False)   # a stub of an earlier line knows no safe mode
+        self.state = TRIAL if boot["trial"] else FAILED if self.failed is not None or slots.failed_slot() is not None else IDLE
         if kept is None:
             port = images()
             self._pending = port is not None and port.pending()   # the bootloader goes back unless this boot confirms the image
@@ -148,6 +150,9 @@ class Update:
                 self._restart(reason)
         elif self._pending:   # power went between set_boot and begin_trial, or the trial's slot cannot run: go back
             self._restart("image not on trial")
+        elif self._safe and uptime_ms >= SAFE_MS:
+            self.slots.confirm()
+            self._restart("safe mode is over")
         elif not self._settled and uptime_ms >= HEALTHY_MS and self._checked_in and self._acked():
             self.slots.confirm()
             self._settled = True

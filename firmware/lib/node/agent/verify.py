@@ -44,7 +44,6 @@ class Trust(Floors):
                     pass   # damaged in flash: the chain is followed again from the pinned one
             if self._root is None:
                 self._root = roots.load(self._files.read(PINNED) or b"", None)
-            self.root_version = self._root["version"]
         return self._root
 
     def follow(self, raw: bytes) -> int:
@@ -59,8 +58,8 @@ class Trust(Floors):
         self._root = new
         # New direction keys end what thieves of the old ones did to the sequence; what they signed is void anyway.
         seq = self.seq if new["roles"]["direction"] == old["roles"]["direction"] else 0
-        self.save(seq, self.floor, new["version"])
-        return self.root_version
+        self.save(seq, self.floor, max(new["version"], self.root_version))
+        return new["version"]   # type: ignore[no-any-return]
 
     def direction(self, raw: bytes, nonce: str, now_s: int | None) -> "dict[str, Any]":
         """A direction that answers this check-in, verified.
@@ -70,9 +69,14 @@ class Trust(Floors):
             now_s: Unix seconds, None while the time of day is unknown.
 
         Raises:
-            FormatError, SignatureError, PeerError: as node.wire.direction.load.
+            FormatError, SignatureError: as node.wire.direction.load.
+            PeerError: as that, or `root.version`: the newest root was lost to the flash and the server has not given it again. Keys
+                that it withdrew must not come back with an older one.
         """
-        return directions.load(raw, self.root(), self._device, nonce, self.seq, now_s)
+        root = self.root()
+        if root["version"] < self.root_version:
+            raise PeerError("root.version", "in force %d, followed before %d" % (root["version"], self.root_version))
+        return directions.load(raw, root, self._device, nonce, self.seq, now_s)
 
     def manifest(self, raw: bytes, sha: str, model: str, counter: int, mpy: int) -> "dict[str, Any]":
         """The manifest that a verified direction names, verified, if this device may install it now.

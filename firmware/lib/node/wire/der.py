@@ -1,7 +1,8 @@
 """The few DER structures that a device writes and reads: its key, its certificate request, what enrolment answers.
 
 Writes PKCS#10 (RFC 2986) and SEC1 (RFC 5915); reads SEC1, certs-only PKCS#7 (RFC 5652, 5.1) and two fields of a certificate.
-Validates no chain: TLS does. Every length is checked against its container; a definite length of at most 65,535 is accepted.
+Validates no chain: TLS does. Every length is checked against its container; a definite length of at most 65,535 is accepted, in its
+shortest form, and nothing behind a structure.
 """
 
 from node.compat import const, sha256
@@ -94,18 +95,21 @@ def parse_sec1(raw: bytes) -> tuple[int, bytes]:
     """Return (private scalar, public point) of a SEC1 key.
 
     Raises:
-        FormatError: `der.length`, `der.tag` or `der.key`: not P-256, or the two halves do not belong together.
+        FormatError: `der.length`, `der.tag`, `der.trailing` or `der.key`: not P-256, or the two halves do not belong together.
     """
-    at, end = _enter(raw, 0, _bounded(raw), _SEQUENCE)
+    at, end = _whole(raw)
+    version = at
     at = _skip(raw, at, end, _INTEGER)
     start, stop = _enter(raw, at, end, _OCTET_STRING)
     d = int.from_bytes(raw[start:stop], "big")
     at, inner = _enter(raw, stop, end, _TAG0)
     curve = bytes(raw[at:inner])
     at, inner = _enter(raw, inner, end, _TAG1)
-    at, inner = _enter(raw, at, inner, _BIT_STRING)
-    pub65 = bytes(raw[at + 1:inner])
-    if stop - start != 32 or curve != _OID_P256 or not 0 < d < p256.N or p256.public_key(d) != pub65:
+    _ends(inner, end)
+    pub65, at = _bits(raw, at, inner)
+    _ends(at, inner)
+    if (raw[version:version + 3] != b"\x02\x01\x01" or stop - start != 32 or curve != _OID_P256
+            or not 0 < d < p256.N or p256.public_key(d) != pub65):
         raise FormatError("der.key", "not a P-256 key pair")
     return d, pub65
 
@@ -114,9 +118,9 @@ def certs_only(raw: bytes) -> list[bytes]:
     """Return the certificates, as DER, of a PKCS#7 certs-only message.
 
     Raises:
-        FormatError: `der.length`, `der.tag`, or `der.pkcs7`: another message, no certificate or too many.
+        FormatError: `der.length`, `der.tag`, `der.trailing`, or `der.pkcs7`: another message, no certificate or too many.
     """
-    at, end = _enter(raw, 0, _bounded(raw), _SEQUENCE)
+    at, end = _whole(raw)
     if bytes(raw[at:at + len(_OID_SIGNED_DATA)]) != _OID_SIGNED_DATA:
         raise FormatError("der.pkcs7", "not SignedData")
     at, end = _enter(raw, at + len(_OID_SIGNED_DATA), end, _TAG0)
@@ -141,7 +145,7 @@ def cert_validity(raw: bytes) -> tuple[int, int]:
     """Return (not before, not after) of a certificate in Unix seconds.
 
     Raises:
-        FormatError: `der.length`, `der.tag` or `der.time`.
+        FormatError: `der.length`, `der.tag`, `der.trailing` or `der.time`.
     """
     at, end = _validity(raw)
     start = _enter_time(raw, at, end)
@@ -152,24 +156,39 @@ def cert_public_key(raw: bytes) -> bytes:
     """Return the 65-byte P-256 point that a certificate certifies.
 
     Raises:
-        FormatError: `der.length`, `der.tag` or `der.key`.
+        FormatError: `der.length`, `der.tag`, `der.trailing` or `der.key`.
     """
-    limit = _bounded(raw)
     _, at = _validity(raw)
-    at = _skip(raw, at, limit, _SEQUENCE)   # subject
-    at, end = _enter(raw, at, limit, _SEQUENCE)
+    at = _skip(raw, at, len(raw), _SEQUENCE)   # subject
+    at, end = _enter(raw, at, len(raw), _SEQUENCE)
     at = _skip(raw, at, end, _SEQUENCE)   # algorithm; the point's own check below is stricter
-    at, end = _enter(raw, at, end, _BIT_STRING)
-    pub65 = bytes(raw[at + 1:end])
+    pub65, at = _bits(raw, at, end)
+    _ends(at, end)
     if not p256.is_public_key(pub65):
         raise FormatError("der.key", "not a P-256 key")
     return pub65
 
 
-def _bounded(raw: bytes) -> int:
+def _whole(raw: bytes) -> tuple[int, int]:
+    """Return (start, end) of the content of the one SEQUENCE that the bytes are."""
     if len(raw) > MAX_BYTES:
         raise FormatError("der.length", f"{len(raw)} bytes, at most {MAX_BYTES}")
-    return len(raw)
+    start, end = _enter(raw, 0, len(raw), _SEQUENCE)
+    _ends(end, len(raw))
+    return start, end
+
+
+def _ends(at: int, end: int) -> None:
+    if at != end:
+        raise FormatError("der.trailing", f"{end - at} bytes behind byte {at}")
+
+
+def _bits(raw: bytes, at: int, end: int) -> tuple[bytes, int]:
+    """Return (whole bytes of a BIT STRING, its end)."""
+    start, stop = _enter(raw, at, end, _BIT_STRING)
+    if raw[start:start + 1] != b"\0":
+        raise FormatError("der.key", "a point has no unused bits")
+    return bytes(raw[start + 1:stop]), stop
 
 
 def _enter(raw: bytes, at: int, end: int, want: int) -> tuple[int, int]:
@@ -186,8 +205,7 @@ def _skip(raw: bytes, at: int, end: int, want: int) -> int:
 
 def _validity(raw: bytes) -> tuple[int, int]:
     """Return (start, end) of the content of the validity field of a certificate."""
-    at, end = _enter(raw, 0, _bounded(raw), _SEQUENCE)
-    at, end = _enter(raw, at, end, _SEQUENCE)   # what is signed
+    at, end = _enter(raw, *_whole(raw), _SEQUENCE)   # what is signed
     if raw[at:at + 1] == b"\xa0":
         at = _skip(raw, at, end, _TAG0)   # version
     at = _skip(raw, at, end, _INTEGER)   # serial number

@@ -7,9 +7,11 @@ the code `<part>.<key>`. Knows no message: identity, root, manifest, direction, 
 import binascii
 import json
 
-from node.compat import Any
+from node.compat import Any, const
 from node.errors import FormatError
 from node.wire.limits import MAX_I31
+
+MAX_CONTAINERS = const(256)   # brackets in one message, those in its texts too; a configuration of 64 channels has some 140
 
 LOWER = "abcdefghijklmnopqrstuvwxyz"
 DIGITS = "0123456789"
@@ -29,9 +31,12 @@ def parse_object(raw: bytes, part: str, max_bytes: int) -> dict[str, Any]:
     """
     if len(raw) > max_bytes:
         raise FormatError(part + ".size", f"{len(raw)} bytes, at most {max_bytes}")
+    raw = bytes(raw)
+    if raw.count(b"[") + raw.count(b"{") > MAX_CONTAINERS:   # eight kilobytes of them would take a quarter of a megabyte
+        raise FormatError(part + ".json", f"more than {MAX_CONTAINERS} lists and objects")
     try:
-        value = json.loads(bytes(raw).decode())
-    except (ValueError, RuntimeError) as error:   # RuntimeError: nested deeper than the parser's stack
+        value = json.loads(raw.decode())
+    except (ValueError, RuntimeError, MemoryError) as error:   # RuntimeError: nested deeper than the parser's stack
         raise FormatError(part + ".json", f"not JSON: {type(error).__name__}")
     if not isinstance(value, dict):
         raise FormatError(part + ".object", f"expected an object, got {type(value).__name__}")
@@ -122,4 +127,5 @@ def _printable(text: str, alphabet: str | None) -> bool:
 
 
 def _shown(value: Any) -> str:
-    return repr(value)[:40]
+    """For people; of what may nest only its kind, since repr() needs a stack as deep."""
+    return type(value).__name__ if isinstance(value, (list, dict)) else repr(value)[:40]
