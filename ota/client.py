@@ -82,17 +82,21 @@ class OtaClient:
         self._call("PUT", f"/admin/artifacts/{name}", content=content)
         return name
 
-    def publish(self, manifest: bytes, artifact: bytes, image: bytes | None = None, *, allow_stranded: bool = False) -> Json:
+    def publish(self, manifest: bytes, artifact: bytes, image: bytes | None = None, deltas: Sequence[bytes] = (), *,
+                allow_stranded: bool = False) -> Json:
         """Upload the parts of a signed release, then publish it; doing so again changes nothing.
 
         Args:
             manifest: the signed envelope.
             artifact: the bundle.
             image: the chip's image, if the manifest names one.
+            deltas: those that the manifest names.
         """
         body: Json = {"manifest": _text(manifest), "artifact": self.upload(artifact), "allow_stranded": allow_stranded}
         if image is not None:
             body["image"] = self.upload(image)
+        if deltas:
+            body["deltas"] = [self.upload(delta) for delta in deltas]
         return self._call("POST", "/admin/releases", body)
 
     def releases(self) -> list[Json]:

@@ -12,6 +12,7 @@ from fastapi import APIRouter, Depends, Request
 from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from sqlalchemy import Connection
 
+from node.wire.manifest import MAX_DELTAS
 from ota.rules import configs as config_rules
 from ota.rules.rollout import Event, PolicyError
 from ota.rules.values import Policy, Rollout
@@ -40,6 +41,7 @@ class ReleaseBody(BaseModel):
     manifest: Base64Bytes
     artifact: str
     image: str | None = None
+    deltas: list[str] = Field(default=[], max_length=2 * MAX_DELTAS)
     allow_stranded: bool = False
 
 
@@ -89,7 +91,7 @@ def add_release(request: Request, by: Operator, body: ReleaseBody) -> Json:
     context = context_of(request)
     verified = publish.publish(
         context.engine, context.archive, body.manifest, body.artifact, body.image, context.clock(), by=by,
-        allow_stranded=body.allow_stranded)
+        deltas=body.deltas, allow_stranded=body.allow_stranded)
     with reading(context.engine) as connection:
         published = releases.get(connection, verified.release.manifest)
     if published is None:

@@ -21,7 +21,7 @@ from ota.store.session import BusyError
 
 RETRY_BUSY_S = 5
 # 409: right, but not here and now.
-CONFLICTS = ("release.counter", "release.missing", "release.stranded", "root.direction", "root.pinned")
+CONFLICTS = ("release.base", "release.counter", "release.missing", "release.stranded", "root.direction", "root.pinned")
 log = logging.getLogger(__name__)
 
 

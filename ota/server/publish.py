@@ -5,6 +5,8 @@ a row names is handed to devices. Refuses what would strand a version that was s
 not accept this server's own directions.
 """
 
+from collections.abc import Sequence
+
 from sqlalchemy import Engine
 
 from ota.archive.folder import Archive, MissingError
@@ -67,13 +69,13 @@ def add_root(engine: Engine, archive: Archive, raw: bytes, direction_key_hex: st
 
 def publish(
     engine: Engine, archive: Archive, raw: bytes, artifact: str, image: str | None, now_s: float, *, by: str,
-    allow_stranded: bool = False,
+    deltas: Sequence[str] = (), allow_stranded: bool = False,
 ) -> Verified:
     """Publish a release whose parts are in the archive; publishing it again changes nothing.
 
     Args:
         raw: the manifest's envelope, signed offline.
-        artifact, image: names of the parts that the operator brings; they must be just those of the manifest.
+        artifact, image, deltas: names of the parts that the operator brings; they must be just those of the manifest.
         allow_stranded: publish although devices on some old version could not reach it.
 
     Raises:
@@ -81,7 +83,8 @@ def publish(
         ArchiveError: it cannot be kept, or a part is damaged.
     """
     parts = _uploaded(archive, "artifact", artifact), None if image is None else _uploaded(archive, "image", image)
-    verified = verify_release(raw, parts[0], trusted_root(engine, archive), parts[1])
+    verified = verify_release(raw, parts[0], trusted_root(engine, archive), parts[1],
+                              [_uploaded(archive, "delta", name) for name in deltas], lambda name: _kept(archive, name))
     release = verified.release
     archive.put(raw)
     with writing(engine) as connection:
@@ -97,7 +100,7 @@ def publish(
                                                    f"widen `from` or publish a stepping stone first")
         releases.add(connection, Published(
             release, verified.mpy, verified.artifact.sha256, verified.artifact.size, now_s, by,
-            *((verified.image.sha256, verified.image.size) if verified.image else ())))
+            *((verified.image.sha256, verified.image.size) if verified.image else (None, None)), verified.deltas))
     return verified
 
 
@@ -106,3 +109,11 @@ def _uploaded(archive: Archive, part: str, name: str) -> bytes:
         return archive.get(name)
     except MissingError:
         raise ReleaseError("release.missing", f"{part}: {name} was not uploaded; PUT it to /admin/artifacts/{name} first") from None
+
+
+def _kept(archive: Archive, name: str) -> bytes | None:
+    """An older release's part, from which a delta starts."""
+    try:
+        return archive.get(name)
+    except MissingError:
+        return None

@@ -1,18 +1,18 @@
 """Rows of published releases and of the root chain."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, or_, select
 
-from ota.rules.values import Release
+from ota.rules.values import Release, Way
 from ota.store import tables
 from ota.store.session import insert_new
 
 
 @dataclass(frozen=True)
 class Published:
-    """A release as it stands in the archive; `manifest`, `artifact` and `image` are names of objects there."""
+    """A release as it stands in the archive; `manifest`, `artifact`, `image` and those of `deltas` are names of objects there."""
 
     release: Release
     mpy: int
@@ -22,6 +22,7 @@ class Published:
     added_by: str
     image: str | None = None
     image_bytes: int | None = None
+    deltas: tuple[Way, ...] = ()
 
 
 def add(connection: Connection, published: Published) -> None:
@@ -33,25 +34,28 @@ def add(connection: Connection, published: Published) -> None:
         "artifact": published.artifact, "size_bytes": published.size_bytes, "added_s": published.added_s,
         "added_by": published.added_by, "image": published.image, "image_bytes": published.image_bytes,
     }])
+    insert_new(connection, tables.delta, [{"manifest": release.manifest} | asdict(way) for way in published.deltas])
 
 
 def all_published(connection: Connection) -> list[Published]:
     """Read all releases, oldest first."""
     rows = connection.execute(select(tables.release).order_by(tables.release.c.counter, tables.release.c.added_s))
-    return [_published(row) for row in rows]
+    ways = _ways(connection)
+    return [_published(row, ways) for row in rows]
 
 
 def get(connection: Connection, manifest: str) -> Published | None:
     """Read one release."""
     row = connection.execute(select(tables.release).where(tables.release.c.manifest == manifest)).first()
-    return None if row is None else _published(row)
+    return None if row is None else _published(row, _ways(connection, manifest))
 
 
 def has_artifact(connection: Connection, name: str) -> bool:
-    """Tell whether this is a published release's bundle or image: the archive also holds objects that are not for devices."""
+    """Tell whether this is a published release's bundle, image or delta: the archive also holds objects that are not for devices."""
     columns = tables.release.c
-    found = select(columns.manifest).where(or_(columns.artifact == name, columns.image == name))
-    return connection.execute(found).first() is not None
+    part = select(columns.manifest).where(or_(columns.artifact == name, columns.image == name))
+    delta = select(tables.delta.c.manifest).where(tables.delta.c.delta == name)
+    return any(connection.execute(found).first() is not None for found in (part, delta))
 
 
 def usable(connection: Connection) -> tuple[Release, ...]:
@@ -75,6 +79,17 @@ def min_counter(connection: Connection) -> int:
     return connection.execute(select(func.max(tables.root.c.min_counter))).scalar() or 0
 
 
-def _published(row: Row[Any]) -> Published:
+def _ways(connection: Connection, manifest: str | None = None) -> dict[str, list[Way]]:
+    """The deltas of one release, or of all, by manifest."""
+    columns = tables.delta.c
+    found: dict[str, list[Way]] = {}
+    wanted = select(tables.delta) if manifest is None else select(tables.delta).where(columns.manifest == manifest)
+    for row in connection.execute(wanted.order_by(columns.target, columns.delta)):
+        found.setdefault(row.manifest, []).append(Way(row.target, row.base, row.delta, row.size_bytes))
+    return found
+
+
+def _published(row: Row[Any], ways: dict[str, list[Way]]) -> Published:
     release = Release(row.manifest, row.release, row.counter, tuple(row.models), row.from_lo, row.from_hi, row.stone)
-    return Published(release, row.mpy, row.artifact, row.size_bytes, row.added_s, row.added_by, row.image, row.image_bytes)
+    return Published(release, row.mpy, row.artifact, row.size_bytes, row.added_s, row.added_by, row.image, row.image_bytes,
+                     tuple(ways.get(row.manifest, ())))

@@ -63,6 +63,7 @@ class Board(Boots):
         self.files.write_atomic(verify.PINNED, root_envelope())
         OLD.install(self.files, "factory")
         self.http = OtaServer(OLD, PLAIN, BOTH, NEXT, *releases)
+        self.deltas = None   # the Deltas port
         self.asked = 0   # how often the Images port was wanted
         self.boot()
 
@@ -73,7 +74,7 @@ class Board(Boots):
     def boot(self):
         label = self.chip.boot()
         self.info = choose.start(self.files, label)
-        self.device = Device(self.files, self.http, self.info, images=self.images)
+        self.device = Device(self.files, self.http, self.info, images=self.images, deltas=self.deltas)
         return self.chip.running, self.info["slot"], self.info["trial"]
 
     def fault(self, release):
