@@ -10,8 +10,7 @@ from node.agent.images import BLOCK_BYTES, ImagePart
 from node.agent.paths import DELTA_PATH
 from node.compat import hexstr, sha256
 from tests.sim.deltas import Tools, between, delta, record
-from tests.sim.image_board import APP_SECTORS, OLD_IMAGE, Board, ImageTest
-from tests.sim.partitions import make_image
+from tests.sim.image_board import APP_SECTORS, OLD_IMAGE, PATCHED_IMAGE, Board, ImageTest
 from tests.sim.updates import Boots, Device, MemoryFiles, OtaServer, Release, Restart, choose, complete, root_envelope, stub
 
 FILES = {"main.mpy": b"one" * 900, "node/a.mpy": bytes(range(256)) * 40}
@@ -245,13 +244,10 @@ class TestBundle(unittest.TestCase):
 
 
 class TestImage(ImageTest):
-    NEW_IMAGE = make_image(10000, 1)   # OLD_IMAGE and some more of the same
     def board(self, raw=None, base=OLD_IMAGE):
-        raw = raw or between(OLD_IMAGE, self.NEW_IMAGE)
-        self.release = Release(2, {"main.mpy": b"both" * 30}, image=self.NEW_IMAGE, deltas={"image": [(base, raw)]})
+        raw = raw or between(OLD_IMAGE, PATCHED_IMAGE)
+        self.release = Release(2, {"main.mpy": b"both" * 30}, image=PATCHED_IMAGE, deltas={"image": [(base, raw)]})
         board = Board(self.release)
-        board.deltas = Tools()
-        board.boot()
         board.http.offer = self.release
         self.names = {hexstr(sha256(raw)): "delta", self.release.image_sha: "full", self.release.artifact_sha: "bundle"}
         return board
@@ -262,16 +258,16 @@ class TestImage(ImageTest):
     def test_image_is_made_of_the_one_that_runs_and_tried(self):
         board = self.board()
         self.assertEqual((board.cycle(), self.fetched(board)), ("update", ["delta", "bundle"]))
-        self.assertEqual((board.chip.image(1), board.chip.image(0)), (self.NEW_IMAGE, OLD_IMAGE))
+        self.assertEqual((board.chip.image(1), board.chip.image(0)), (PATCHED_IMAGE, OLD_IMAGE))
         self.assertEqual((board.boot(), board.confirm()), ((1, "a", True), True))
         self.assertEqual(board.chip.flash.violations, 0)
 
     def test_image_is_fetched_whole_where_its_delta_does_not_work(self):
-        for raw, base in ((between(OLD_IMAGE, self.NEW_IMAGE[:-1] + b"?"), OLD_IMAGE), (None, self.NEW_IMAGE),
-                          (delta(OLD_IMAGE, len(self.NEW_IMAGE), record(APP_SECTORS * BLOCK_BYTES, [], 1)), OLD_IMAGE)):
+        for raw, base in ((between(OLD_IMAGE, PATCHED_IMAGE[:-1] + b"?"), OLD_IMAGE), (None, PATCHED_IMAGE),
+                          (delta(OLD_IMAGE, len(PATCHED_IMAGE), record(APP_SECTORS * BLOCK_BYTES, [], 1)), OLD_IMAGE)):
             board = self.board(raw, base)
             self.assertEqual((board.cycle(), self.fetched(board)[-2:]), ("update", ["full", "bundle"]))
-            self.assertEqual((board.boot(), board.chip.image(1)), ((1, "a", True), self.NEW_IMAGE))
+            self.assertEqual((board.boot(), board.chip.image(1)), ((1, "a", True), PATCHED_IMAGE))
 
     def test_base_as_large_as_the_partition_is_read_to_its_end_and_not_beyond(self):
         board = self.board()

@@ -63,6 +63,7 @@ class _Way:
         self._store.prepare(slot, self._content["sha256"])
         delta, have = await self._choose()
         if delta is None or not self._has_room(delta["size"] + max(0, beside - have) + SPARE_BYTES):
+            file.drop(slot)
             return 0
         received: int = 0
         try:
