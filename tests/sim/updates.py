@@ -87,7 +87,7 @@ class Release:
         self.image_sha = hexstr(sha256(image)) if image else None
         self.deltas = [delta for part in (deltas or {}).values() for _, delta in part]
         ways = {part: [(hexstr(sha256(base)), len(base), hexstr(sha256(delta)), len(delta)) for base, delta in found]
-                for part, found in (deltas or {}).items()}
+                for part, found in (deltas or {}).items() if found}
         payload = manifest.build(f"1.{counter}.0", counter, [model], span or (0, counter - 1), False, mpy,
                                  (self.artifact_sha, len(self.artifact)), (self.image_sha, len(image)) if image else None, ways)
         self.envelope = sign(signed.MANIFEST, payload, key)
