@@ -28,8 +28,10 @@ _SCRIPT = Path(__file__).with_name("delta_on_device.py")
 
 
 class Report(TypedDict):
-    """Sizes in bytes. `peak_ram_bytes`: what lives on Python's heap while the delta is applied, window and buffers included, the
-    modules' `module_bytes` not. `heap_needed_kb`: interpreter, modules and all. `peers`: bytes of each.
+    """Sizes in bytes.
+
+    `peak_ram_bytes`: what lives on Python's heap while the delta is applied, window and buffers included, the modules'
+    `module_bytes` not. `heap_needed_kb`: interpreter, modules and all. `peers`: bytes of each.
     """
 
     old_bytes: int

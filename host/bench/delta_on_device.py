@@ -1,7 +1,7 @@
 """Applies a delta and measures it: run by MicroPython, told by arguments what to measure; prints one line of JSON.
 
-Arguments: folder of the compiled modules, base, delta, place for the target, `measure` or `apply`. What the heap holds is looked at after
-each piece with the collector off, and again after a collection: the peak of what lives is what a chip must have.
+Arguments: folder of the compiled modules, base, delta, place for the target, `measure` or `apply`. What the heap holds is looked
+at after a collection, every 64 pieces, when it is to be measured.
 """
 
 import gc
@@ -17,6 +17,7 @@ def main(folder, base_path, delta_path, target_path, what):
     import hashlib  # in the order of a device: what is measured begins here
 
     from deflate import RAW, DeflateIO
+
     from node.wire.delta import HEAD_BYTES, WINDOW_BITS, Patch, head
     gc.collect()
     modules = gc.mem_alloc() - before

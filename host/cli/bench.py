@@ -140,8 +140,8 @@ def bench_delta(
     for name, size in (("ours", report["patch_bytes"]), *report["peers"].items()):
         table.add_row(name, f"{size:,}", f"{100 * size / report['new_bytes']:.2f} %")
     Console().print(table)
-    print(f"applied in {1000 * report['apply_s']:.0f} ms on this machine; {report['peak_ram_bytes']:,} bytes of RAM at the peak beside "
-          f"{report['module_bytes']:,} of modules, a heap of {report['heap_needed_kb']} KB in all, on this 64-bit port")
+    print(f"applied in {1000 * report['apply_s']:.0f} ms on this machine; on this 64-bit port {report['peak_ram_bytes']:,} bytes "
+          f"of RAM at the peak beside {report['module_bytes']:,} of modules, a heap of {report['heap_needed_kb']} KB in all")
 
 
 @app.command(name="heap")

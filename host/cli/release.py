@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-
 from rich.console import Console
 from rich.table import Column, Table
 
@@ -27,7 +26,7 @@ app = typer.Typer(no_args_is_help=True, help="Build, sign, verify and publish re
 PAYLOAD, MANIFEST, ARTIFACT, IMAGE = "manifest.json", "manifest.bin", "artifact.bin", "image.bin"
 DELTAS = "deltas"   # a folder: files named by their SHA-256
 Folder = Annotated[Path, typer.Argument(help="The release's folder.")]
-Older = Annotated[list[Path] | None, typer.Option("--delta-from", help="Folder of an older release; repeat for several, 4 at most.")]
+Older = Annotated[list[Path] | None, typer.Option("--delta-from", help="An older release's folder; repeat for several, 4 at most.")]
 
 
 @app.command()
@@ -60,7 +59,7 @@ def build(
     content = None if chosen is None else chosen.content
     older = delta_from or []
     deltas = {"artifact": delta.to(bundle_format.build(files), [_parts(each)[0] for each in older]),
-              "image": [] if content is None else delta.to(content, [image for each in older if (image := _parts(each)[1])])}
+              "image": [] if content is None else delta.to(content, [part for each in older if (part := _parts(each)[1])])}
     payload, artifact = bundle.manifest_for(
         files, release, counter, model, (from_lowest, max(1, counter - 1)), stone=stone, image=content, deltas=deltas)
     folder.mkdir(parents=True, exist_ok=True)

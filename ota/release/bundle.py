@@ -175,8 +175,8 @@ def manifest_for(
         artifact = bundle.build(dict(files))
         ways = {part: [(each.base, each.base_bytes, each.sha256, len(each.content)) for each in found]
                 for part, found in (deltas or {}).items() if found}
-        payload = manifest.build(
-            release, counter, list(models), from_range, stone, mpy, _named(artifact), None if image is None else _named(image), ways)
+        payload = manifest.build(release, counter, list(models), from_range, stone, mpy, _named(artifact),
+                                 None if image is None else _named(image), ways)
     except CallerError as error:
         raise BundleError(error.message) from None
     return payload, artifact

@@ -10,9 +10,8 @@ import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
+from importlib import import_module
 from itertools import pairwise
-
-import bsdiff4
 
 from node.wire import delta as delta_format
 from ota.release.patch import Delta
@@ -23,7 +22,7 @@ _DIFFERENT = re.compile(rb"[^\0]+")
 
 
 def to(target: bytes, bases: Iterable[bytes]) -> list[Delta]:
-    """The deltas to a target that are worth it, none twice. One from the target itself is: it saves a device that has it the whole."""
+    """The deltas to a target that are worth it, none twice; also from the target itself, for devices that have it already."""
     found = {base: Delta.of(base, make(base, target)) for base in dict.fromkeys(bases)}
     return [delta for delta in found.values() if len(delta.content) * WORTH <= len(target)]
 
@@ -78,7 +77,7 @@ def _number(value: int) -> bytes:
 
 def _found(base: bytes, target: bytes) -> Iterator[tuple[bytes, bytes, int]]:
     """What bsdiff found: differences to as many bytes of the base, new bytes, how far to move in the base then."""
-    raw = bsdiff4.diff(base, target)
+    raw: bytes = import_module("bsdiff4").diff(base, target)   # it has no types
     _, control_bytes, differences_bytes, _ = _HEAD.unpack_from(raw)
     cuts = (_HEAD.size, _HEAD.size + control_bytes, _HEAD.size + control_bytes + differences_bytes, len(raw))
     control, differences, extra = (bz2.decompress(raw[start:end]) for start, end in pairwise(cuts))

@@ -1,9 +1,9 @@
 """Verification of roots and releases on a host: what a device will accept later, checked before it is offered.
 
 Uses the device's own code (`node.wire`) for envelopes and payloads, so that host and device cannot disagree. Adds the check
-of a release's parts, bundle, image and deltas, against its manifest. What an image is made of is not looked at here: the desk reads it
-with esptool before it is signed (`tenfold release build`), the chip's bootloader before it runs. Keeps nothing and decides no
-rollout.
+of a release's parts, bundle, image and deltas, against its manifest. What an image is made of is not looked at here: the desk
+reads it with esptool before it is signed (`tenfold release build`), the chip's bootloader before it runs. Keeps nothing and decides
+no rollout.
 """
 
 import hashlib

@@ -98,9 +98,10 @@ def publish(
             listed = ", ".join(f"{model} at counter {counter}" for model, counter in left)
             raise ReleaseError("release.stranded", f"no path leads here from versions seen in the last two years: {listed}; "
                                                    f"widen `from` or publish a stepping stone first")
+        image_name, image_bytes = (verified.image.sha256, verified.image.size) if verified.image else (None, None)
         releases.add(connection, Published(
-            release, verified.mpy, verified.artifact.sha256, verified.artifact.size, now_s, by,
-            *((verified.image.sha256, verified.image.size) if verified.image else (None, None)), verified.deltas))
+            release, verified.mpy, verified.artifact.sha256, verified.artifact.size, now_s, by, image_name, image_bytes,
+            verified.deltas))
     return verified
 
 

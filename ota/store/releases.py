@@ -51,7 +51,7 @@ def get(connection: Connection, manifest: str) -> Published | None:
 
 
 def has_artifact(connection: Connection, name: str) -> bool:
-    """Tell whether this is a published release's bundle, image or delta: the archive also holds objects that are not for devices."""
+    """Tell whether this is a published release's bundle, image or delta: the archive also holds what is not for devices."""
     columns = tables.release.c
     part = select(columns.manifest).where(or_(columns.artifact == name, columns.image == name))
     delta = select(tables.delta.c.manifest).where(tables.delta.c.delta == name)

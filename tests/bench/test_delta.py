@@ -1,4 +1,4 @@
-"""`tenfold bench delta`: a release that changes a few modules is a twentieth of the image, and a device has the memory to apply it."""
+"""`tenfold bench delta`: a release that changes a few modules is a twentieth of the image, and applied in little memory."""
 
 import json
 from pathlib import Path

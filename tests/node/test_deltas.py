@@ -4,7 +4,6 @@ import asyncio
 import unittest
 
 from node.agent import deltas, patch, verify
-from node.agent.deltas import NAME_PATH
 from node.agent.http import Response
 from node.agent.images import BLOCK_BYTES, ImagePart
 from node.agent.paths import DELTA_PATH
@@ -121,7 +120,7 @@ class TestBundle(unittest.TestCase):
 
         bench.http.download = missing
         self.installed(bench, ("delta", 0), ("full", 0))
-        self.assertEqual(bench.files.read(NAME_PATH), bench.delta_sha.encode())   # not condemned
+        self.assertEqual(deltas.DeltaFile(bench.files).failed(), b"")   # not condemned
 
     def test_bit_flips_on_the_way_are_seen_before_the_delta_is_parsed(self):
         bench = Bench()
@@ -174,6 +173,15 @@ class TestBundle(unittest.TestCase):
         bench.http.download, bench.http.break_after = answer, None
         bench.boot()
         self.installed(bench, ("delta", 0), ("full", 0), ("full", 3000))
+
+    def test_device_without_the_memory_to_apply_it_fetches_the_whole(self):
+        bench = Bench()
+
+        def starved(file, bits):
+            raise MemoryError
+
+        bench.tools.inflate = starved
+        self.installed(bench, ("delta", 0), ("full", 0))
 
     def test_flash_that_refuses_the_delta_costs_the_short_way_only(self):
         bench = Bench()

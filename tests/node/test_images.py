@@ -233,15 +233,15 @@ class TestPowerCuts(ImageTest):
 
     def check_end(self, board, begun, cut):
         record = stub.load(board.files)
-        self.assertEqual((cut, board.chip.image(board.chip.running) == self.new_image, board.chip.state(), board.chip.flash.violations),
-                         (cut, True, VALID, 0))
+        new = board.chip.image(board.chip.running) == self.new_image
+        self.assertEqual((cut, new, board.chip.state(), board.chip.flash.violations), (cut, True, VALID, 0))
         self.assertEqual((cut, record["slot"], record["trial"], record["bad"]), (cut, "a", None, None))
         told = [request["failed"]["reason"] for request in board.http.requests if request["failed"]]
         self.assertFalse(DELTA_PATH in board.files.data)
         self.assertTrue(told in ([], ["image rolled back"]) and (begun or not told), f"{cut}: told {told}")
 
     def test_no_cut_bricks_the_device_mixes_releases_or_fails_a_release_before_its_trial(self):
-        self.cut_everywhere()
+        self.cut_everywhere(len(TEARS))
 
     def test_no_cut_of_deltas_to_image_and_bundle_does_either(self):
         self.release, self.new_image = PATCHED, PATCHED_IMAGE
@@ -255,7 +255,7 @@ class TestPowerCuts(ImageTest):
         self.release, self.new_image = MISLED, PATCHED_IMAGE
         self.cut_everywhere(1)
 
-    def cut_everywhere(self, ways=len(TEARS)):
+    def cut_everywhere(self, ways):
         """At every operation, in so many ways, by turns."""
         commit, images.COMMIT_BYTES = images.COMMIT_BYTES, BLOCK_BYTES
         try:

@@ -3,9 +3,10 @@
     micropython update_cuts.py SCENARIO RELEASES DELTAS STRIDE PHASE NESTED
 
 Runs the firmware's own boot.py, stub.py and update; each release's files are real bytecode in RELEASES/<counter>/, whose
-main.mpy reports what it is made of; DELTAS/<from>-<to> are deltas between their bundles. For each cut the flash is put back to where the scenario starts, the power goes at one
-operation in one of four ways, and comes back. Then every boot must run whole releases only, and the device must end where it
-would have without the cut. NESTED cuts again within so many operations of the recovery; 0 does not.
+main.mpy reports what it is made of; DELTAS/<from>-<to> are deltas between their bundles. For each cut the flash is put back to
+where the scenario starts, the power goes at one operation in one of four ways, and comes back. Then every boot must run whole
+releases only, and the device must end where it would have without the cut. NESTED cuts again within so many operations of the
+recovery; 0 does not.
 
 Prints one JSON line: {"ops", "runs", "failures"}; a failure's name, such as "second/17/half", replays it.
 """
@@ -250,7 +251,7 @@ def run(image, releases, wanted, good, cuts):
 
 def fetched_whole(world):
     """Whether the wanted bundle came as it is."""
-    return any([path.endswith(world.wanted.artifact_sha) for _, path, _ in world.server.asked])
+    return any(path.endswith(world.wanted.artifact_sha) for _, path, _ in world.server.asked)
 
 
 def main(scenario, folder, delta_folder, stride, phase, nested):

@@ -61,12 +61,12 @@ class _Way:
         """beside: bytes of the target that go to the same file system as the delta."""
         update, slot, file = self._update, self._slot, self._file
         self._store.prepare(slot, self._content["sha256"])
-        delta, have = await self._choose()
-        if delta is None or not self._has_room(delta["size"] + max(0, beside - have) + SPARE_BYTES):
-            file.drop(slot)
-            return 0
         received: int = 0
         try:
+            delta, have = await self._choose()
+            if delta is None or not self._has_room(delta["size"] + max(0, beside - have) + SPARE_BYTES):
+                file.drop(slot)
+                return 0
             received = await self._ask(lambda server: fetch(server, file, slot, delta, update.clock))
             await self._apply(delta, have)
             file.drop(slot)
@@ -74,7 +74,8 @@ class _Way:
             if error.code != "server.status":
                 raise
             update.log("delta", str(error))   # the server has none, or has no time: the long way will tell
-        except (PeerError, FormatError, FlashError, OSError) as error:
+            file.drop(slot)
+        except (PeerError, FormatError, FlashError, OSError, MemoryError) as error:
             update.log("delta", str(error))
             self._store.drop(slot)
             file.fail()
@@ -134,10 +135,10 @@ class DeltaFile:
         self._files.write_atomic(NAME_PATH, (self._files.read(NAME_PATH) or b"")[:64] + FAILED)
         self._files.remove(DELTA_PATH)
 
-    def failed(self) -> str:
+    def failed(self) -> bytes:
         """SHA-256 in hex of the delta that did not work last; empty when there was none."""
         name = self._files.read(NAME_PATH) or b""
-        return name[:64].decode() if name[64:] == FAILED else ""
+        return name[:64] if name[64:] == FAILED else b""
 
 
 class _Base:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 READ_BYTES = const(512)   # hashed at a time: RAM in one piece
 
 
-async def choose(content: "dict[str, Any]", failed: str, read: "Callable[[int, memoryview], None]", store: "Store", slot: str,
+async def choose(content: "dict[str, Any]", failed: bytes, read: "Callable[[int, memoryview], None]", store: "Store", slot: str,
                  alive: "Callable[[], None]") -> "tuple[dict[str, Any] | None, int]":
     """The delta of a manifest's artifact or image that starts from what runs here, and how much of the target the store has.
 
@@ -32,7 +32,8 @@ async def choose(content: "dict[str, Any]", failed: str, read: "Callable[[int, m
     """
     have = (await kept(store, slot))[1]
     for delta in content["deltas"]:
-        if delta["size"] < content["size"] - have and delta["sha256"] != failed and await _starts_here(delta, read, alive):
+        shorter, tried = delta["size"] < content["size"] - have, delta["sha256"].encode() == failed
+        if shorter and not tried and await _starts_here(delta, read, alive):
             return delta, have
     return None, have
 

@@ -35,8 +35,9 @@ def build(release: str, counter: int, models: list[str], from_counters: tuple[in
     Raises:
         CallerError: `manifest.invalid`: what parse would refuse.
     """
-    body: dict[str, Any] = {"type": "manifest", "release": release, "counter": counter, "models": models, "from": list(from_counters),
-            "stone": stone, "mpy": mpy, "artifact": {"sha256": artifact[0], "size": artifact[1]}}
+    body: dict[str, Any] = {
+        "type": "manifest", "release": release, "counter": counter, "models": models, "from": list(from_counters), "stone": stone,
+        "mpy": mpy, "artifact": {"sha256": artifact[0], "size": artifact[1]}}
     if image is not None:
         body["image"] = {"sha256": image[0], "size": image[1]}
     for part, ways in (deltas or {}).items():
