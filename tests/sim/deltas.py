@@ -5,7 +5,7 @@ Real ones are made by ota/release/delta.py, which needs a suffix array and CPyth
 
 import sys
 
-from node.wire.delta import HEAD_BYTES, MAGIC, MAX_ADD_BYTES, RECENT
+from node.wire.delta import MAGIC, MAX_ADD_BYTES, RECENT
 
 if sys.implementation.name == "micropython":
     sys.path.insert(0, __file__[:-len("tests/sim/deltas.py")] + "firmware")
@@ -76,13 +76,3 @@ def between(base, target):
         else:
             same, at = same + 1, at + 1
     return delta(base, len(target), record(0, runs, same, target[both:]))
-
-
-def instructions(raw):
-    """The records of a delta that stored() deflated."""
-    text, at, last = b"", HEAD_BYTES, 0
-    while not last:
-        last, size = raw[at], int.from_bytes(raw[at + 1:at + 3], "little")
-        text += raw[at + 5:at + 5 + size]
-        at += 5 + size
-    return text
