@@ -137,6 +137,7 @@ def uplink(device):
 
 
 def update(device, kept):
+    from board import deltas
     from node.agent.floors import Floors
     from node.agent.slots import Slots
     from node.agent.update import Update
@@ -144,7 +145,8 @@ def update(device, kept):
     return Update(device.boot_info, device.id, config.model, sys.implementation._mpy & 0xFF,
                   slots=Slots(board.files, stub, device.boot_info["slot"]), files=board.files, floors=Floors(board.files),
                   clock=device.clock, trial_ms=config.trial_s * 1000, acked=device.acked,
-                  app_crashes=device.app_crashes, restart=device.restart, log=board.system.log, images=board.images, kept=kept)
+                  app_crashes=device.app_crashes, restart=device.restart, log=board.system.log, images=board.images,
+                  deltas=deltas, kept=kept)
 
 
 def checkin(device, kept):

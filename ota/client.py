@@ -85,7 +85,8 @@ class OtaClient:
         return name
 
     def publish(
-        self, manifest: bytes, artifact: bytes, image: bytes | None = None, *, allow_stranded: bool = False, reason: str = "",
+        self, manifest: bytes, artifact: bytes, image: bytes | None = None, deltas: Sequence[bytes] = (), *,
+        allow_stranded: bool = False, reason: str = "",
     ) -> Json:
         """Upload the parts of a signed release, then publish it; doing so again changes nothing.
 
@@ -93,12 +94,15 @@ class OtaClient:
             manifest: the signed envelope.
             artifact: the bundle.
             image: the chip's image, if the manifest names one.
+            deltas: those that the manifest names.
             allow_stranded: even if versions that were seen could not reach it; needs a reason.
         """
         body: Json = {"manifest": _text(manifest), "artifact": self.upload(artifact), "allow_stranded": allow_stranded,
                       "reason": reason}
         if image is not None:
             body["image"] = self.upload(image)
+        if deltas:
+            body["deltas"] = [self.upload(delta) for delta in deltas]
         return self._call("POST", "/admin/releases", body)
 
     def releases(self) -> list[Json]:

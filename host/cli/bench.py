@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from host.bench import campaign, codec, drain, encode, heap, herd, powercut
+from host.bench import campaign, codec, delta, drain, encode, heap, herd, powercut
 from host.bench import ring as ring_bench
 from host.cli.server import AsJson
 from node.wire.schema import is_resolution
@@ -116,6 +116,32 @@ def bench_encode(as_json: AsJson = False) -> None:
                       f"{cost['bytes_per_reading']:.3f}")
     Console().print(table)
     print(f"heap needed: {report['heap_needed_kb']} KB on this 64-bit port, modules and readings included")
+
+
+@app.command(name="delta")
+def bench_delta(
+    old: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The older image or bundle.")],
+    new: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="The newer one.")],
+    as_json: AsJson = False,
+) -> None:
+    """Bytes of a delta from one image or bundle to another, peers beside it, and what applying it takes on MicroPython.
+
+    detools is a peer where it is installed. Memory is that of the 64-bit port; of a chip, firmware/DESIGN.md tells.
+
+    Example: tenfold bench delta out/1.2.0/artifact.bin out/1.3.0/artifact.bin
+    """
+    with _progress(as_json) as progress:
+        progress.add_task(new.name, total=None)
+        report = delta.measure(old.read_bytes(), new.read_bytes())
+    if as_json:
+        print(json.dumps(report))
+        return
+    table = Table("", _right("bytes"), _right(f"of {report['new_bytes']:,}"))
+    for name, size in (("ours", report["patch_bytes"]), *report["peers"].items()):
+        table.add_row(name, f"{size:,}", f"{100 * size / report['new_bytes']:.2f} %")
+    Console().print(table)
+    print(f"applied in {1000 * report['apply_s']:.0f} ms on this machine; on this 64-bit port {report['peak_ram_bytes']:,} bytes "
+          f"of RAM at the peak beside {report['module_bytes']:,} of modules, a heap of {report['heap_needed_kb']} KB in all")
 
 
 @app.command(name="heap")

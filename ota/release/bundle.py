@@ -22,6 +22,7 @@ from ota.release.fold import fold
 from ota.release.inline import bare, inline
 from ota.release.merge import merge
 from ota.release.names import attributes, borrow, mentioned, public, shelve
+from ota.release.patch import Delta
 from ota.release.shake import shake
 from ota.release.source import SourceError, parse, unparse
 from ota.release.texts import loosen
@@ -152,6 +153,7 @@ def manifest_for(
     mpy: int = MPY_VERSION,
     stone: bool = False,
     image: bytes | None = None,
+    deltas: Mapping[str, Sequence[Delta]] | None = None,
 ) -> tuple[bytes, bytes]:
     """Describe a bundle: the manifest's payload, still to be signed, and the artifact it names.
 
@@ -161,6 +163,7 @@ def manifest_for(
         from_range: lowest and highest counter that may install this release directly, both inclusive.
         stone: older devices must pass through this release (a stepping stone).
         image: an ESP32 application for the OTA partition, when the release needs another interpreter.
+        deltas: those to the "artifact" and to the "image".
 
     Returns:
         (payload, artifact bytes): the artifact is the bundle, an image stays as it is.
@@ -170,8 +173,10 @@ def manifest_for(
     """
     try:
         artifact = bundle.build(dict(files))
-        payload = manifest.build(
-            release, counter, list(models), from_range, stone, mpy, _named(artifact), None if image is None else _named(image))
+        ways = {part: [(each.base, each.base_bytes, each.sha256, len(each.content)) for each in found]
+                for part, found in (deltas or {}).items() if found}
+        payload = manifest.build(release, counter, list(models), from_range, stone, mpy, _named(artifact),
+                                 None if image is None else _named(image), ways)
     except CallerError as error:
         raise BundleError(error.message) from None
     return payload, artifact

@@ -51,6 +51,21 @@ class Release:
 
 
 @dataclass(frozen=True)
+class Way:
+    """A delta that a manifest names.
+
+    Attributes:
+        target: "artifact" or "image". base: SHA-256 in hex of what it starts from.
+        delta: its own. size_bytes: the delta's.
+    """
+
+    target: str
+    base: str
+    delta: str
+    size_bytes: int
+
+
+@dataclass(frozen=True)
 class Report:
     """What a device says of itself at a check-in.
 

@@ -13,6 +13,7 @@ from pydantic import Base64Bytes, BaseModel, ConfigDict, Field, TypeAdapter, Val
 from sqlalchemy import Connection
 
 from node.wire import signed
+from node.wire.manifest import MAX_DELTAS
 from ota.rules import configs as config_rules
 from ota.rules.events import Happened
 from ota.rules.rollout import Event, PolicyError
@@ -44,6 +45,7 @@ class ReleaseBody(BaseModel):
     manifest: Base64Bytes
     artifact: str
     image: str | None = None
+    deltas: list[str] = Field(default=[], max_length=2 * MAX_DELTAS)
     allow_stranded: bool = False
     reason: str = Field(default="", max_length=200)
 
@@ -98,7 +100,7 @@ def add_release(request: Request, by: Operator, body: ReleaseBody) -> Json:
     context = context_of(request)
     verified = publish.publish(
         context.engine, context.archive, body.manifest, body.artifact, body.image, context.clock(), by=by,
-        allow_stranded=body.allow_stranded, reason=body.reason)
+        deltas=body.deltas, allow_stranded=body.allow_stranded, reason=body.reason)
     with reading(context.engine) as connection:
         published = releases.get(connection, verified.release.manifest)
     if published is None:

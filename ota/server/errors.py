@@ -22,8 +22,8 @@ from ota.store.session import BusyError
 
 RETRY_BUSY_S = 5
 # 409: right, but not here and now.
-CONFLICTS = ("release.counter", "release.missing", "release.retired", "release.stranded", "root.direction", "root.pinned",
-             "approval.none")
+CONFLICTS = ("release.base", "release.counter", "release.missing", "release.retired", "release.stranded", "root.direction",
+             "root.pinned", "approval.none")
 log = logging.getLogger(__name__)
 
 

@@ -96,13 +96,13 @@ def add_root(engine: Engine, archive: Archive, raw: bytes, direction_key_hex: st
 
 def publish(
     engine: Engine, archive: Archive, raw: bytes, artifact: str, image: str | None, now_s: float, *, by: str,
-    allow_stranded: bool = False, reason: str = "",
+    deltas: Sequence[str] = (), allow_stranded: bool = False, reason: str = "",
 ) -> Verified:
     """Publish a release whose parts are in the archive; publishing it again changes nothing.
 
     Args:
         raw: the manifest's envelope, signed offline.
-        artifact, image: names of the parts that the operator brings; they must be just those of the manifest.
+        artifact, image, deltas: names of the parts that the operator brings; they must be just those of the manifest.
         allow_stranded: publish although devices on some old version could not reach it; needs a reason.
         reason: kept in the release's history.
 
@@ -112,7 +112,8 @@ def publish(
     """
     parts = _uploaded(archive, "artifact", artifact), None if image is None else _uploaded(archive, "image", image)
     root = trusted_root(engine, archive)
-    verified = verify_release(raw, parts[0], root, parts[1])
+    verified = verify_release(raw, parts[0], root, parts[1], [_uploaded(archive, "delta", name) for name in deltas],
+                              lambda name: _kept(archive, name))
     release = verified.release
     archive.put(raw)
     with writing(engine) as connection:
@@ -129,9 +130,10 @@ def publish(
         left = paths.stranded(release, [*usable, release], devices.versions_seen(connection, now_s - SEEN_S))
         stranded = _permitted(connection, left, now_s, "no path leads here from", "widen `from` or publish a stepping stone first",
                               allow_stranded=allow_stranded, reason=reason)
+        image_name, image_bytes = (verified.image.sha256, verified.image.size) if verified.image else (None, None)
         releases.add(connection, Published(
-            release, verified.mpy, verified.artifact.sha256, verified.artifact.size, now_s, by,
-            *((verified.image.sha256, verified.image.size) if verified.image else ())))
+            release, verified.mpy, verified.artifact.sha256, verified.artifact.size, now_s, by, image_name, image_bytes,
+            deltas=verified.deltas))
         releases.note(connection, release.manifest, "publish", now_s, by=by, reason=reason, stranded=stranded)
         outbox.add(connection, "release.publish", now_s, manifest=release.manifest, release=release.release,
                    counter=release.counter, models=list(release.models), by=by)
@@ -230,3 +232,11 @@ def _uploaded(archive: Archive, part: str, name: str) -> bytes:
         return archive.get(name)
     except MissingError:
         raise ReleaseError("release.missing", f"{part}: {name} was not uploaded; PUT it to /admin/artifacts/{name} first") from None
+
+
+def _kept(archive: Archive, name: str) -> bytes | None:
+    """An older release's part, from which a delta starts."""
+    try:
+        return archive.get(name)
+    except MissingError:
+        return None

@@ -1,12 +1,12 @@
 """Rows of published releases, of what was decided about them, and of the root chain."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, or_, select
 
-from ota.rules.values import Release
+from ota.rules.values import Release, Way
 from ota.store import tables
 from ota.store.session import insert_new
 
@@ -15,7 +15,7 @@ REASON_CHARS = 200
 
 @dataclass(frozen=True)
 class Published:
-    """A release as it stands in the archive; `manifest`, `artifact` and `image` are names of objects there.
+    """A release as it stands in the archive; `manifest`, `artifact`, `image` and those of `deltas` are names of objects there.
 
     Attributes:
         retired_s: since when it is not offered any more; None while it is.
@@ -30,6 +30,7 @@ class Published:
     image: str | None = None
     image_bytes: int | None = None
     retired_s: float | None = None
+    deltas: tuple[Way, ...] = ()
 
 
 def add(connection: Connection, published: Published) -> None:
@@ -42,6 +43,7 @@ def add(connection: Connection, published: Published) -> None:
         "added_by": published.added_by, "image": published.image, "image_bytes": published.image_bytes,
         "retired_s": published.retired_s,
     }])
+    insert_new(connection, tables.delta, [{"manifest": release.manifest} | asdict(way) for way in published.deltas])
 
 
 def retire(connection: Connection, manifest: str, now_s: float) -> None:
@@ -74,27 +76,29 @@ def history(connection: Connection, manifest: str) -> list[dict[str, Any]]:
 def all_published(connection: Connection) -> list[Published]:
     """Read all releases, oldest first."""
     rows = connection.execute(select(tables.release).order_by(tables.release.c.counter, tables.release.c.added_s))
-    return [_published(row) for row in rows]
+    ways = _ways(connection)
+    return [_published(row, ways) for row in rows]
 
 
 def get(connection: Connection, manifest: str) -> Published | None:
     """Read one release."""
     row = connection.execute(select(tables.release).where(tables.release.c.manifest == manifest)).first()
-    return None if row is None else _published(row)
+    return None if row is None else _published(row, _ways(connection, manifest))
 
 
 def has_artifact(connection: Connection, name: str) -> bool:
-    """Tell whether this is a published release's bundle or image: the archive also holds objects that are not for devices."""
+    """Tell whether this is a published release's bundle, image or delta: the archive also holds what is not for devices."""
     columns = tables.release.c
-    found = select(columns.manifest).where(or_(columns.artifact == name, columns.image == name))
-    return connection.execute(found).first() is not None
+    part = select(columns.manifest).where(or_(columns.artifact == name, columns.image == name))
+    delta = select(tables.delta.c.manifest).where(tables.delta.c.delta == name)
+    return any(connection.execute(found).first() is not None for found in (part, delta))
 
 
 def naming(connection: Connection, name: str) -> list[str]:
     """Read the manifests that an object belongs to: as the envelope itself, or as a part of the release."""
-    columns = tables.release.c
+    columns, delta = tables.release.c, tables.delta.c
     found = select(columns.manifest).where(or_(columns.manifest == name, columns.artifact == name, columns.image == name))
-    return list(connection.execute(found).scalars())
+    return list(connection.execute(found.union(select(delta.manifest).where(delta.delta == name))).scalars())
 
 
 def usable(connection: Connection) -> tuple[Release, ...]:
@@ -123,7 +127,17 @@ def min_counter(connection: Connection) -> int:
     return connection.execute(select(func.max(tables.root.c.min_counter))).scalar() or 0
 
 
-def _published(row: Row[Any]) -> Published:
+def _ways(connection: Connection, manifest: str | None = None) -> dict[str, list[Way]]:
+    """The deltas of one release, or of all, by manifest."""
+    columns = tables.delta.c
+    found: dict[str, list[Way]] = {}
+    wanted = select(tables.delta) if manifest is None else select(tables.delta).where(columns.manifest == manifest)
+    for row in connection.execute(wanted.order_by(columns.target, columns.delta)):
+        found.setdefault(row.manifest, []).append(Way(row.target, row.base, row.delta, row.size_bytes))
+    return found
+
+
+def _published(row: Row[Any], ways: dict[str, list[Way]]) -> Published:
     release = Release(row.manifest, row.release, row.counter, tuple(row.models), row.from_lo, row.from_hi, row.stone)
     return Published(release, row.mpy, row.artifact, row.size_bytes, row.added_s, row.added_by, row.image, row.image_bytes,
-                     row.retired_s)
+                     row.retired_s, tuple(ways.get(row.manifest, ())))

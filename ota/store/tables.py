@@ -65,6 +65,15 @@ release_event = Table(
     Column("stranded", JSON, nullable=False),           # versions that were left behind on purpose
 )
 
+delta = Table(
+    "delta", metadata,
+    Column("manifest", String(64), ForeignKey("release.manifest"), primary_key=True),
+    Column("delta", String(64), primary_key=True, index=True),   # its name in the archive
+    Column("target", String(8), nullable=False),        # of the release: artifact or image
+    Column("base", String(64), nullable=False),         # name of the older one that it starts from
+    Column("size_bytes", Integer, nullable=False),
+)
+
 device = Table(
     "device", metadata,
     Column("device", String(32), primary_key=True),     # CN of its certificate: first sight is race-free by this constraint

@@ -71,6 +71,29 @@ def test_the_same_tree_gives_the_same_release_wherever_whenever_and_in_whatever_
     assert built[0] == built[1]
 
 
+def test_release_with_deltas_is_built_signed_and_verified_against_the_older_one(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:
+    (folder / "esp.bin").write_bytes(APPLICATION)
+    tenfold(monkeypatch, "keys", "init", "keys")
+    tenfold(monkeypatch, "release", "build", "old", "--release", "1.0.0", "--counter", "1", "--model", "hall", "--image", "esp.bin")
+    assert tenfold(monkeypatch, *BUILD, "--image", "esp.bin", "--delta-from", "old") == 0
+    shown = capsys.readouterr().out
+    assert ("artifact" in shown, "image" in shown, shown.count("%")) == (True, True, 2)
+    assert len(list((folder / "out" / "deltas").glob("*.bin"))) == 2
+    assert tenfold(monkeypatch, "release", "sign", "out", "--key", "keys/release.pem") == 0
+    check = ("release", "verify", "out", "--root", "keys/root.bin")
+    assert tenfold(monkeypatch, *check, "--delta-from", "old") == 0
+    assert "2 deltas applied" in capsys.readouterr().out
+    assert tenfold(monkeypatch, *check) == 2
+    assert "not at hand" in capsys.readouterr().err
+    next((folder / "out" / "deltas").glob("*.bin")).unlink()
+    assert tenfold(monkeypatch, *check, "--delta-from", "old") == 2
+    assert "is missing" in capsys.readouterr().err
+    assert tenfold(monkeypatch, *BUILD) == 0
+    assert not list((folder / "out" / "deltas").glob("*.bin"))
+
+
 def test_release_signed_by_the_wrong_key_is_refused(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
 ) -> None:

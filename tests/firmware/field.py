@@ -85,9 +85,9 @@ class Field:
             base_url=f"https://localhost:{self.ota_port}", verify=tls.client_context(
                 self.pki.cert("root"), self.pki.cert("op.release"), self.pki.key("op.release")))
 
-    def sign_release(self, bundle, release, counter, image=None):
+    def sign_release(self, bundle, release, counter, image=None, deltas=None):
         """Give (envelope, artifact, name) of a release; `image` is an ESP32 application that it brings too."""
-        payload, artifact = manifest_for(bundle, release, counter, ["hall"], (0, 100), image=image)
+        payload, artifact = manifest_for(bundle, release, counter, ["hall"], (0, 100), image=image, deltas=deltas)
         raw = sign.envelope(signed.MANIFEST, payload, [self.keys["release"]])
         return raw, artifact, manifest_name(raw)
 
@@ -96,8 +96,8 @@ class Field:
         assert answer.status_code < 300, answer.text
         return answer.json()
 
-    def publish(self, raw, artifact, image=None):
-        OtaClient(self._operator).publish(raw, artifact, image)
+    def publish(self, raw, artifact, image=None, deltas=()):
+        OtaClient(self._operator).publish(raw, artifact, image, deltas)
 
     def devices(self):
         return self._operator.get("/admin/devices").json()["devices"]

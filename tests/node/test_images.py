@@ -6,9 +6,22 @@ import unittest
 from host.sim.flash import TEARS, PowerCut
 from node.agent import images, update
 from node.agent.images import BLOCK_BYTES, PATH
+from node.agent.paths import DELTA_PATH
 from node.compat import sha256
 from node.errors import FlashError
-from tests.sim.image_board import APP_SECTORS, BOTH, NEW_IMAGE, NEXT, OLD_IMAGE, PLAIN, Board, ImageTest
+from tests.sim.image_board import (
+    APP_SECTORS,
+    BOTH,
+    MISLED,
+    NEW_IMAGE,
+    NEXT,
+    OLD_IMAGE,
+    PATCHED,
+    PATCHED_IMAGE,
+    PLAIN,
+    Board,
+    ImageTest,
+)
 from tests.sim.partitions import ABORTED, NEW, PENDING_VERIFY, VALID, Chip, make_image
 from tests.sim.updates import Device, Release, Restart, complete, stub
 
@@ -173,10 +186,12 @@ class TestUpdate(ImageTest):
 class TestPowerCuts(ImageTest):
     """The power goes at every flash operation of an update with an image, from the first byte to the settled release."""
 
+    release, new_image = BOTH, NEW_IMAGE
+
     def run_until_done(self, cut=None):
         """The board, and whether the trial had begun when the power went. `cut`: (operation, tear)."""
-        board, begun = Board(), False
-        board.http.offer = BOTH
+        board, begun = Board(PATCHED, MISLED), False
+        board.http.offer = self.release
         start = board.chip.flash.ops
         if cut is not None:
             board.chip.flash.cut_power_at(*cut)
@@ -209,7 +224,7 @@ class TestPowerCuts(ImageTest):
         asyncio.run(board.device.cycle())
 
     def check_boot(self, board):
-        new = board.chip.image(board.chip.running) == NEW_IMAGE
+        new = board.chip.image(board.chip.running) == self.new_image
         self.assertTrue(new or board.chip.image(board.chip.running) == OLD_IMAGE)
         if not new:
             self.assertEqual((board.info["release"]["counter"], board.chip.images().pending()), (1, False))
@@ -218,20 +233,37 @@ class TestPowerCuts(ImageTest):
 
     def check_end(self, board, begun, cut):
         record = stub.load(board.files)
-        self.assertEqual((cut, board.chip.image(board.chip.running) == NEW_IMAGE, board.chip.state(), board.chip.flash.violations),
-                         (cut, True, VALID, 0))
+        new = board.chip.image(board.chip.running) == self.new_image
+        self.assertEqual((cut, new, board.chip.state(), board.chip.flash.violations), (cut, True, VALID, 0))
         self.assertEqual((cut, record["slot"], record["trial"], record["bad"]), (cut, "a", None, None))
         told = [request["failed"]["reason"] for request in board.http.requests if request["failed"]]
+        self.assertFalse(DELTA_PATH in board.files.data)
         self.assertTrue(told in ([], ["image rolled back"]) and (begun or not told), f"{cut}: told {told}")
 
     def test_no_cut_bricks_the_device_mixes_releases_or_fails_a_release_before_its_trial(self):
+        self.cut_everywhere(len(TEARS))
+
+    def test_no_cut_of_deltas_to_image_and_bundle_does_either(self):
+        self.release, self.new_image = PATCHED, PATCHED_IMAGE
+        board, _ = self.run_until_done()
+        fetched = [path for _, path, _ in board.http.asked if "artifacts" in path]
+        self.assertFalse([path for path in fetched if path.endswith(PATCHED.image_sha) or path.endswith(PATCHED.artifact_sha)])
+        self.assertEqual(len(fetched), 2)
+        self.cut_everywhere(1)
+
+    def test_no_cut_on_the_way_back_from_a_delta_that_makes_something_else_does_either(self):
+        self.release, self.new_image = MISLED, PATCHED_IMAGE
+        self.cut_everywhere(1)
+
+    def cut_everywhere(self, ways):
+        """At every operation, in so many ways, by turns."""
         commit, images.COMMIT_BYTES = images.COMMIT_BYTES, BLOCK_BYTES
         try:
             board, begun = self.run_until_done()
             self.check_end(board, begun, None)
             self.assertGreater(board.ops, 30)
             for n in range(board.ops):
-                for tear in TEARS:
+                for tear in [TEARS[(n + way) % len(TEARS)] for way in range(ways)]:
                     cut = (n + 1, tear)
                     self.check_end(*self.run_until_done(cut), cut)
         finally:

@@ -7,8 +7,8 @@ from node.errors import CallerError, FormatError, PeerError, SignatureError
 from node.wire import manifest, root, signed
 from tests.node.common import DIGEST, code_of, golden, root_payload, seal
 
-ARTIFACT = {"sha256": DIGEST, "size": 200}
-IMAGE = {"sha256": "ab" * 32, "size": 1600000}
+ARTIFACT = {"sha256": DIGEST, "size": 200, "deltas": []}
+IMAGE = {"sha256": "ab" * 32, "size": 1600000, "deltas": []}
 
 
 def payload(counter=2, size=200, low=1, high=1, image=None):

@@ -22,6 +22,7 @@ from node.wire import checkin, direction, manifest, signed
 from ota.client import OtaClient
 from ota.release import keys, sign, verify
 from ota.release.bundle import manifest_for
+from ota.release.patch import Delta
 from ota.rules.values import Policy
 from ota.server import app as server
 from ota.server.settings import OtaSettings
@@ -64,11 +65,12 @@ class Keys:
 
     def release(self, counter: int, *, low: int = 0, high: int | None = None, stone: bool = False,
                 models: tuple[str, ...] = (MODEL,), key: keys.PrivateKey | None = None,
-                image: bytes | None = None) -> tuple[bytes, bytes]:
-        """Sign a small release; gives (manifest envelope, artifact). `image` is named in the manifest if it is given."""
+                image: bytes | None = None, deltas: dict[str, list[Delta]] | None = None) -> tuple[bytes, bytes]:
+        """Sign a small release; gives (manifest envelope, artifact). `image` and `deltas` are named in it if they are given."""
         files = {"main.mpy": b"M\x06" + bytes([counter]) * 50, "node/x.mpy": b"x" * 3000}
         payload, artifact = manifest_for(
-            files, f"1.{counter}.0", counter, models, (low, counter - 1 if high is None else high), stone=stone, image=image)
+            files, f"1.{counter}.0", counter, models, (low, counter - 1 if high is None else high), stone=stone, image=image,
+            deltas=deltas)
         return sign.envelope(signed.MANIFEST, payload, [key or self.release_key]), artifact
 
 

@@ -93,8 +93,8 @@ def test_the_manifest_names_the_bundle_and_the_image() -> None:
     found = manifest.parse(payload)
     assert bundle.parse(artifact) == files
     assert (found["counter"], found["from"], found["stone"], found["mpy"]) == (2, [0, 1], True, 6)
-    assert found["artifact"] == {"sha256": sha256(artifact).hexdigest(), "size": len(artifact)}
-    assert found["image"] == {"sha256": sha256(IMAGE).hexdigest(), "size": len(IMAGE)}
+    assert found["artifact"] == {"sha256": sha256(artifact).hexdigest(), "size": len(artifact), "deltas": []}
+    assert found["image"] == {"sha256": sha256(IMAGE).hexdigest(), "size": len(IMAGE), "deltas": []}
 
 
 @pytest.mark.parametrize(("files", "image", "words"), [

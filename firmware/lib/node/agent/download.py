@@ -49,7 +49,7 @@ async def fetch(server: "Server", store: "Store", slot: str, content: "dict[str,
     store.prepare(slot, sha256)
     received = 0
     while True:
-        digest, offset = await _kept(store, slot)
+        digest, offset = await kept(store, slot)
         if offset < size:
             sink = _Sink(store, slot, digest, size - offset, clock, commit_bytes)
             received += await _stream(server, sink, sha256, offset)
@@ -59,15 +59,15 @@ async def fetch(server: "Server", store: "Store", slot: str, content: "dict[str,
         if not offset:   # all of it came in this stream; else what lay on flash may be at fault: once more from the start
             raise PeerError("download.hash", "%s: what came is not what was signed" % slot)
     if received:
-        digest, _ = await _kept(store, slot)
+        digest, _ = await kept(store, slot)
         if hexstr(digest.digest()) != sha256:
             store.drop(slot)
             raise FlashError("download.readback", "%s reads back differently" % slot)
     return received
 
 
-async def _kept(store: "Store", slot: str) -> "tuple[Any, int]":
-    """Hash and length of what the store has on flash."""
+async def kept(store: "Store", slot: str) -> "tuple[Any, int]":
+    """SHA-256 object and length of what the store has on flash."""
     digest, length = hashlib.sha256(), 0
     file = store.open(slot)
     if file is None:
@@ -99,47 +99,29 @@ async def _stream(server: "Server", sink: "_Sink", sha256: str, offset: int) -> 
     return sink.received
 
 
-class _Sink:
-    """Appends the stream to what the store has, and adds it to `digest`. take() is called with each piece in order.
+class Appender:
+    """Puts pieces behind what a store has, and commits them now and then."""
 
-    Attributes:
-        left: bytes to come. received: bytes that came, unwanted ones included.
-    """
-
-    def __init__(self, store: "Store", slot: str, digest: "Any", left: int, clock: "Clock", commit_bytes: int) -> None:
-        self.left = left
-        self.received = 0
+    def __init__(self, store: "Store", slot: str, commit_bytes: int) -> None:
         self._store = store
         self._slot = slot
-        self._digest = digest
         self._commit_bytes = commit_bytes
         self._handle: OpenFile | None = None
         self._uncommitted = 0
-        self._clock = clock
-        self._started_ms = clock.ticks_ms()
-        self._window_ms = self._started_ms
-        self._window_bytes = 0
 
-    def take(self, data: bytes) -> None:
-        """Write a piece; raises _Enough after the last byte."""
-        self._judge_speed(len(data))
-        piece = memoryview(data)[:min(self.left, len(data))]
+    def put(self, piece: bytes | memoryview) -> None:
         if self._handle is None:
             self._handle = self._store.append(self._slot)
-        self._digest.update(piece)
         try:
             self._handle.write(piece)
         except OSError as error:
             raise FlashError("download.write", "%s: %s" % (self._slot, error))
-        self.left -= len(piece)
         self._uncommitted += len(piece)
         if self._uncommitted >= self._commit_bytes:
             self.commit()
-        if not self.left:
-            raise _Enough
 
     def commit(self) -> None:
-        """What was taken is on flash."""
+        """What was put is on flash."""
         handle, self._handle, self._uncommitted = self._handle, None, 0
         if handle is not None:
             try:
@@ -153,6 +135,34 @@ class _Sink:
             self.commit()
         except FlashError:   # the next download sees what is there
             pass
+
+
+class _Sink(Appender):
+    """Appends the stream to what the store has, and adds it to `digest`. take() is called with each piece in order.
+
+    Attributes:
+        left: bytes to come. received: bytes that came, unwanted ones included.
+    """
+
+    def __init__(self, store: "Store", slot: str, digest: "Any", left: int, clock: "Clock", commit_bytes: int) -> None:
+        super().__init__(store, slot, commit_bytes)
+        self.left = left
+        self.received = 0
+        self._digest = digest
+        self._clock = clock
+        self._started_ms = clock.ticks_ms()
+        self._window_ms = self._started_ms
+        self._window_bytes = 0
+
+    def take(self, data: bytes) -> None:
+        """Write a piece; raises _Enough after the last byte."""
+        self._judge_speed(len(data))
+        piece = memoryview(data)[:min(self.left, len(data))]
+        self._digest.update(piece)
+        self.put(piece)
+        self.left -= len(piece)
+        if not self.left:
+            raise _Enough
 
     def _judge_speed(self, n: int) -> None:
         now = self._clock.ticks_ms()

@@ -56,12 +56,16 @@ class ImagePart:
         self._read = 0
         return self
 
-    def readinto(self, buf: bytearray) -> int:
+    def readinto(self, buf: bytearray | memoryview) -> int:
         n = min(len(buf), self._written - self._read)
         if n:
             self._images.read(self._read, memoryview(buf)[:n])
             self._read += n
         return n
+
+    def base(self, at: int, out: memoryview) -> None:
+        """Fill `out` from byte `at` of the image that runs; OSError when the partition ends before."""
+        self._images.read_running(at, out)
 
     def append(self, slot: str) -> "ImagePart":
         return self

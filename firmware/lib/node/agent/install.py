@@ -5,6 +5,7 @@ Decides in which order things are verified, fetched and switched; verify.py what
 
 import json
 
+from node.agent.paths import DELTA_PATH
 from node.compat import const
 from node.errors import FlashError
 from node.loading import Loaded
@@ -96,21 +97,33 @@ class Install:
         from node.agent.download import fetch
         update, received = self._update, 0
         if manifest["image"]:
-            received = await self._fetch_image(manifest["image"])
+            received = await self._fetch_image(slot, manifest)
+        content = manifest["artifact"]
         try:
-            more: int = await self._asked(lambda server: fetch(server, update.slots, slot, manifest["artifact"], update.clock))
+            if not content["deltas"] or update.deltas is None:
+                update.files.remove(DELTA_PATH)   # of a release that was given up
+            else:
+                with Loaded():
+                    from node.agent.deltas import to_bundle
+                    received += await to_bundle(self._asked, update, slot, content)
+            more: int = await self._asked(lambda server: fetch(server, update.slots, slot, content, update.clock))
         except FlashError:   # most likely it is full: a part that cannot be completed must not take the room of what keeps us alive
             update.slots.drop(slot)
             raise
         return received + more
 
-    async def _fetch_image(self, image: "dict[str, Any]") -> int:
+    async def _fetch_image(self, slot: str, manifest: "dict[str, Any]") -> int:
         from node.agent.download import fetch
         from node.agent.images import COMMIT_BYTES, ImagePart
-        update = self._update
+        update, image, received = self._update, manifest["image"], 0
         part = ImagePart(update.files, update.images(), image["size"])
-        received: int = await self._asked(lambda server: fetch(server, part, "image", image, update.clock, COMMIT_BYTES))
-        return received
+        if image["deltas"] and update.deltas is not None:
+            update.slots.prepare(slot, manifest["artifact"]["sha256"])   # what it held makes room for the delta
+            with Loaded():
+                from node.agent.deltas import to_image
+                received = await to_image(self._asked, update, part, image, COMMIT_BYTES)
+        more: int = await self._asked(lambda server: fetch(server, part, "image", image, update.clock, COMMIT_BYTES))
+        return received + more
 
     def _switch_image(self) -> str:
         """Let the bootloader start the other image next; its partition's label. The trial must begin at once: until then the

@@ -25,11 +25,12 @@ class Server:
 
     Attributes:
         retry_after_s: how long the last answer asked us to stay away; 0 when it did not.
+        alive: for what takes its time between requests.
     """
 
     def __init__(self, http: "HttpClient", alive: "Callable[[], None]") -> None:
         self._http = http
-        self._alive = alive
+        self.alive = alive
         self.retry_after_s = 0
 
     async def checkin(self, body: bytes) -> bytes:
@@ -46,7 +47,7 @@ class Server:
     async def artifact(self, sha: str, offset: int, sink: "Callable[[bytes], None]", cap: int) -> None:
         """Give the artifact's bytes from `offset` on to `sink`, `cap` at most. What `sink` raises goes through."""
         def take(data: bytes) -> None:
-            self._alive()
+            self.alive()
             sink(data)
 
         self.retry_after_s = 0
@@ -62,7 +63,7 @@ class Server:
         _content(answer, (200, 206))
 
     async def _ask(self, method: str, path: str, body: bytes, cap: int) -> "Response":
-        self._alive()   # following the roots of years takes minutes
+        self.alive()   # following the roots of years takes minutes
         self.retry_after_s = 0
         try:
             answer: Response = await self._http.request(method, path, body, cap=cap)

@@ -13,7 +13,7 @@ from node.errors import CallerError, FlashError
 TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
 if TYPE_CHECKING:
     from node.hints import Any
-    from node.ports import Files, OpenFile, ReadFile
+    from node.ports import Files, OpenFile, RandomFile, ReadFile
 
 MARKER = "release.json"   # its presence says that the slot is complete
 BUNDLE = "bundle"
@@ -70,6 +70,10 @@ class Slots:
     def open(self, slot: str) -> "ReadFile | None":
         """The bundle of a slot for reading, or None."""
         return self._files.open(self._dir(slot) + "/" + BUNDLE)
+
+    def base(self) -> "RandomFile | None":
+        """The bundle that runs, for reading: what a delta starts from."""
+        return self._files.open(self._stub.DIRS[self.running] + "/" + BUNDLE)
 
     def append(self, slot: str) -> "OpenFile":
         """The bundle of a prepared slot for writing at its end."""

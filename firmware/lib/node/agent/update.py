@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from node.agent.server import Server
     from node.agent.slots import Slots
     from node.hints import Any, Callable
-    from node.ports import Clock, Files, Images
+    from node.ports import Clock, Deltas, Files, Images
 
 IDLE = "idle"
 DIRECTED = "directed"      # a direction came; nothing is believed yet
@@ -73,6 +73,7 @@ class Update:
         acked: says whether the server's ack covers a batch of this boot.
         app_crashes: how often the app crashed since boot.
         restart: resets the board for a reason; does not return on a board.
+        deltas: what a board needs to apply one; None: all is fetched in full.
         kept: what keep() of the Update before in this boot said.
 
     Attributes:
@@ -83,13 +84,14 @@ class Update:
     def __init__(self, boot: "dict[str, Any]", device: str, model: str, mpy: int, *, slots: "Slots", files: "Files",
                  floors: "Floors", clock: "Clock", trial_ms: int, acked: "Callable[[], bool]",
                  app_crashes: "Callable[[], int]", restart: "Callable[[str], object]", log: "Callable[[str, str], None]",
-                 images: "Callable[[], Images | None]", kept: "tuple[Any, ...] | None" = None) -> None:
+                 images: "Callable[[], Images | None]", deltas: "Deltas | None" = None,
+                 kept: "tuple[Any, ...] | None" = None) -> None:
         self._slot: str = boot["slot"]
         self._release: dict[str, Any] = boot["release"]
         self.device, self.model, self.mpy = device, model, mpy
         self.slots, self.files, self.floors, self.clock = slots, files, floors, clock
         self._trial_ms, self._acked, self._app_crashes = trial_ms, acked, app_crashes
-        self._restart, self.log, self.images = restart, log, images
+        self._restart, self.log, self.images, self.deltas = restart, log, images, deltas
         self._checked_in = False   # this boot
         self._settled = False   # the boot record agrees with what was found healthy
         self.failed: dict[str, Any] | None = boot["failed"]

@@ -1,7 +1,8 @@
 """The manifest: what a release is, signed offline. Which device should run it now is the direction's to say.
 
 A release is ordered by its counter; its name is for people. Its artifact is a bundle (bundle.py); some releases bring an image
-too, an interpreter for the chip. Both are named by their SHA-256, a manifest by that of its whole envelope.
+too, an interpreter for the chip. Both are named by their SHA-256, a manifest by that of its whole envelope. Deltas (delta.py) are
+shorter ways to either, each from one older bundle or image; what comes of one is checked as if it had been fetched.
 """
 
 import json
@@ -16,10 +17,12 @@ from node.wire.limits import MAX_I31
 MAX_MODELS = const(16)
 MAX_ARTIFACT_BYTES = const(4194304)   # an OTA slot of an 8 MiB flash is smaller
 MIN_IMAGE_BYTES = const(1048576)   # MicroPython for ESP32 has 1.6 MB: less is no image
+MAX_DELTAS = const(4)   # to a bundle, and as many to an image: 190 bytes each of the 2048 of an envelope
 
 
 def build(release: str, counter: int, models: list[str], from_counters: tuple[int, int], stone: bool, mpy: int,
-          artifact: tuple[str, int], image: tuple[str, int] | None = None) -> bytes:
+          artifact: tuple[str, int], image: tuple[str, int] | None = None,
+          deltas: dict[str, list[tuple[str, int, str, int]]] | None = None) -> bytes:
     """Build a manifest's payload.
 
     Args:
@@ -27,14 +30,18 @@ def build(release: str, counter: int, models: list[str], from_counters: tuple[in
         stone: A stepping stone: older devices must pass through it.
         mpy: Version of the .mpy format that the files need.
         artifact: SHA-256 in hex and size in bytes of the bundle. image: the same of the chip's image, if it is part of it.
+        deltas: to "artifact" and to "image": SHA-256 and size of what it starts from, SHA-256 and size of the delta.
 
     Raises:
         CallerError: `manifest.invalid`: what parse would refuse.
     """
-    body = {"type": "manifest", "release": release, "counter": counter, "models": models, "from": list(from_counters),
-            "stone": stone, "mpy": mpy, "artifact": {"sha256": artifact[0], "size": artifact[1]}}
+    body: dict[str, Any] = {
+        "type": "manifest", "release": release, "counter": counter, "models": models, "from": list(from_counters), "stone": stone,
+        "mpy": mpy, "artifact": {"sha256": artifact[0], "size": artifact[1]}}
     if image is not None:
         body["image"] = {"sha256": image[0], "size": image[1]}
+    for part, ways in (deltas or {}).items():
+        body[part]["deltas"] = [{"from": way[0], "base": way[1], "sha256": way[2], "size": way[3]} for way in ways]
     payload = json.dumps(body).encode()
     try:
         parse(payload)
@@ -45,6 +52,8 @@ def build(release: str, counter: int, models: list[str], from_counters: tuple[in
 
 def parse(payload: bytes) -> dict[str, Any]:
     """Return release, counter, models, from, stone, mpy, artifact and image (None when absent) of a payload, each checked.
+
+    Artifact and image have sha256, size and deltas, a list of {"from", "base", "sha256", "size"}, empty when there are none.
 
     Raises:
         FormatError: `manifest.<key>`.
@@ -110,4 +119,18 @@ def check_install(manifest: dict[str, Any], model: str, counter_now: int, floor:
 
 
 def _content(obj: dict[str, Any], least: int) -> dict[str, Any]:
-    return {"sha256": want_hex(obj, "sha256", "manifest", 32), "size": want_int(obj, "size", "manifest", least, MAX_ARTIFACT_BYTES)}
+    content = _named(obj, least, MAX_ARTIFACT_BYTES)
+    ways = want_list(obj, "deltas", "manifest", 1, MAX_DELTAS) if "deltas" in obj else []
+    content["deltas"] = [_delta(want_dict({"deltas": way}, "deltas", "manifest"), content["size"]) for way in ways]
+    return content
+
+
+def _delta(obj: dict[str, Any], size: int) -> dict[str, Any]:
+    delta = _named(obj, 1, size)
+    delta["from"] = want_hex(obj, "from", "manifest", 32)
+    delta["base"] = want_int(obj, "base", "manifest", 1, MAX_ARTIFACT_BYTES)
+    return delta
+
+
+def _named(obj: dict[str, Any], least: int, most: int) -> dict[str, Any]:
+    return {"sha256": want_hex(obj, "sha256", "manifest", 32), "size": want_int(obj, "size", "manifest", least, most)}
