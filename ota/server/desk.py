@@ -31,6 +31,7 @@ from ota.store.devices import Device, Sighting
 from ota.store.session import reading, writing
 
 REMEMBERED = 200_000   # devices whose last word one process keeps, about 100 MB; the others cost a read each time
+COUNT_S = 10           # between counts of the active devices, the one look that grows with the fleet: 0.1 s of a million
 MAX_SEQ = 2**31 - 1    # a device's direction sequence has ended; it takes a new root to start over
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ class Desk:
     def __init__(self, engine: Engine, key: PrivateKey, pace: Pace, now_s: float, chance: Callable[[], float]) -> None:
         self._engine, self._key, self._pace, self._chance = engine, key, pace, chance
         self._snapshot = Snapshot()
+        self._counted_s = 0.0
         self._gathered: dict[str, Sighting] = {}
         self._last_word: OrderedDict[str, tuple[Report, int, ConfigState, int]] = OrderedDict()   # with boot and config_order
         self._tokens = shed.Tokens(pace.offers_per_s, max(1.0, pace.offers_per_s), max(1.0, pace.offers_per_s), now_s)
@@ -161,9 +163,19 @@ class Desk:
         with reading(self._engine) as connection:
             known = rollout_rows.all_rollouts(connection)
             models = {model for each in known for model in each.release.models}
+            number = self._snapshot.devices
+            if not 0 <= now_s - self._counted_s < COUNT_S:
+                self._counted_s, number = now_s, devices.active(connection, now_s - self._pace.active_s)
             self._snapshot = Snapshot(
                 {model: tuple(rollouts_for(model, known)) for model in models}, releases.usable(connection),
-                devices.active(connection, now_s - self._pace.active_s), configs.last_order(connection))
+                number, configs.last_order(connection))
+
+    def recall(self, now_s: float) -> None:
+        """Take the last words of quiet devices from the database, so that a server that has just started knows its fleet."""
+        with reading(self._engine) as connection:
+            order = configs.last_order(connection)   # before the rows are read
+            for report, boot, config in devices.quiet(connection, now_s - self._pace.active_s, REMEMBERED):
+                self._last_word[report.device] = report, boot, config, order
 
     def _look(self, connection: Connection, sighting: Sighting) -> Settled:
         report = sighting.report

@@ -6,16 +6,16 @@ the check-in before, and a process that died with its group has cost freshness, 
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select
+from sqlalchemy import Connection, Row, bindparam, exists, func, select
 
 from ota.rules import configs as config_rules
 from ota.rules import metrics
 from ota.rules.configs import LINES, ConfigState
-from ota.rules.values import Exposure, Report
+from ota.rules.values import OPEN, Exposure, Report
 from ota.store import configs, tables
 from ota.store.session import insert_new, upsert
 
@@ -83,6 +83,22 @@ def get(connection: Connection, device: str) -> Device | None:
     """Read one device."""
     row = next(iter(_rows(connection, [device])), None)
     return None if row is None else _device(row)
+
+
+def quiet(connection: Connection, since_s: float, limit: int) -> Iterator[tuple[Report, int, ConfigState]]:
+    """Read the last words, with boot numbers, of devices heard since a time that have nothing under way and nothing to be sent.
+
+    Args:
+        limit: more than so many are left out, whichever.
+    """
+    table, attempt = tables.device, tables.attempt
+    under_way = exists().where(attempt.c.device == table.c.device, attempt.c.state.in_(OPEN))
+    is_sent = table.c.config_wanted.in_(("", table.c.config, table.c.config_failed))
+    query = select(
+        table.c.device, table.c.model, table.c.release, table.c.counter, table.c.manifest, table.c.boot, table.c.config,
+    ).where(table.c.last_seen_s >= since_s, ~table.c.trial, ~table.c.config_trial, is_sent, ~under_way).limit(limit)
+    for row in connection.execute(query):
+        yield Report(row.device, row.model, row.release, row.counter, row.manifest, trial=False), row.boot, ConfigState(row.config)
 
 
 def page(connection: Connection, after: str, limit: int) -> list[Device]:

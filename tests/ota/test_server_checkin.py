@@ -4,7 +4,7 @@ import pytest
 
 from node.wire.checkin import parse_request
 from ota.server import app as application
-from ota.server.desk import sighting_of
+from ota.server.desk import COUNT_S, sighting_of
 from tests.ota.support import DEVICE, Plant, PretendDevice, fleet, plant, request_of
 
 
@@ -38,7 +38,7 @@ def test_the_answer_slows_a_large_fleet_down(tmp_path) -> None:
         devices = fleet(server, 10)
         for device in devices:
             device.check_in()
-        server.pass_time(1)
+        server.pass_time(COUNT_S)
         assert devices[0].check_in()["period_s"] == 25   # 0.4 a second
 
 
