@@ -94,6 +94,8 @@ class Desk:
         self._gathered: dict[str, Sighting] = {}
         self._last_word: OrderedDict[str, tuple[Report, int, ConfigState, int]] = OrderedDict()   # with boot and config_order
         self._tokens = shed.Tokens(pace.offers_per_s, max(1.0, pace.offers_per_s), max(1.0, pace.offers_per_s), now_s)
+        self._admission = shed.admission(pace.checkins_per_s, now_s)
+        self._under_way: set[str] = set()   # devices with an attempt that has to get on
         self._lock = threading.Lock()   # held for dictionary operations only, never across the database
 
     def idle(self, sighting: Sighting) -> Answer | None:
@@ -109,6 +111,21 @@ class Desk:
         decision = settle(report, known, sighting.at_s).decision
         self._gather(sighting)
         return self._answer(decision)
+
+    def admit(self, sighting: Sighting) -> float:
+        """Tell how long a device that `idle` has no answer for stays away; 0.0: `settle` may look.
+
+        Whoever is in a trial, tells of a failure or has an update under way is always let in: there are few of them, and time
+        counts against them. The others are seen, so that none is taken for lost, and nothing else is counted.
+        """
+        report = sighting.report
+        with self._lock:
+            if report.trial or report.failed_manifest or report.device in self._under_way:
+                return 0.0
+            self._admission, wait_s = self._admission.admit(sighting.at_s)
+        if wait_s:
+            self._gather(sighting)
+        return wait_s
 
     def busy(self, sighting: Sighting) -> Answer:
         """Answer a check-in that there is no room to look at."""
@@ -176,6 +193,7 @@ class Desk:
             order = configs.last_order(connection)   # before the rows are read
             for report, boot, config in devices.quiet(connection, now_s - self._pace.active_s, REMEMBERED):
                 self._last_word[report.device] = report, boot, config, order
+            self._under_way = set(attempts.under_way(connection))
 
     def _look(self, connection: Connection, sighting: Sighting) -> Settled:
         report = sighting.report
@@ -224,7 +242,10 @@ class Desk:
     def _remember(self, sighting: Sighting, order: int, *, quiet: bool) -> None:
         with self._lock:
             self._last_word.pop(sighting.report.device, None)
-            if quiet:
+            self._under_way.discard(sighting.report.device)
+            if not quiet:
+                self._under_way.add(sighting.report.device)
+            else:
                 self._last_word[sighting.report.device] = sighting.report, sighting.boot, sighting.config, order
                 if len(self._last_word) > REMEMBERED:
                     self._last_word.popitem(last=False)

@@ -1,6 +1,6 @@
 """Rows of attempts and failures: what each device did in a rollout, and how often it came back from a release."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -20,6 +20,13 @@ def of_devices(connection: Connection, devices: Sequence[str]) -> dict[str, dict
     for row in connection.execute(select(tables.attempt).where(tables.attempt.c.device.in_(devices))):
         found[row.device][row.rollout] = _attempt(row)
     return found
+
+
+def under_way(connection: Connection) -> Iterable[str]:
+    """Read the ids of devices with an attempt that is open, in whichever rollout."""
+    table = tables.attempt
+    rollouts = select(tables.rollout.c.rollout)   # named, so that the index by rollout and state is used
+    return connection.execute(select(table.c.device).where(table.c.rollout.in_(rollouts), table.c.state.in_(OPEN))).scalars()
 
 
 def put(connection: Connection, rollout: str, attempt: Attempt) -> None:

@@ -35,11 +35,10 @@ def test_the_end_of_the_sequence_is_told_not_wrapped(server: Plant, released: st
 
 def test_the_answer_slows_a_large_fleet_down(tmp_path) -> None:
     with plant(tmp_path, checkins_per_s=0.5) as server:
-        devices = fleet(server, 10)
-        for device in devices:
+        for device in fleet(server, 10):
             device.check_in()
-        server.pass_time(COUNT_S)
-        assert devices[0].check_in()["period_s"] == 25   # 0.4 a second
+            server.pass_time(COUNT_S)
+        assert device.check_in()["period_s"] == 25   # 0.4 a second
 
 
 def test_being_put_off_is_no_attempt(tmp_path) -> None:
