@@ -250,11 +250,21 @@ def empty_database() -> bytes:
         return path.read_bytes()
 
 
+def new_database(folder: Path) -> str:
+    """Make a database at the newest schema; gives its URL. `test_postgresql` puts another in its place."""
+    (folder / "ota.db").write_bytes(empty_database())
+    return f"sqlite:///{folder}/ota.db"
+
+
+def empty_url(folder: Path) -> str:
+    """A database without a table, and perhaps without a file; gives its URL."""
+    return f"sqlite:///{folder}/empty.db"
+
+
 @contextmanager
 def plant(folder: Path, **more: Any) -> Iterator[Plant]:
     made, clock = Keys(folder / "keys"), Clock()
-    (folder / "ota.db").write_bytes(empty_database())
-    app = server.create_app(settings_for(folder, made, **more), clock=clock)
+    app = server.create_app(settings_for(folder, made, database=new_database(folder), **more), clock=clock)
     server.pulse(app.state.context)
     with Client(WithPeer(app)) as client:
         yield Plant(made, clock, client, app.state.context)

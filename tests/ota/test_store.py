@@ -15,6 +15,7 @@ from ota.rules.values import Policy, Release, Report, Rollout, RolloutState
 from ota.store import devices, releases, rollouts, tables
 from ota.store.devices import Sighting
 from ota.store.session import reading, writing
+from tests.ota import support
 
 REPORT = Report("hall-000000000001", "hall", "1.1.0", 1, "", trial=False)
 FIRST = Sighting(REPORT, 1, "a", 1, {"uptime_s": 100, "drops": 1, "resets": 0}, 1_000.0)
@@ -22,8 +23,7 @@ FIRST = Sighting(REPORT, 1, "a", 1, {"uptime_s": 100, "drops": 1, "resets": 0}, 
 
 @pytest.fixture
 def engine(tmp_path: Path):
-    made = open_engine(f"sqlite:///{tmp_path}/ota.db")
-    migrate(made, "ota.store")
+    made = open_engine(support.new_database(tmp_path))
     yield made
     made.dispose()
 
