@@ -105,20 +105,25 @@ class Device(asyncio.Protocol):
 
 @asynccontextmanager
 async def connected(devices: Sequence[Device]) -> AsyncIterator[deque[Device]]:
-    """Have every device ask once, and give them in order; hang up at the end."""
+    """Have every device ask once, and give them in order; hang up at the end.
+
+    Raises:
+        RefusedError, TimeoutError: the server failed.
+    """
     waiting, ready = deque(devices), deque[Device]()
 
     async def one() -> None:
         while waiting:
-            is_stale = ready and time.monotonic() - ready[0].asked_s > KEEP_S
-            device = (ready if is_stale else waiting).popleft()
-            await device.ask()
-            ready.append(device)
+            turn = [waiting.popleft()]
+            if ready and time.monotonic() - ready[0].asked_s > KEEP_S:
+                turn.append(ready.popleft())
+            for device in turn:
+                await device.ask()
+                ready.append(device)
 
     try:
-        async with asyncio.timeout(ANSWER_LIMIT_S * 4), asyncio.TaskGroup() as group:
-            for _ in range(IN_FLIGHT):
-                group.create_task(one())
+        async with asyncio.timeout(ANSWER_LIMIT_S * 4):
+            await asyncio.gather(*(one() for _ in range(IN_FLIGHT)))
         yield ready
     finally:
         for device in devices:
@@ -149,9 +154,8 @@ async def drive(waiting: deque[Device], pid: int, seconds: float, *, hang_up: bo
             waiting.append(device)
 
     server_s, driver_s, began = cpu_s(pid), time.process_time(), time.perf_counter()
-    async with asyncio.timeout(seconds + ANSWER_LIMIT_S), asyncio.TaskGroup() as group:
-        for _ in range(IN_FLIGHT):
-            group.create_task(one(began + seconds))
+    async with asyncio.timeout(seconds + ANSWER_LIMIT_S):
+        await asyncio.gather(*(one(began + seconds) for _ in range(IN_FLIGHT)))
     wall_s, driver_s, server_s = time.perf_counter() - began, time.process_time() - driver_s, cpu_s(pid) - server_s
     took.sort()
     return Rate(

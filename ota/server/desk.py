@@ -30,8 +30,8 @@ from ota.store import rollouts as rollout_rows
 from ota.store.devices import Device, Sighting
 from ota.store.session import reading, writing
 
-REMEMBERED = 200_000   # devices whose last word one process keeps, about 100 MB; the others cost a read each time
-COUNT_S = 10           # between counts of the active devices, the one look that grows with the fleet: 0.1 s of a million
+REMEMBERED = 200_000   # devices whose last word one process keeps, about 140 MB; the others cost a read each time
+COUNT_S = 10           # between counts of the active devices, the one look that grows with the fleet: 50 ms of a million
 MAX_SEQ = 2**31 - 1    # a device's direction sequence has ended; it takes a new root to start over
 log = logging.getLogger(__name__)
 

@@ -48,6 +48,15 @@ def test_python_without_goosebit_is_refused_before_anything_runs() -> None:
     assert "expected 0.2.12" in " ".join(result.output.replace("│", " ").split())
 
 
+@pytest.mark.usefixtures("small")
+def test_server_that_refuses_ends_the_bench_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    foreign = checkin.requests(checkin.name_of(1))
+    monkeypatch.setattr(checkin, "requests", lambda _name: foreign)
+    result = CliRunner().invoke(app, ["bench", "checkin", "--quick"])
+    assert isinstance(result.exception, RefusedError)   # one of host.cli's USER_ERRORS
+    assert "403" in str(result.exception)
+
+
 def test_server_that_does_not_start_tells_why(tmp_path: Path) -> None:
     command = [sys.executable, "-c", "import sys; sys.exit('no such setting')"]
     with pytest.raises(checkin.StartError, match="no such setting"), checkin.running(command, tmp_path, 1, {}):

@@ -71,10 +71,15 @@ def client(port, fleet, name=None, **changes):
     return httpx.Client(base_url=f"https://localhost:{port}", verify=context, trust_env=False)
 
 
-@pytest.fixture(scope="module")
-def strict(fleet):
-    with running(make_app(), settings(fleet)) as port:
-        yield port
+@pytest.fixture(scope="module", params=["h11", "httptools"])
+def strict(fleet, request):
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "h11":
+            patch.setattr(tls, "protocol_class", lambda: tls.H11Tls)
+        else:
+            pytest.importorskip("httptools")
+        with running(make_app(), settings(fleet)) as port:
+            yield port
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
