@@ -24,6 +24,7 @@ from ota.release import keys, sign, verify
 from ota.release.bundle import manifest_for
 from ota.rules.values import Policy
 from ota.server import app as server
+from ota.server.desk import Desk
 from ota.server.settings import OtaSettings
 from provisioning import pki
 
@@ -270,6 +271,15 @@ def plant(folder: Path, **more: Any) -> Iterator[Plant]:
         yield Plant(made, clock, client, app.state.context)
     app.state.context.pool.shutdown()
     app.state.context.engine.dispose()
+
+
+def restart(plant: Plant) -> None:
+    """Go on with the desk of a process that has just started."""
+    context = plant.context
+    key = keys.load(context.settings.direction_key)
+    context.desk = Desk(context.engine, key, context.settings.pace(), plant.clock.now_s, lambda: 0.0)
+    context.desk.refresh(plant.clock.now_s)
+    context.desk.recall(plant.clock.now_s)
 
 
 def settings_for(folder: Path, made: Keys, **more: Any) -> OtaSettings:

@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 from sqlalchemy import Engine, event
 
-from node.wire import direction
+from node.wire import checkin, direction
+from ota.server.desk import sighting_of
+from ota.store.devices import Sighting
 from provisioning import pki
 from tests.ota import support
 from tests.ota.support import DEVICE, PEER, Keys, Plant, PretendDevice, as_device, check_in, fleet, operator, until
@@ -102,7 +104,7 @@ def test_restarted_server_knows_its_fleet(server: Plant, monkeypatch: pytest.Mon
     for device in devices:
         device.check_in()
     server.pass_time(1)
-    restart(server)
+    support.restart(server)
     monkeypatch.setattr(server.context.desk, "settle", None)
     for device in devices:
         device.live(5)
@@ -116,17 +118,17 @@ def test_restarted_server_looks_at_what_was_under_way(server: Plant, released: s
     server.pass_time(1)
     ident = server.rollout(released, stages=[100])["rollout"]
     device.check_in()
-    restart(server)
-    assert DEVICE not in server.context.desk._last_word
+    support.restart(server)
+    assert server.context.desk.idle(said(server, device)) is None
     device.install()
     device.check_in()
     server.pass_time(1)
-    restart(server)
-    assert DEVICE not in server.context.desk._last_word
+    support.restart(server)
+    assert server.context.desk.idle(said(server, device)) is None
     support.install_and_confirm(server, [device])
     support.install_and_confirm(server, [device])
-    restart(server)
-    assert DEVICE in server.context.desk._last_word
+    support.restart(server)
+    assert server.context.desk.idle(said(server, device)) is not None
     assert server.status(ident)["stages"][0]["confirmed"] == 1
 
 
@@ -137,14 +139,15 @@ def test_restarted_server_sends_the_configuration_that_is_due(server: Plant) -> 
     body = json.dumps({"uplink_s": 77})
     name = server.post("/admin/configs", {"body": body, "note": ""}).json()["name"]
     assert server.post(f"/admin/configs/{name}/order", {"devices": [DEVICE], "reason": ""}).status_code == 201
-    restart(server)
+    support.restart(server)
     assert device.check_in()["config"][0] == name
 
 
-def restart(server: Plant) -> None:
-    """What a new process's desk knows."""
-    server.context.desk._last_word.clear()
-    server.context.desk.recall(server.clock.now_s)
+def said(server: Plant, device: PretendDevice) -> Sighting:
+    """What a device would say now."""
+    raw = support.request_of(device.ident, release=device.release, counter=device.counter, manifest=device.manifest,
+                             boot=device.boot, trial=device.trial)
+    return sighting_of(checkin.parse_request(raw), server.clock.now_s)
 
 
 @contextmanager

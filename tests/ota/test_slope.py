@@ -14,7 +14,7 @@ from ota.server import app as application
 from ota.store import devices
 from ota.store.devices import Sighting
 from ota.store.session import writing
-from tests.ota.support import DEVICE, MODEL, Plant, PretendDevice, code, plant, post_raw, request_of
+from tests.ota.support import DEVICE, MODEL, Plant, PretendDevice, code, plant, post_raw, request_of, restart
 
 RATE = 100.0
 PULSE_MS = 5_000
@@ -123,8 +123,7 @@ def test_restarted_server_lets_in_what_was_under_way(server: Plant) -> None:
     application.pulse(server.context)
     server.rollout(server.publish(*server.keys.release(2)).json()["manifest"], stages=[100])
     device.check_in()
-    server.context.desk._under_way.clear()
-    server.context.desk.recall(server.clock.now_s)
+    restart(server)
     exhaust(server)
     device.check_in()
     assert device.directed
