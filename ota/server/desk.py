@@ -95,7 +95,7 @@ class Desk:
         self._last_word: OrderedDict[str, tuple[Report, int, ConfigState, int]] = OrderedDict()   # with boot and config_order
         self._tokens = shed.Tokens(pace.offers_per_s, max(1.0, pace.offers_per_s), max(1.0, pace.offers_per_s), now_s)
         self._admission = shed.admission(pace.checkins_per_s, now_s)
-        self._under_way: set[str] = set()   # devices with an attempt that has to get on
+        self._under_way: set[str] = set()   # devices with an attempt or a configuration that has to get on
         self._lock = threading.Lock()   # held for dictionary operations only, never across the database
 
     def idle(self, sighting: Sighting) -> Answer | None:
@@ -242,10 +242,10 @@ class Desk:
     def _remember(self, sighting: Sighting, order: int, *, quiet: bool) -> None:
         with self._lock:
             self._last_word.pop(sighting.report.device, None)
-            self._under_way.discard(sighting.report.device)
             if not quiet:
                 self._under_way.add(sighting.report.device)
             else:
+                self._under_way.discard(sighting.report.device)
                 self._last_word[sighting.report.device] = sighting.report, sighting.boot, sighting.config, order
                 if len(self._last_word) > REMEMBERED:
                     self._last_word.popitem(last=False)
