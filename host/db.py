@@ -1,19 +1,22 @@
 """Database foundations shared by every part that keeps rows: engine and migrations.
 
 Decides how durable a commit is: with SQLite, WAL and synchronous=FULL, so that a commit that returned survives a power cut
-(WAL with NORMAL does not; SQLite documentation, "synchronous"). Knows no tables: each part brings its own Alembic scripts.
+(WAL with NORMAL does not; SQLite documentation, "synchronous"); with PostgreSQL, synchronous_commit=on, whatever its default.
+Knows no tables: each part brings its own Alembic scripts.
 """
 
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 BUSY_TIMEOUT_MS = 10_000   # a writer waits this long for another's commit; a commit takes milliseconds, a backup seconds
+MIGRATING = 0x74656E666F6C64   # name of PostgreSQL's advisory lock ("tenfold"): whoever migrates holds it
 
 
 class DatabaseError(Exception):
@@ -29,10 +32,12 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     Raises:
         DatabaseError: the URL is malformed or its driver is not installed.
     """
+    shown = re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", url)   # without a password
     try:
-        engine = create_engine(url, pool_pre_ping=not url.startswith("sqlite"))
-    except (ArgumentError, ImportError, SQLAlchemyError) as error:
-        raise DatabaseError(f"database {url!r}: {error}") from None
+        backend = make_url(url).get_backend_name()
+        engine = create_engine(url, **_postgresql(read_only=read_only) if backend == "postgresql" else {})
+    except (ArgumentError, ImportError, ValueError, SQLAlchemyError) as error:
+        raise DatabaseError(f"database {shown!r}: {str(error).replace(url, shown)}") from None
     if engine.dialect.name == "sqlite":
 
         def set_pragmas(dbapi_connection: Any, _record: object) -> None:
@@ -67,6 +72,8 @@ def migrate(engine: Engine, package: str) -> None:
         with engine.begin() as connection:
             if engine.dialect.name == "sqlite":   # two processes that meet an empty database: the second waits, then finds it done
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
+            elif engine.dialect.name == "postgresql":
+                connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATING})")
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
     except SQLAlchemyError as error:
@@ -80,6 +87,15 @@ def run_migrations(connection: Connection, config: Config) -> None:
     context.configure(connection=connection, version_table=config.get_main_option("version_table"), render_as_batch=True)
     with context.begin_transaction():
         context.run_migrations()
+
+
+def _postgresql(*, read_only: bool) -> dict[str, Any]:
+    options = {"synchronous_commit": "on", "lock_timeout": f"{BUSY_TIMEOUT_MS}ms"}
+    if read_only:
+        options["default_transaction_read_only"] = "on"
+    told = " ".join(f"-c {name}={value}" for name, value in options.items())
+    # Each statement sees what was committed before it: what is read under the write lock is true then.
+    return {"isolation_level": "READ COMMITTED", "pool_pre_ping": True, "connect_args": {"options": told}}
 
 
 def _migrations_of(package: str) -> Path:

@@ -140,7 +140,7 @@ class Herd:
         """
         self._told_s = told_s or period_s
         self.world = World(outage_s * 1000)
-        self._admission = shed.Admission(shed.Tokens(rate, max(1.0, rate), max(1.0, rate), 0.0), 0.0)
+        self._admission = shed.admission(rate, 0.0)
         self._names = names
         self.tries, self.served_ms = [0] * len(names), [-1] * len(names)
         self.let_in: list[int] = []   # a second
@@ -161,25 +161,32 @@ class Herd:
                 if not left:
                     end_ms = self.world.now_ms + self._told_s * 1000
 
-    def answer(self, who: int) -> Response:
-        """What the server says.
+    def ask(self, who: int, body: bytes) -> Response:
+        """One request of a device, noted.
 
         Raises:
-            OSError: it is away.
+            OSError: the server is away.
         """
         if self.served_ms[who] < 0:
             self.tries[who] += 1
         if not self.world.arrive():
             raise OSError(111)
-        self._admission, wait_s = self._admission.admit(self.world.now_ms / 1000)
-        if wait_s:
+        answer = self.answer(who, body)
+        if answer.status != 200:
             self.world.turned_away += 1
-            return Response(503, {"retry-after": str(ceil(wait_s))}, b"")
+            return answer
         if self.served_ms[who] < 0:
             self.served_ms[who] = self.world.now_ms
         second = (self.world.now_ms - self.world.back_ms) // 1000
         self.let_in += [0] * (second + 1 - len(self.let_in))
         self.let_in[second] += 1
+        return answer
+
+    def answer(self, _who: int, _body: bytes) -> Response:
+        """What the server says: who is let in, and the period."""
+        self._admission, wait_s = self._admission.admit(self.world.now_ms / 1000)
+        if wait_s:
+            return Response(503, {"retry-after": str(ceil(wait_s))}, b"")
         return Response(200, {}, checkin.encode_response(
             {"now_s": 1_795_306_472, "period_s": self._told_s, "direction": None, "reason": ""}))
 
@@ -221,9 +228,9 @@ class Device:
     def learn(self, _unix_ms: int, _quality: int) -> bool:
         return False
 
-    async def request(self, _method: str, _path: str, _body: bytes, *, cap: int) -> Response:
+    async def request(self, _method: str, _path: str, body: bytes, *, cap: int) -> Response:
         del cap
-        return self._herd.answer(self._who)
+        return self._herd.ask(self._who, body)
 
 
 def checkins(names: Sequence[str], rate: float, period_s: int, outage_s: int, seed: int) -> Outcome:

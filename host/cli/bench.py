@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Column, Table
 
-from host.bench import campaign, codec, delta, drain, encode, heap, herd, powercut
+from host.bench import campaign, checkin, codec, delta, drain, encode, fleet, goosebit, heap, herd, powercut
 from host.bench import ring as ring_bench
 from host.cli.server import AsJson
 from node.wire.schema import is_resolution
@@ -317,6 +317,49 @@ def bench_campaign(
             print(f"logs and flash files: {report['kept']}")
     if report["arrived"] < devices or report["lost"]:
         raise typer.Exit(1)
+
+
+@app.command(name="checkin")
+def bench_checkin(
+    quick: Annotated[bool, typer.Option("--quick", help="The two smaller fleets, for a shorter time.")] = False,
+    peer: Annotated[Path | None, typer.Option(
+        "--goosebit", envvar=goosebit.PYTHON_ENV, help=f"Python of an environment that holds gooseBit {goosebit.VERSION}.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Idle check-ins by CPU second of the real update server with 2,000, 20,000 and 100,000 known devices, gooseBit beside it.
+
+    Mutual TLS, connections kept or a full handshake each. Example: tenfold bench checkin --goosebit ~/goosebit/bin/python
+    """
+    sizes = checkin.QUICK if quick else checkin.SIZES
+    if peer is None:
+        print(f"gooseBit is left out; to have it: python3 -m venv DIR, DIR/bin/pip install goosebit=={goosebit.VERSION}, "
+              "then --goosebit DIR/bin/python", file=sys.stderr)
+    else:
+        try:
+            goosebit.version(peer)
+        except goosebit.PeerError as error:
+            raise typer.BadParameter(str(error), param_hint="--goosebit") from None
+    with _progress(as_json) as progress:
+        task = progress.add_task("", total=checkin.steps(sizes, peer=peer))
+        report = checkin.measure(
+            sizes, quick=quick, peer=peer, step=lambda what: progress.update(task, description=what, advance=1))
+    if as_json:
+        print(json.dumps({**report["sizes"], "peers": report["peers"]}))
+        return
+    columns = ("a CPU second", "a second", "p50 ms", "p99 ms")
+    rows = [(f"{size} devices", one) for size, one in report["sizes"].items()]
+    rows += [(f"{name}, {size} devices", one) for name, found in report["peers"].items() for size, one in found.items()]
+    console = Console()
+    for title in ("connections kept", "a full handshake each"):
+        table = Table("", *map(_right, (*columns, "RSS MB")), title=title)
+        for name, one in rows:
+            rate: fleet.Rate = one if title == "connections kept" else one["handshake"]
+            table.add_row(name, *_rate(rate), f"{one['rss_mb']:.0f}")
+        console.print(table)
+
+
+def _rate(one: fleet.Rate) -> list[str]:
+    return [f"{one['per_cpu_second']:,.0f}", f"{one['per_wall_second']:,.0f}", f"{one['p50_ms']:.1f}", f"{one['p99_ms']:.1f}"]
 
 
 def _bars(arrivals: list[int], rate: float, bar_s: int) -> str:

@@ -1,6 +1,9 @@
 """Faults that the user can mend: these end a command in one clear line instead of a traceback."""
 
+from host.bench.checkin import StartError
 from host.bench.encode import EncodeError
+from host.bench.fleet import RefusedError
+from host.bench.goosebit import PeerError
 from host.broker import BrokerError
 from host.db import DatabaseError
 from host.settings import SettingsError
@@ -19,5 +22,5 @@ from provisioning.pki import PkiError
 
 USER_ERRORS = (
     ArchiveError, BrokerError, BundleError, DatabaseError, DemoError, EncodeError, FetchError, ImageError, KeyFileError, NodeError,
-    OtaError, PkiError, ProcessError, ProvisioningError, ReleaseError, SettingsError,
+    OtaError, PeerError, PkiError, ProcessError, ProvisioningError, RefusedError, ReleaseError, SettingsError, StartError,
 )

@@ -1,6 +1,7 @@
-"""How the server keeps its load on a slope: how long devices wait, and how many updates start a second.
+"""How the server keeps its load on a slope: how long devices wait, how many check-ins and updates it takes up a second.
 
-A request that is put off is never an attempt: nothing is counted against the device. Chance and time are arguments.
+A request that is put off is never an attempt: nothing is counted against the device. Chance and time are arguments. Each process
+keeps its own tokens: n of them take n times the rate.
 """
 
 from dataclasses import dataclass
@@ -77,3 +78,9 @@ class Admission:
         gap_s = 1 / (PROMISED * tokens.rate)
         promised_s = min(max(now_s + wait_s, self.promised_s + gap_s), now_s + MAX_PERIOD_S)
         return Admission(tokens, promised_s), promised_s - now_s
+
+
+def admission(rate: float, now_s: float) -> Admission:
+    """Begin: a second's requests may come at once, and nobody has been promised anything."""
+    burst = max(1.0, rate)
+    return Admission(Tokens(rate, burst, burst, now_s), 0.0)

@@ -61,6 +61,7 @@ def create_app(settings: OtaSettings, *, clock: Callable[[], float] = time.time)
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await context.run(context.desk.refresh, clock())
+        await context.run(context.desk.recall, clock())
         jobs = [
             asyncio.create_task(_every(context, settings.flush_s, lambda: pulse(context))),
             asyncio.create_task(_every(context, settings.tick_s, lambda: tick(context))),

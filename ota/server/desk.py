@@ -31,7 +31,8 @@ from ota.store import rollouts as rollout_rows
 from ota.store.devices import Device, Sighting
 from ota.store.session import reading, writing
 
-REMEMBERED = 200_000   # devices whose last word one process keeps, about 100 MB; the others cost a read each time
+REMEMBERED = 200_000   # devices whose last word one process keeps, about 140 MB; the others cost a read each time
+COUNT_S = 10           # between counts of the active devices, the one look that grows with the fleet: 50 ms of a million
 MAX_SEQ = 2**31 - 1    # a device's direction sequence has ended; it takes a new root to start over
 log = logging.getLogger(__name__)
 
@@ -107,9 +108,12 @@ class Desk:
     def __init__(self, engine: Engine, key: Signer, pace: Pace, now_s: float, chance: Callable[[], float]) -> None:
         self._engine, self._key, self._pace, self._chance = engine, key, pace, chance
         self._snapshot = Snapshot()
+        self._counted_s = 0.0
         self._gathered: dict[str, Sighting] = {}
         self._last_words: OrderedDict[str, LastWord] = OrderedDict()
-        self._tokens = shed.Tokens(pace.offers_per_s, max(1.0, pace.offers_per_s), max(1.0, pace.offers_per_s), now_s)
+        self._offers = shed.admission(pace.offers_per_s, now_s)
+        self._admission = shed.admission(pace.checkins_per_s, now_s)
+        self._under_way: set[str] = set()   # devices with an attempt or a configuration that has to get on
         self._lock = threading.Lock()   # held for dictionary operations only, never across the database
 
     def idle(self, sighting: Sighting) -> Answer | None:
@@ -125,6 +129,21 @@ class Desk:
             return None
         self._gather(sighting)
         return self._answer(word(report, known, sighting.at_s), sighting.at_s)
+
+    def admit(self, sighting: Sighting) -> float:
+        """Tell how long a device that `idle` has no answer for stays away; 0.0: `settle` may look.
+
+        Whoever is in a trial, tells of a failure or has an update under way is always let in: there are few of them, and time
+        counts against them. The others are seen, so that none is taken for lost, and nothing else is counted.
+        """
+        report = sighting.report
+        with self._lock:
+            if report.trial or report.failed_manifest or report.device in self._under_way:
+                return 0.0
+            self._admission, wait_s = self._admission.admit(sighting.at_s)
+        if wait_s:
+            self._gather(sighting)
+        return wait_s
 
     def busy(self, sighting: Sighting) -> Answer:
         """Answer a check-in that there is no room to look at."""
@@ -144,10 +163,11 @@ class Desk:
             found = self._look(connection, sighting, row)
             config = None if sighting.report.trial else _config_for(connection, row, sighting.config)   # one change at a time
         if found.decision.takes_place:
-            wait_s = self._take_token(sighting.at_s)
+            with self._lock:
+                self._offers, wait_s = self._offers.admit(sighting.at_s)
             if wait_s:   # put off; this is no attempt
                 self._gather(sighting)
-                return Answer(shed.retry_after(wait_s, self._chance()), Reason.SHED)
+                return Answer(shed.retry_after(wait_s, 0.0), Reason.SHED)   # each hears another time
         answer = None
         if found.needs_writing or (row is not None and config_rules.events(row.config, sighting.config)):
             with writing(self._engine) as connection:
@@ -182,10 +202,22 @@ class Desk:
         with reading(self._engine) as connection:
             known = rollout_rows.all_rollouts(connection)
             models = {model for each in known for model in each.release.models}
+            number = self._snapshot.devices
+            if not 0 <= now_s - self._counted_s < COUNT_S:
+                self._counted_s, number = now_s, devices.active(connection, now_s - self._pace.active_s)
             self._snapshot = Snapshot(
                 {model: rollouts_for(model, known) for model in models}, releases.usable(connection),
-                devices.active(connection, now_s - self._pace.active_s),
-                (configs.last_order(connection), labels.last_order(connection)))
+                number, (configs.last_order(connection), labels.last_order(connection)))
+
+    def recall(self, now_s: float) -> None:
+        """Take the last words of quiet devices from the database, so that a server that has just started knows its fleet."""
+        with reading(self._engine) as connection:
+            orders = configs.last_order(connection), labels.last_order(connection)   # before the rows are read
+            tried = attempts.tried(connection)
+            for report, boot, config, labelled in devices.quiet(connection, now_s - self._pace.active_s, REMEMBERED):
+                self._last_words[report.device] = LastWord(
+                    report, boot, config, orders, labelled, tried.get(report.device, frozenset()))
+            self._under_way = set(attempts.under_way(connection))
 
     def _look(self, connection: Connection, sighting: Sighting, row: Device | None) -> Settled:
         report = sighting.report
@@ -245,15 +277,13 @@ class Desk:
     def _remember(self, device: str, last: LastWord | None) -> None:
         with self._lock:
             self._last_words.pop(device, None)
-            if last is not None:
-                self._last_words[device] = last
-                if len(self._last_words) > REMEMBERED:
-                    self._last_words.popitem(last=False)
-
-    def _take_token(self, now_s: float) -> float:
-        with self._lock:
-            self._tokens, wait_s = self._tokens.take(now_s)
-        return wait_s
+            if last is None:
+                self._under_way.add(device)
+                return
+            self._under_way.discard(device)
+            self._last_words[device] = last
+            if len(self._last_words) > REMEMBERED:
+                self._last_words.popitem(last=False)
 
 
 def sighting_of(request: dict[str, Any], now_s: float) -> Sighting:

@@ -3,6 +3,7 @@
 Plain Starlette handlers: a check-in is the one request whose cost matters.
 """
 
+from math import ceil
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -37,7 +38,12 @@ async def check_in(request: Request) -> Response:
     if body["device"] != name:
         raise ApiError(403, "checkin.device", f"got {body['device']}, the certificate is {name}'s")
     sighting = sighting_of(body, context.clock())
-    answer = context.desk.idle(sighting) or await _settle(context, sighting, body["nonce"], body["seq"])
+    answer = context.desk.idle(sighting)
+    if answer is None:
+        wait_s = context.desk.admit(sighting)
+        if wait_s:
+            raise ApiError(503, "checkin.later", "too many devices at once; ask again", {"Retry-After": str(ceil(wait_s))})
+        answer = await _settle(context, sighting, body["nonce"], body["seq"])
     told: dict[str, Any] = {"now_s": int(sighting.at_s), "period_s": answer.period_s, "direction": answer.direction,
                             "reason": str(answer.reason)}
     if answer.config is not None:

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DataError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
@@ -57,6 +58,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ReleaseError, _coded)
     app.add_exception_handler(ApprovalError, _coded)
     app.add_exception_handler(NodeError, _coded)
+    app.add_exception_handler(DataError, _unkept)
     app.add_exception_handler(ArchiveError, _fault)
     app.add_exception_handler(Exception, _fault)
 
@@ -99,6 +101,10 @@ async def _coded(_request: Request, error: Exception) -> JSONResponse:
     code = str(getattr(error, "code", "request.body"))
     status = 403 if code == "approval.same" else 409 if code in CONFLICTS else 422
     return answer(status, code, message)
+
+
+async def _unkept(_request: Request, _error: Exception) -> JSONResponse:
+    return answer(422, "request.value", "got a value that the database cannot keep, such as a text with a NUL")   # no SQL in it
 
 
 async def _fault(request: Request, error: Exception) -> JSONResponse:

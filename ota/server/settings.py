@@ -55,7 +55,8 @@ class OtaSettings(Settings):
             TENFOLD_PKCS11_PIN.
         roles: viewer, operator or approver by name of an operator's certificate; all other `op.*` are viewers.
         period_s: time between a device's check-ins while there is no need to slow down.
-        checkins_per_s: the period is stretched so that active devices stay under this rate.
+        checkins_per_s: the period is stretched so that active devices stay under this rate; each process takes up so many a
+            second of those that it cannot answer from memory, the others are told when to come again.
         offers_per_s: updates that start a second, per process; devices over it ask again soon.
         busy_s: how long a device waits that was turned away.
         direction_s: how long a direction may be used after it was signed.
@@ -80,7 +81,7 @@ class OtaSettings(Settings):
     direction_key: Path
     roles: dict[str, Role] = {"op.release": Role.APPROVER}   # noqa: RUF012  frozen with the model
     period_s: float = Field(default=300, ge=1, le=86_400)
-    checkins_per_s: float = Field(default=1_000, gt=0)
+    checkins_per_s: float = Field(default=500, gt=0)
     offers_per_s: float = Field(default=20, gt=0)
     busy_s: float = Field(default=30, ge=1, le=3_600)
     direction_s: float = Field(default=3_600, ge=10, le=604_800)

@@ -1,12 +1,12 @@
 """Rows of attempts and failures: what each device did in a rollout, and how often it came back from a release."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, false, func, or_, select
 
-from ota.rules.values import OPEN, Attempt, AttemptState, Counts, Failures, Rollout
+from ota.rules.values import OPEN, Attempt, AttemptState, Counts, Failures, Rollout, RolloutState
 from ota.store import tables
 from ota.store.devices import one_of
 from ota.store.session import upsert
@@ -29,6 +29,25 @@ def was_directed(connection: Connection, device: str, manifests: Sequence[str]) 
     table = tables.attempt
     query = select(table.c.device).where(table.c.device == device, table.c.manifest.in_(manifests))
     return connection.execute(query.limit(1)).first() is not None
+
+
+def tried(connection: Connection) -> dict[str, frozenset[str]]:
+    """Read the rollouts in which each device has an attempt, but those that nobody is offered anything from any more."""
+    table = tables.attempt
+    rollouts = select(tables.rollout.c.rollout).where(tables.rollout.c.state != RolloutState.ABORTED)
+    found: dict[str, frozenset[str]] = {}
+    same: dict[frozenset[str], frozenset[str]] = {}   # most devices have the same few
+    for device, rollout in connection.execute(select(table.c.device, table.c.rollout).where(table.c.rollout.in_(rollouts))):
+        both = found.get(device, frozenset()) | {rollout}
+        found[device] = same.setdefault(both, both)
+    return found
+
+
+def under_way(connection: Connection) -> Iterable[str]:
+    """Read the ids of devices with an attempt that is open, in whichever rollout."""
+    table = tables.attempt
+    rollouts = select(tables.rollout.c.rollout)   # named, so that the index by rollout and state is used
+    return connection.execute(select(table.c.device).where(table.c.rollout.in_(rollouts), table.c.state.in_(OPEN))).scalars()
 
 
 def put(connection: Connection, rollout: str, attempt: Attempt) -> None:

@@ -10,13 +10,13 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, case, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, case, exists, func, or_, select
 
 from ota.rules import configs as config_rules
 from ota.rules import metrics
 from ota.rules.configs import LINES, ConfigState
 from ota.rules.events import CONFIG, Happened
-from ota.rules.values import Exposure, Labels, Report
+from ota.rules.values import OPEN, Exposure, Labels, Report
 from ota.store import history, labels, tables
 from ota.store.history import Event
 from ota.store.session import insert_new, upsert
@@ -83,6 +83,26 @@ def get(connection: Connection, device: str) -> Device | None:
     """Read one device."""
     row = connection.execute(_labelled().where(tables.device.c.device == device)).first()
     return None if row is None else _device(row)
+
+
+def quiet(connection: Connection, since_s: float, limit: int) -> Iterator[tuple[Report, int, ConfigState, Labels]]:
+    """Read the last words, with boot numbers and labels, of devices heard since a time that have nothing under way and to be sent.
+
+    Args:
+        limit: more than so many are left out, whichever.
+    """
+    table, attempt = tables.device, tables.attempt
+    under_way = exists().where(attempt.c.device == table.c.device, attempt.c.state.in_(OPEN))
+    is_sent = table.c.config_wanted.in_(("", table.c.config, table.c.config_failed))
+    query = select(
+        table.c.device, table.c.model, table.c.release, table.c.counter, table.c.manifest, table.c.boot, table.c.config,
+        table.c.cohort,
+    ).where(table.c.last_seen_s >= since_s, ~table.c.trial, ~table.c.config_trial, is_sent, ~under_way).limit(limit)
+    rows = connection.execute(query).all()
+    cohorts = labels.all_cohorts(connection)   # after the rows: what those name is never taken away
+    for row in rows:
+        report = Report(row.device, row.model, row.release, row.counter, row.manifest, trial=False)
+        yield report, row.boot, ConfigState(row.config), cohorts[row.cohort]
 
 
 def page(connection: Connection, after: str, limit: int) -> list[Device]:

@@ -45,3 +45,13 @@ def test_failed_migration_leaves_nothing_behind(tmp_path: Path) -> None:
 def test_malformed_url_is_told_by_name() -> None:
     with pytest.raises(DatabaseError, match="no-such-thing"):
         open_engine("no-such-thing")
+
+
+@pytest.mark.parametrize("url", [
+    "nosuch://fleet:hush@host/x", "postgresql+nosuch://fleet:hush@host/x", "postgresql+psycopg://fleet:hush@host:x/y",
+])
+def test_passwords_are_not_told(url: str) -> None:
+    with pytest.raises(DatabaseError) as caught:
+        open_engine(url)
+    assert "fleet:***@host" in str(caught.value)
+    assert "hush" not in str(caught.value)

@@ -1,5 +1,6 @@
 """The HTTP servers' TLS: who is at the other end, who is not let in, and a stop that does not wait for streams."""
 
+import asyncio.sslproto
 import datetime as dt
 import signal
 import socket
@@ -7,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import threading
+import tracemalloc
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -69,10 +71,15 @@ def client(port, fleet, name=None, **changes):
     return httpx.Client(base_url=f"https://localhost:{port}", verify=context, trust_env=False)
 
 
-@pytest.fixture(scope="module")
-def strict(fleet):
-    with running(make_app(), settings(fleet)) as port:
-        yield port
+@pytest.fixture(scope="module", params=["h11", "httptools"])
+def strict(fleet, request):
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "h11":
+            patch.setattr(tls, "protocol_class", lambda: tls.H11Tls)
+        else:
+            pytest.importorskip("httptools")
+        with running(make_app(), settings(fleet)) as port:
+            yield port
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -184,6 +191,21 @@ def test_only_a_subject_that_is_one_cn_has_a_name(attributes, name):
 ])
 def test_without_a_certificate_there_is_no_name(scope):
     assert tls.peer_name(scope) is None
+
+
+def test_a_body_longer_than_a_connections_buffer_arrives_whole(fleet):
+    app = FastAPI()
+
+    @app.post("/size")
+    async def size(request: Request) -> int:
+        return len(await request.body())
+
+    with running(app, settings(fleet)) as port, client(port, fleet, "op.console") as peer:
+        tracemalloc.start()
+        assert peer.post("/size", content=bytes(20 * tls.TLS_BUFFER_BYTES)).json() == 20 * tls.TLS_BUFFER_BYTES
+        buffers = tracemalloc.take_snapshot().filter_traces([tracemalloc.Filter(True, asyncio.sslproto.__file__)])
+        tracemalloc.stop()
+    assert max(each.size for each in buffers.traces) < 2 * tls.TLS_BUFFER_BYTES   # 2,000 devices may be connected
 
 
 def test_a_connection_that_never_asks_is_cut(fleet, monkeypatch):

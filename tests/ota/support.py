@@ -25,6 +25,7 @@ from ota.release.bundle import manifest_for
 from ota.release.patch import Delta
 from ota.rules.values import Policy
 from ota.server import app as server
+from ota.server.desk import Desk
 from ota.server.settings import OtaSettings
 from provisioning import pki
 
@@ -259,16 +260,35 @@ def empty_database() -> bytes:
         return path.read_bytes()
 
 
+def new_database(folder: Path) -> str:
+    """Make a database at the newest schema; gives its URL. `test_postgresql` puts another in its place."""
+    (folder / "ota.db").write_bytes(empty_database())
+    return f"sqlite:///{folder}/ota.db"
+
+
+def empty_url(folder: Path) -> str:
+    """A database without a table, and perhaps without a file; gives its URL."""
+    return f"sqlite:///{folder}/empty.db"
+
+
 @contextmanager
 def plant(folder: Path, made: Keys | None = None, **more: Any) -> Iterator[Plant]:
     made, clock = made or Keys(folder / "keys"), Clock()
-    (folder / "ota.db").write_bytes(empty_database())
-    app = server.create_app(settings_for(folder, made, **more), clock=clock)
+    app = server.create_app(settings_for(folder, made, database=new_database(folder), **more), clock=clock)
     server.pulse(app.state.context)
     with Client(WithPeer(app)) as client:
         yield Plant(made, clock, client, app)
     app.state.context.pool.shutdown()
     app.state.context.engine.dispose()
+
+
+def restart(plant: Plant) -> None:
+    """Go on with the desk of a process that has just started."""
+    context = plant.context
+    key = keys.load(context.settings.direction_key)
+    context.desk = Desk(context.engine, key, context.settings.pace(), plant.clock.now_s, lambda: 0.0)
+    context.desk.refresh(plant.clock.now_s)
+    context.desk.recall(plant.clock.now_s)
 
 
 def settings_for(folder: Path, made: Keys, **more: Any) -> OtaSettings:

@@ -1,9 +1,9 @@
 """What clients are told when something is wrong: a status and a code, never a traceback or a secret."""
 
-import sqlite3
-
 import pytest
 
+from host.db import open_engine
+from ota.store.session import writing
 from tests.ota.support import DEVICE, Plant, code, plant, post_raw, request_of
 
 
@@ -43,10 +43,20 @@ def test_a_fault_of_the_server_tells_no_secrets(server: Plant, monkeypatch: pyte
 def test_a_locked_database_is_told_as_busy(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("host.db.BUSY_TIMEOUT_MS", 50)
     with plant(tmp_path) as server:
-        other = sqlite3.connect(tmp_path / "ota.db")
-        other.execute("BEGIN IMMEDIATE")
-        answer = server.publish(*server.keys.release(2))
+        other = open_engine(server.context.settings.database)
+        with writing(other):
+            answer = server.publish(*server.keys.release(2))
+        other.dispose()
         assert code(answer) == (503, "server.busy")
         assert answer.headers["retry-after"] == "5"
-        other.close()
         assert server.publish(*server.keys.release(2)).status_code == 201
+
+
+def test_text_that_a_database_cannot_keep_is_no_fault(server: Plant, released: str) -> None:
+    """PostgreSQL keeps no text with a NUL, and numbers of its columns' sizes only; SQLite keeps everything."""
+    ident = server.rollout(released)["rollout"]
+    answer = server.post(f"/admin/rollouts/{ident}/pause", {"reason": "a\0b"})
+    assert answer.status_code == 200 or code(answer) == (422, "request.value")
+    answer = server.get("/admin/devices/%00/explain")
+    assert code(answer) in {(404, "http.404"), (422, "request.value")}
+    assert "INSERT" not in answer.text

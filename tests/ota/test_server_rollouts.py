@@ -1,8 +1,9 @@
 """Rollouts from end to end: what a fleet and its operators see."""
 
-import json
-import sqlite3
+from sqlalchemy import select
 
+from ota.store import tables
+from ota.store.session import writing
 from tests.ota.support import DEVICE, Plant, PretendDevice, code, fleet, install_and_confirm
 
 
@@ -100,13 +101,11 @@ def test_policies_are_checked_before_anything_starts(server: Plant, released: st
     assert (made["policy"]["stages"], made["policy"]["soak_s"]) == ([50, 100], [1, 1])
 
 
-def test_a_policy_that_cannot_be_read_any_more_halts(server: Plant, released: str, tmp_path) -> None:
+def test_a_policy_that_cannot_be_read_any_more_halts(server: Plant, released: str) -> None:
     ident = server.rollout(released)["rollout"]
-    with sqlite3.connect(tmp_path / "ota.db") as database:
-        (text,) = database.execute("SELECT policy FROM rollout").fetchone()
-        policy = json.loads(text) | {"max_failure_pct": 900.0}
-        database.execute("UPDATE rollout SET policy = ?", [json.dumps(policy)])
-    database.close()
+    with writing(server.context.engine) as connection:
+        policy = connection.execute(select(tables.rollout.c.policy)).scalar_one()
+        connection.execute(tables.rollout.update().values(policy=policy | {"max_failure_pct": 900.0}))
     server.pass_time(1)
     shown = server.status(ident)
     assert shown["state"] == "halted"

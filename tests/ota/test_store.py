@@ -15,6 +15,7 @@ from ota.rules.values import Policy, Release, Report, Rollout, RolloutState
 from ota.store import devices, releases, rollouts, tables
 from ota.store.devices import Sighting
 from ota.store.session import reading, writing
+from tests.ota import support
 
 REPORT = Report("hall-000000000001", "hall", "1.1.0", 1, "", trial=False)
 FIRST = Sighting(REPORT, 1, "a", 1, {"uptime_s": 100, "drops": 1, "resets": 0}, 1_000.0)
@@ -22,8 +23,7 @@ FIRST = Sighting(REPORT, 1, "a", 1, {"uptime_s": 100, "drops": 1, "resets": 0}, 
 
 @pytest.fixture
 def engine(tmp_path: Path):
-    made = open_engine(f"sqlite:///{tmp_path}/ota.db")
-    migrate(made, "ota.store")
+    made = open_engine(support.new_database(tmp_path))
     yield made
     made.dispose()
 
@@ -132,6 +132,7 @@ def test_devices_are_counted_by_when_they_were_heard_last(engine: Engine) -> Non
     record(engine, replace(FIRST, report=replace(FIRST.report, device="hall-0000000000fe", counter=2), at_s=3_000.0))
     with reading(engine) as connection:
         model = FIRST.report.model
-        assert devices.census(connection, [model], [500.0, 1_500.0, 5_000.0]) == {(model, 1): (2, 1, 0), (model, 2): (1, 1, 0)}
-        assert devices.census(connection, [model], [1_500.0]) == {(model, 1): (1,), (model, 2): (1,)}
+        assert devices.census(connection, [model], [500.0, 1_500.0, 5_000.0]) == {
+            (model, 1, 1): (2, 1, 0), (model, 2, 1): (1, 1, 0)}
+        assert devices.census(connection, [model], [1_500.0]) == {(model, 1, 1): (1,), (model, 2, 1): (1,)}
         assert devices.census(connection, ["roof"], [0.0]) == {}

@@ -81,7 +81,7 @@ def test_a_gate_is_not_passed_or_failed_by_devices_of_another_filter(server: Pla
         each.check_in()
     server.pass_time(1)
     gate = {check["name"]: check["numbers"] for check in server.status(ident)["stages"][0]["gate"]["checks"]}
-    assert (gate["crashes"]["events"], gate["crashes"]["device_s"], gate["crashes"]["rest_devices"]) == (0, 0, 10)
+    assert (gate["crashes"]["here"], gate["crashes"]["device_s"], gate["crashes"]["rest_devices"]) == (0, 0, 10)
 
 
 def test_versions_choose_by_what_runs_and_a_device_under_way_is_not_left_half_way(server: Plant) -> None:
