@@ -13,7 +13,7 @@ from node.wire import delta as delta_format
 from ota.release import delta
 from ota.release.patch import Delta, apply
 from ota.release.verify import ReleaseError, verify_release
-from tests.ota.support import DEVICE, IMAGE, Keys, Plant, code
+from tests.ota.support import DEVICE, IMAGE, Keys, Plant, code, directed
 from tests.sim.applications import application
 from tests.sim.deltas import between
 
@@ -108,7 +108,9 @@ def test_published_delta_is_shown_and_fetched_and_its_base_must_be_there(server:
         {"target": "artifact", "base": made.base, "delta": made.sha256, "size_bytes": len(made.content)}]
     assert server.publish(raw, artifact, deltas=[made.sha256]).json() == shown
     assert server.get("/admin/releases").json()["releases"][-1]["deltas"] == shown["deltas"]
-    assert server.get(f"/v1/artifacts/{made.sha256}", DEVICE).content == made.content
+    assert code(server.get(f"/v1/artifacts/{made.sha256}", DEVICE)) == (403, "artifact.not_directed")
+    device = directed(server, shown["manifest"])
+    assert server.get(f"/v1/artifacts/{made.sha256}", device.ident).content == made.content
 
 
 def test_delta_that_was_never_uploaded_is_asked_for(server: Plant) -> None:
