@@ -1,13 +1,18 @@
 """`tenfold rollout`: bring a release to the fleet, stage by stage."""
 
+import contextlib
 import json
+import re
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.live import Live
 from rich.table import Table
 
+from host.cli import watching
 from host.cli.server import AsJson, Ca, Cert, Key, Url, connect
 from ota.client import OtaClient
 from ota.rules.filters import MAX_COUNTER
@@ -18,7 +23,7 @@ Ident = Annotated[str, typer.Argument(help="The rollout, from `tenfold rollout l
 
 @app.command()
 def start(
-    manifest: Annotated[str, typer.Argument(help="SHA-256 of the published manifest.")],
+    manifest: Annotated[str, typer.Argument(metavar="RELEASE", help="A published release: its name, or its manifest's SHA-256.")],
     server: Url, ca: Ca, cert: Cert, key: Key,
     stage: Annotated[list[float] | None, typer.Option(help="Percent of the fleet; repeat. Default 1, 5, 10, 100.")] = None,
     soak_s: Annotated[float | None, typer.Option(help="Seconds that each stage must stay healthy. Default 1, 2, 3, 3 d.")] = None,
@@ -35,9 +40,9 @@ def start(
 ) -> None:
     """Start a rollout of a published release, for all devices or for some.
 
-    Example: tenfold rollout start 3b2b… --stage 1 --stage 10 --stage 100 --soak-s 86400
+    Example: tenfold rollout start 1.1.0 --stage 1 --stage 10 --stage 100 --soak-s 86400
 
-    Example: tenfold rollout start 3b2b… --site nord --without lab --window "sat,sun 00:00-24:00"
+    Example: tenfold rollout start 1.1.0 --site nord --without lab --window "sat,sun 00:00-24:00"
     """
     chosen: dict[str, Any] = {"models": model, "sites": site, "tags": {
         name: tags for name, tags in (("any", tag), ("none", without)) if tags}}
@@ -47,7 +52,7 @@ def start(
         if from_version or to_version:
             chosen["versions"] = [_counter(client, from_version, 0), _counter(client, to_version, MAX_COUNTER)]
         policy["filter"] = {name: value for name, value in chosen.items() if value}
-        print(json.dumps(client.start_rollout(manifest, **_given(policy))))
+        print(json.dumps(client.start_rollout(_manifest(client, manifest), **_given(policy))))
 
 
 @app.command("list")
@@ -70,6 +75,30 @@ def show(rollout: Ident, server: Url, ca: Ca, cert: Cert, key: Key) -> None:
     """Show stages, gate, history and devices of one rollout, as JSON."""
     with connect(server, ca, cert, key) as client:
         print(json.dumps(client.rollout(rollout), indent=2))
+
+
+@app.command()
+def watch(
+    server: Url, ca: Ca, cert: Cert, key: Key,
+    rollout: Annotated[str, typer.Argument(help="The rollout; the newest if none is named.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Watch a rollout until it is done, halted or aborted; exit code 1 for the last two. Example: tenfold rollout watch."""
+    console, seen, told = Console(), {}, ""
+    with connect(server, ca, cert, key) as client, contextlib.ExitStack() as stack:
+        ident = rollout or _newest(client)
+        live = None
+        if console.is_terminal and not as_json:
+            live = stack.enter_context(Live(console=console, auto_refresh=False))
+        for seen in watching.looks(lambda: client.rollout(ident)):
+            text = json.dumps(seen) if as_json else watching.line(seen)
+            if live is not None:
+                live.update(watching.screen(seen), refresh=True)
+            elif text != told:
+                print(text, flush=True)
+            told = text
+    if seen["state"] != "done":
+        raise typer.Exit(1)
 
 
 @app.command()
@@ -99,7 +128,8 @@ def abort(rollout: Ident, server: Url, ca: Ca, cert: Cert, key: Key, reason: str
 @app.command()
 def rollback(
     rollout: Ident,
-    manifest: Annotated[str, typer.Argument(help="SHA-256 of the published manifest that brings the older content again.")],
+    manifest: Annotated[str, typer.Argument(
+        metavar="RELEASE", help="The published release that brings the older content again: its name, or its manifest's SHA-256.")],
     server: Url, ca: Ca, cert: Cert, key: Key,
     stage: Annotated[list[float] | None, typer.Option(help="Percent of the devices that run the bad release; repeat. "
                                                            "Default 10, 100.")] = None,
@@ -110,11 +140,25 @@ def rollback(
 
     Make that release with `tenfold release again`, sign and publish it.
 
-    Example: tenfold rollout rollback r0123456789ab 9c0d… --stage 100 --reason "resets at night"
+    Example: tenfold rollout rollback r0123456789ab 1.3.1 --stage 100 --reason "resets at night"
     """
     policy = {"stages": stage, "soak_s": soak_s}
     with connect(server, ca, cert, key) as client:
-        print(json.dumps(client.rollback(rollout, manifest, reason, **_given(policy))))
+        print(json.dumps(client.rollback(rollout, _manifest(client, manifest), reason, **_given(policy))))
+
+
+def _newest(client: OtaClient) -> str:
+    rows = client.rollouts()
+    if not rows:
+        raise typer.BadParameter("rollout: there is none yet; `tenfold rollout start` makes one")
+    return str(rows[0]["rollout"])
+
+
+def _manifest(client: OtaClient, word: str) -> str:
+    """The manifest of a release that may still be installed, given as such or by its name."""
+    if re.fullmatch("[0-9a-f]{64}", word):
+        return word
+    return str(_named((each for each in client.releases() if each["retired_s"] is None), word)["manifest"])
 
 
 def _given(policy: dict[str, Any]) -> dict[str, Any]:
@@ -138,10 +182,15 @@ def _counter(client: OtaClient, text: str | None, default: int) -> int:
     """A release counter, given as such or by a published release's name."""
     if text is None or text.isdecimal():
         return default if text is None else int(text)
-    named = [each["counter"] for each in client.releases() if each["release"] == text]
-    if len(named) != 1:
-        raise typer.BadParameter(f"version: {len(named)} published releases are named {text}, expected one, or a counter")
-    return int(named[0])
+    return int(_named(client.releases(), text)["counter"])   # devices may run what was retired
+
+
+def _named(releases: Iterable[dict[str, Any]], name: str) -> dict[str, Any]:
+    """The one published release of a name."""
+    found = [each for each in releases if each["release"] == name]
+    if len(found) != 1:
+        raise typer.BadParameter(f"release: {len(found)} that are published are named {name}, expected one; `tenfold archive list`")
+    return found[0]
 
 
 def _command(command: str, rollout: str, reason: str, server: Url, ca: Ca, cert: Cert, key: Key) -> None:
