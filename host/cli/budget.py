@@ -24,7 +24,7 @@ from node import config as site
 from node.settings import Config
 from node.wire import bundle as bundle_format
 from node.wire import identity
-from ota.release import bundle
+from ota.release import bundle, drivers
 from provisioning.line.fetch import fetch_umqtt
 from provisioning.line.image import SECTOR_BYTES, ImageError, base_files, build_flash, compact, read_partitions, vfs_used
 
@@ -95,7 +95,7 @@ def _sizes(board: Board, config: Config, raw: bytes, stock: Path | None) -> rule
     """What the firmware of this folder takes, compiled and laid out as on the line."""
     csv = BOARDS.parent / board.partitions
     parts = {one.label: one.size for one in read_partitions(csv)}
-    files = bundle.compile_tree(FIRMWARE, fetch_umqtt())
+    files = bundle.compile_tree(FIRMWARE, fetch_umqtt(), drivers=drivers.named([raw]))
     named = {"release": "10.10.10", "counter": 1000, "manifest": hashlib.sha256(b"").hexdigest(), "model": config.model,
              "mpy": bundle.MPY_VERSION}
     artifact = bundle_format.build(dict(files))

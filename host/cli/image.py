@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from host.cli.server import AsJson
+from host.cli.shipped import Configs, chosen_drivers
 from host.sim.plant import FIRMWARE, MODEL
 from ota.release import bundle
 from provisioning.line import esp_image
@@ -30,6 +31,7 @@ def build(
     counter: Annotated[int, typer.Option(min=1, help="Its counter.")] = 1,
     model: Annotated[str, typer.Option(help="Device model.")] = MODEL,
     firmware: Annotated[Path, typer.Option(help="The firmware's folder.")] = FIRMWARE,
+    config: Configs = None,
     as_json: AsJson = False,
 ) -> None:
     """Put stock MicroPython, our partition table and the firmware as factory release into one flash image.
@@ -42,7 +44,8 @@ def build(
     flash_bytes = esp_image.flash_size(size)
     csv = esp_image.layout(firmware / "image", flash_bytes)
     named = {"release": release, "counter": counter, "manifest": "", "model": model, "mpy": bundle.MPY_VERSION}
-    files = base_files(firmware, bundle.compile_tree(firmware, fetch_umqtt()), named, boots=boots_at(int(time.time())))
+    compiled = bundle.compile_tree(firmware, fetch_umqtt(), drivers=chosen_drivers(config))
+    files = base_files(firmware, compiled, named, boots=boots_at(int(time.time())))
     flash = esp_image.build_esp_flash(parts, csv, files, flash_bytes)
     rooms = esp_image.rooms(parts, flash)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -11,13 +11,14 @@ import hashlib
 import os
 import stat
 import subprocess
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 
 from node.errors import CallerError
 from node.wire import bundle, manifest
+from ota.release.drivers import leave_out
 from ota.release.fold import fold
 from ota.release.inline import bare, inline
 from ota.release.merge import merge
@@ -57,7 +58,9 @@ class BundleError(Exception):
     """A bundle cannot be made from these sources; the message names the file and the compiler's words."""
 
 
-def compile_tree(firmware_dir: Path, umqtt_file: Path, overlay: Mapping[str, bytes] | None = None) -> dict[str, bytes]:
+def compile_tree(
+    firmware_dir: Path, umqtt_file: Path, overlay: Mapping[str, bytes] | None = None, drivers: Collection[str] | None = None,
+) -> dict[str, bytes]:
     """Compile a firmware tree to the files of a bundle.
 
     Args:
@@ -65,6 +68,7 @@ def compile_tree(firmware_dir: Path, umqtt_file: Path, overlay: Mapping[str, byt
             of a bundle: they are never updated over the air.
         umqtt_file: source of `umqtt/simple.py`, fetched and checked by hash at build time.
         overlay: sources that replace or add to the tree, by path in the bundle, e.g. {"node/app/filters.py": b"..."}.
+        drivers: of sensors, the ones to ship, by their names in node.catalog; None: all.
 
     Returns:
         {path in the bundle: .mpy bytes}, sorted by path.
@@ -80,6 +84,8 @@ def compile_tree(firmware_dir: Path, umqtt_file: Path, overlay: Mapping[str, byt
     sources.update(overlay or {})
     try:
         program = parse(sources)
+        if drivers is not None:
+            leave_out(program, drivers)
         fold(program)
         program = shake(program, ROOTS)
         seldom = {path for path in program if path.startswith(SELDOM) and path not in USUAL}

@@ -37,7 +37,7 @@ class _Builder:
     def _source(self, raw):
         name, machine = raw["driver"], self._machine
         if name == "modbus":
-            return self._unit(raw)
+            return _unit(raw, self._bus(raw["bus"]), self._target)
         if name == "adc":
             from board.sensors.pins import UV, Adc
             return Adc(machine, raw["pin"], *self._target(raw, UV))
@@ -103,25 +103,9 @@ class _Builder:
             from board.sensors.bme280 import Bme280 as Kind
         elif name == "bmp280":
             from board.sensors.bme280 import Bmp280 as Kind
-        else:
+        elif name == "lps22hb":
             from board.sensors.lps22hb import Lps22hb as Kind
         return Kind, (address,)
-
-    def _unit(self, raw):
-        from board.sensors.line import Block, Unit
-        from node.app.modbus import KINDS
-        registers = raw["registers"]
-        wanted = [(each["function"], each["start"], KINDS[each["kind"]][0] if each["kind"] != "bit" else 1) for each in registers]
-        blocks = {block: Block(raw["unit"], *block) for block in merged(wanted)}
-        channels, picks = [], []
-        for register, (function, start, count) in zip(registers, wanted):  # noqa: B905
-            key = next(each for each in blocks
-                       if each[0] == function and each[1] <= start and start + count <= each[1] + each[2])
-            place, scale = self._target(register, 1)
-            channels.append(place)
-            orders = register["low_word_first"], register["low_byte_first"]
-            picks.append((blocks[key], start - key[1], register["kind"], orders, scale))
-        return Unit(self._bus(raw["bus"]), [blocks[key] for key in sorted(blocks)], tuple(channels), picks)
 
     def _bus(self, name):
         if name not in self._buses:
@@ -138,6 +122,24 @@ class _Builder:
         if raw["kind"] == "spi":
             return chip.Spi(self._machine, raw)
         return chip.Wire(self._one_wire, raw)
+
+
+def _unit(raw, bus, target):
+    """A Modbus unit; target: gives the place of the channel, and the scale, of a register."""
+    from board.sensors.line import Block, Unit
+    from node.app.modbus import KINDS
+    registers = raw["registers"]
+    wanted = [(each["function"], each["start"], KINDS[each["kind"]][0] if each["kind"] != "bit" else 1) for each in registers]
+    blocks = {block: Block(raw["unit"], *block) for block in merged(wanted)}
+    channels, picks = [], []
+    for register, (function, start, count) in zip(registers, wanted):  # noqa: B905
+        key = next(each for each in blocks
+                   if each[0] == function and each[1] <= start and start + count <= each[1] + each[2])
+        place, scale = target(register, 1)
+        channels.append(place)
+        orders = register["low_word_first"], register["low_byte_first"]
+        picks.append((blocks[key], start - key[1], register["kind"], orders, scale))
+    return Unit(bus, [blocks[key] for key in sorted(blocks)], tuple(channels), picks)
 
 
 def merged(wanted):
