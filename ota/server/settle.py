@@ -163,6 +163,8 @@ def consider(report: Report, known: Known, attempts: Mapping[str, Attempt], now_
         decision = decide(
             report, rollout, attempt, failures=known.failures, releases=known.releases, now_s=now_s, labels=known.labels)
         if _is_begun(rollout, attempt):
+            if decision.kind is Kind.OFFER and any(each.decision.kind is Kind.OFFER for each in found):
+                decision = Decision(Kind.HOLD, Reason.OUTRANKED)   # begun while the other was halted
             is_busy = is_busy or decision.kind is not Kind.REFUSE
         elif fits and rollout.state not in RESTING and (is_busy or _claimed(report, rollout, known, now_s)):
             decision = Decision(Kind.HOLD, Reason.OUTRANKED)

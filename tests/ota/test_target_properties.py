@@ -12,6 +12,7 @@ from ota.rules.values import (
     ACTIVE,
     OPEN,
     Attempt,
+    AttemptState,
     Filter,
     Labels,
     Policy,
@@ -156,3 +157,15 @@ def test_rollouts_under_way_share_the_fleet_out(said, plans) -> None:
         served = [each for each in fleet.rollouts if fleet.belongs(each, device)
                   and claims(each, "hall", 1, fleet.labels[device], releases=RELEASES, now_s=fleet.now_s)]
         assert len(served) <= 1
+
+
+def test_device_that_began_two_while_one_was_halted_is_told_of_both():
+    """The direction is to one, so `explain` must not say that the other goes on as well."""
+    fleet = Fleet([Labels()], [(Policy(stages=(100,), soak_s=(0,)), 0)] * 2)
+    for index, state in ((1, RolloutState.HALTED), (1, RolloutState.RUNNING)):
+        fleet.measure()
+        fleet.check_in("hall-000000000000")
+        fleet.rollouts[index] = replace(fleet.rollouts[index], state=state)
+    assert [each.state for each in fleet.attempts["hall-000000000000"].values()] == [AttemptState.OFFERED] * 2
+    found = settle(fleet.report("hall-000000000000"), fleet.known("hall-000000000000"), fleet.now_s)
+    assert [(each.rollout.ident, each.decision.kind) for each in found.considered] == [("r1", Kind.OFFER), ("r0", Kind.HOLD)]
