@@ -6,6 +6,7 @@ Decides nothing and keeps nothing; the command line, the console and the demo st
 import base64
 import hashlib
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -146,11 +147,7 @@ class OtaClient:
 
     def devices(self, page: int = 200) -> Iterator[Json]:
         """Go through all devices, in order of their ids."""
-        after: str | None = ""
-        while after is not None:
-            answer = self._call("GET", "/admin/devices", params={"after": after, "limit": str(page)})
-            yield from answer["devices"]
-            after = answer["next"]
+        return self._paged("/admin/devices", "devices", "after", page)
 
     def explain(self, device: str) -> Json:
         """Tell why a device is or is not offered a release."""
@@ -198,13 +195,7 @@ class OtaClient:
 
     def audit(self, page: int = 500) -> Iterator[Json]:
         """Go through the audit log, newest first."""
-        params = {"limit": str(page)}
-        while True:
-            answer = self._call("GET", "/admin/audit", params=params)
-            yield from answer["rows"]
-            if answer["next"] is None:
-                return
-            params["before"] = str(answer["next"])
+        return self._paged("/admin/audit", "rows", "before", page)
 
     def webhooks(self) -> list[Json]:
         """List webhooks and how far each has got."""
@@ -232,14 +223,7 @@ class OtaClient:
         Args:
             limit: as many as this at most.
         """
-        before: int | None = None
-        while limit > 0:
-            more = {} if before is None else {"before": str(before)}
-            answer = self._call("GET", f"/admin/devices/{device}/history", params={"limit": str(min(limit, 500))} | more)
-            yield from answer["history"]
-            limit, before = limit - len(answer["history"]), answer["next"]
-            if before is None:
-                return
+        return islice(self._paged(f"/admin/devices/{device}/history", "history", "before", min(limit, 500)), limit)
 
     def versions(self) -> list[Json]:
         """List the metrics by firmware version."""
@@ -263,18 +247,11 @@ class OtaClient:
 
     def objects(self, page: int = 1_000) -> Iterator[Json]:
         """Go through the archive's objects, in order of their names: name and size_bytes each."""
-        after: str | None = ""
-        while after is not None:
-            answer = self._call("GET", "/admin/archive/objects", params={"after": after, "limit": str(page)})
-            yield from answer["objects"]
-            after = answer["next"]
+        return self._paged("/admin/archive/objects", "objects", "after", page)
 
     def object(self, name: str) -> bytes:
         """Fetch one object; its bytes are the caller's to check against its name."""
-        try:
-            answer = self._http.get(f"/admin/archive/objects/{name}")
-        except httpx.HTTPError as error:
-            raise OtaError(0, UNREACHABLE, f"{self._http.base_url}: {error}") from None
+        answer = self._asked("GET", f"/admin/archive/objects/{name}")
         if answer.is_error:
             self._checked(answer, f"GET object {name}")
         return answer.content
@@ -282,11 +259,23 @@ class OtaClient:
     def _call(
         self, method: str, path: str, body: Json | None = None, params: dict[str, str] | None = None, content: bytes | None = None,
     ) -> Json:
+        return self._checked(self._asked(method, path, json=body, params=params, content=content), f"{method} {path}")
+
+    def _paged(self, path: str, rows: str, cursor: str, page: int) -> Iterator[Json]:
+        """Go through a list that is answered in pages; `cursor` names the parameter that takes an answer's `next`."""
+        params = {"limit": str(page)}
+        while True:
+            answer = self._call("GET", path, params=params)
+            yield from answer[rows]
+            if answer["next"] is None:
+                return
+            params[cursor] = str(answer["next"])
+
+    def _asked(self, method: str, path: str, **more: Any) -> httpx.Response:
         try:
-            answer = self._http.request(method, path, json=body, params=params, content=content)
+            return self._http.request(method, path, **more)
         except httpx.HTTPError as error:
             raise OtaError(0, UNREACHABLE, f"{self._http.base_url}: {error}") from None
-        return self._checked(answer, f"{method} {path}")
 
     @staticmethod
     def _checked(answer: httpx.Response, asked: str) -> Json:

@@ -9,7 +9,6 @@ The seed fixes the waits between cuts; what they hit is up to the processes of a
 """
 
 import asyncio
-import json
 import random
 import shutil
 import statistics
@@ -123,8 +122,7 @@ async def measure(case: Case, tell: Callable[[str, int], None]) -> Report:
     fleet = _Fleet(plant, random.Random(case.seed))   # noqa: S311  repeatable
     try:
         await asyncio.gather(*(child.start() for child in children))
-        with OtaClient.connect(f"https://localhost:{plant.ports.ota}", plant.pki.ca_file, plant.pki.cert("op.release"),
-                               plant.pki.key("op.release")) as client:
+        with plant.desk() as client:
             plant.ports = replace(plant.ports, ota=await ota.start(), mqtt=await mqtt.start())   # as the boards see them
             report = await _campaign(case, fleet, client, (ota, mqtt), tell)
     finally:
@@ -183,7 +181,7 @@ async def _bring_up(fleet: _Fleet, client: OtaClient, tell: Callable[[str, int],
 
     def hear(_device: str, word: str, values: dict[str, object]) -> None:
         if word == "BIRTH":
-            plant.station.hear(f"BIRTH {json.dumps(values)}", int(time.time()))
+            plant.enter(values)
 
     for device in plant.devices:
         fleet.boards[device] = board = Board(

@@ -9,7 +9,6 @@ figures. An update is not in it.
 """
 
 import asyncio
-import json
 import shutil
 import tempfile
 import time
@@ -134,7 +133,7 @@ async def _work(plant: Plant, device: str, heap_kb: int) -> _Try:
 
     def hear(_device: str, word: str, values: dict[str, object]) -> None:
         if word == "BIRTH":
-            plant.station.hear(f"BIRTH {json.dumps(values)}", int(time.time()))
+            plant.enter(values)
         elif values.get("event") == "memory":
             used, free = map(int, str(values.get("detail")).split())
             tried.peak, tried.size = max(tried.peak, used), used + free
@@ -145,8 +144,7 @@ async def _work(plant: Plant, device: str, heap_kb: int) -> _Try:
     board.power_on()
     end_s = time.monotonic() + WORK_S
     try:
-        with OtaClient.connect(f"https://localhost:{plant.ports.ota}", plant.pki.ca_file, plant.pki.cert("op.release"),
-                               plant.pki.key("op.release")) as client:
+        with plant.desk() as client:
             while not (tried.works or tried.faults or board.crashes or board.starved) and time.monotonic() < end_s:
                 await asyncio.sleep(0.2)
                 await asyncio.to_thread(_look, client, device, tried)

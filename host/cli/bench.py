@@ -3,25 +3,21 @@
 import asyncio
 import json
 import os
-import sys
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
-from math import ceil
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Column, Table
+from rich.table import Table
 
-from host.bench import campaign, checkin, codec, delta, drain, encode, fleet, goosebit, heap, herd, powercut
+from host.bench import codec, delta, drain, encode, heap, powercut
 from host.bench import ring as ring_bench
+from host.cli import bench_fleet
+from host.cli.drawn import progress, right
 from host.cli.server import AsJson
 from node.wire.schema import is_resolution
-
-BLOCKS = " ▁▂▃▄▅▆▇█"
-BARS = 20   # columns of a plot
 
 app = typer.Typer(no_args_is_help=True, help="Measure what is promised in figures, peers beside it.")
 
@@ -47,11 +43,11 @@ def bench_codec(
                                  param_hint="--resolution")
     total: dict[int, codec.Count] = {}
     report: dict[str, dict[str, codec.Figures]] = {}
-    with _progress(as_json) as progress:
-        task = progress.add_task("", total=sum(one.rows for one in recordings) * len(codec.SAMPLES))
+    with progress(as_json) as bar:
+        task = bar.add_task("", total=sum(one.rows for one in recordings) * len(codec.SAMPLES))
         for recording in recordings:
-            progress.update(task, description=recording.path.name)
-            found = codec.measure(recording, lambda rows: progress.advance(task, rows))
+            bar.update(task, description=recording.path.name)
+            found = codec.measure(recording, lambda rows: bar.advance(task, rows))
             report[str(recording.path)] = {str(samples): count.figures() for samples, count in found.items()}
             for samples, count in found.items():
                 total.setdefault(samples, codec.Count()).add(count)
@@ -80,15 +76,15 @@ def bench_ring(as_json: AsJson = False) -> None:
     Example: tenfold bench ring --json
     """
     commits: dict[str, tuple[ring_bench.Figures, ring_bench.Figures]] = {}
-    with _progress(as_json) as progress:
-        task = progress.add_task("", total=2 * sum(map(ring_bench.records, ring_bench.COMMITS)))
+    with progress(as_json) as bar:
+        task = bar.add_task("", total=2 * sum(map(ring_bench.records, ring_bench.COMMITS)))
         for size in ring_bench.COMMITS:
-            progress.update(task, description=f"{size} bytes")
-            commits[str(size)] = ring_bench.measure(size, lambda done: progress.advance(task, done))
+            bar.update(task, description=f"{size} bytes")
+            commits[str(size)] = ring_bench.measure(size, lambda done: bar.advance(task, done))
     if as_json:
         print(json.dumps({"commits": {size: {**ours, "littlefs": littlefs} for size, (ours, littlefs) in commits.items()}}))
         return
-    table = Table("", *(_right(name) for name in ("bytes a record", "programmed per byte", "erases per KiB", "records")))
+    table = Table("", *(right(name) for name in ("bytes a record", "programmed per byte", "erases per KiB", "records")))
     for name, both in commits.items():
         for who, figures in zip(("ring", "littlefs append + flush"), both, strict=True):
             table.add_row(who, name, f"{figures['programmed_per_byte']:.3f}", f"{figures['erases_per_kib']:.3f}",
@@ -104,13 +100,13 @@ def bench_encode(as_json: AsJson = False) -> None:
 
     Example: tenfold bench encode --json
     """
-    with _progress(as_json) as progress:
-        progress.add_task("MicroPython", total=None)
+    with progress(as_json) as bar:
+        bar.add_task("MicroPython", total=None)
         report = encode.measure()
     if as_json:
         print(json.dumps(report))
         return
-    table = Table("", *(_right(name) for name in ("us a reading", "bytes of garbage a reading", "bytes a reading")))
+    table = Table("", *(right(name) for name in ("us a reading", "bytes of garbage a reading", "bytes a reading")))
     for who, cost in (("ours", report["ours"]), ("json.dumps", report["json"])):
         table.add_row(who, f"{cost['us_per_reading']:.2f}", f"{cost['garbage_bytes_per_reading']:.1f}",
                       f"{cost['bytes_per_reading']:.3f}")
@@ -130,13 +126,13 @@ def bench_delta(
 
     Example: tenfold bench delta out/1.2.0/artifact.bin out/1.3.0/artifact.bin
     """
-    with _progress(as_json) as progress:
-        progress.add_task(new.name, total=None)
+    with progress(as_json) as bar:
+        bar.add_task(new.name, total=None)
         report = delta.measure(old.read_bytes(), new.read_bytes())
     if as_json:
         print(json.dumps(report))
         return
-    table = Table("", _right("bytes"), _right(f"of {report['new_bytes']:,}"))
+    table = Table("", right("bytes"), right(f"of {report['new_bytes']:,}"))
     for name, size in (("ours", report["patch_bytes"]), *report["peers"].items()):
         table.add_row(name, f"{size:,}", f"{100 * size / report['new_bytes']:.2f} %")
     Console().print(table)
@@ -154,8 +150,8 @@ def bench_heap(
 
     Example: tenfold bench heap --search
     """
-    with _progress(as_json) as progress:
-        progress.add_task("firmware at work", total=None)
+    with progress(as_json) as bar:
+        bar.add_task("firmware at work", total=None)
         report = asyncio.run(heap.measure(kb, search))
     if as_json:
         print(json.dumps(report))
@@ -187,10 +183,10 @@ def bench_powercut(
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--replay") from None
     outcomes = []
-    with _progress(as_json) as progress, ProcessPoolExecutor(os.cpu_count()) as pool:
-        task = progress.add_task("power cuts", total=len(cases))
+    with progress(as_json) as bar, ProcessPoolExecutor(os.cpu_count()) as pool:
+        task = bar.add_task("power cuts", total=len(cases))
         for outcome in pool.map(powercut.run, cases, chunksize=max(1, min(100, len(cases) // 20))):
-            progress.advance(task)
+            bar.advance(task)
             if outcome is None:
                 raise typer.BadParameter(f"{replay}: the workload ends before this operation", param_hint="--replay")
             outcomes.append(outcome)
@@ -231,14 +227,14 @@ def bench_drain(
     """
     if order not in drain.ORDERS:
         raise typer.BadParameter(f"got {order!r}, expected one of {', '.join(drain.ORDERS)}", param_hint="--order")
-    with _progress(as_json) as progress:
-        task = progress.add_task("draining", total=batches)
+    with progress(as_json) as bar:
+        task = bar.add_task("draining", total=batches)
         report = drain.measure(drain.Case(batches, order, window, rtt_ms, loss_pct),
-                               lambda done: progress.update(task, completed=done))
+                               lambda done: bar.update(task, completed=done))
     if as_json:
         print(json.dumps(report))
         return
-    table = Table(f"{batches:,} batches, {order} first, window {report['window']}, {rtt_ms} ms, {loss_pct:g} % lost", _right(""))
+    table = Table(f"{batches:,} batches, {order} first, window {report['window']}, {rtt_ms} ms, {loss_pct:g} % lost", right(""))
     for name, value in (
         ("seconds to drain", f"{report['seconds']:.1f}"), ("batches a second", f"{report['batches_per_s']:.1f}"),
         ("bytes up, a batch", f"{report['up_bytes_per_batch']:.0f}"),
@@ -253,119 +249,9 @@ def bench_drain(
     Console().print(table)
 
 
-@app.command(name="herd")
-def bench_herd(
-    devices: Annotated[int, typer.Option(min=1, max=1_000_000, help="That come back together.")] = 10_000,
-    rate: Annotated[float, typer.Option(min=0.1, help="Requests a second that the servers were built for.")] = 100.0,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same herd.")] = 1,
-    as_json: AsJson = False,
-) -> None:
-    """Simulate a fleet after a common outage: connections to the broker, and check-ins, second by second.
-
-    The device's own decisions and the server's, in simulated time. Example: tenfold bench herd --devices 10000 --json
-    """
-    with _progress(as_json) as progress:
-        task = progress.add_task("outages", total=len(herd.OUTAGES_S))
-        report = herd.measure(devices, rate, seed, lambda: progress.advance(task))
-    if as_json:
-        print(json.dumps(report))
-        return
-    console = Console()
-    console.print(f"{devices:,} devices, servers built for {rate:g} requests a second: a period of {report['period_s']} s")
-    for title, outcomes in (("connections", report["broker"]), ("check-ins", report["checkins"])):
-        bar_s = -(-max(len(one["arrivals"]) for one in outcomes) // BARS)
-        table = Table(title, *map(_right, ("peak/s", "of rate", "served in", "requests")), f"arrivals, {bar_s} s a bar")
-        for one in outcomes:
-            table.add_row(
-                f"away {one['outage_s']} s" if one["outage_s"] else "power cut", f"{one['peak_per_s']:,}",
-                f"×{one['peak_over_rate']:.2f}", f"{one['seconds']:.0f} s", f"{one['requests']:.2f}",
-                _bars(one["arrivals"], rate, bar_s))
-        console.print(table)
-
-
-@app.command(name="campaign")
-def bench_campaign(
-    devices: Annotated[int, typer.Option(min=1, max=200, help="Boards, each a process of MicroPython.")] = 50,
-    cuts: Annotated[int, typer.Option(min=0, max=100, help="Power cuts a board, from the rollout's start.")] = 5,
-    seed: Annotated[int, typer.Option(help="Fixes the waits between cuts.")] = 1,
-    as_json: AsJson = False,
-) -> None:
-    """Update a fleet of real firmware while its power and its links fail at random: who arrives, and who is gone for good.
-
-    Exit code 1 when a board did not arrive or a committed reading is lost. Example: tenfold bench campaign --devices 10 --json
-    """
-    with _progress(as_json) as progress:
-        task = progress.add_task("preparing", total=devices)
-        report = asyncio.run(campaign.measure(
-            campaign.Case(devices, cuts, seed), lambda what, done: progress.update(task, description=what, completed=done)))
-    if as_json:
-        print(json.dumps(report))
-    else:
-        middle_s, last_s = report["arrival_s"]
-        table = Table(f"{devices} devices, seed {seed}", _right(""))
-        for name, value in (
-            ("arrived", f"{report['arrived']} of {devices}"), ("bricked", f"{report['bricked']}"),
-            ("committed readings lost", f"{report['lost']:,}"), ("power cuts", f"{report['power_cuts']:,}"),
-            ("connections broken", f"{report['breaks']:,}"), ("times a board fell back and went again", f"{report['fell_back']}"),
-            ("arrival of the middle one, the last", f"{middle_s:.0f} s, {last_s:.0f} s"),
-            ("from the update server, a device", f"{report['down_bytes'] / 1024:.0f} KiB, the release has "
-                                                 f"{report['artifact_bytes'] / 1024:.0f}"),
-        ):
-            table.add_row(name, value)
-        Console().print(table)
-        if report["kept"]:
-            print(f"logs and flash files: {report['kept']}")
-    if report["arrived"] < devices or report["lost"]:
-        raise typer.Exit(1)
-
-
-@app.command(name="checkin")
-def bench_checkin(
-    quick: Annotated[bool, typer.Option("--quick", help="The two smaller fleets, for a shorter time.")] = False,
-    peer: Annotated[Path | None, typer.Option(
-        "--goosebit", envvar=goosebit.PYTHON_ENV, help=f"Python of an environment that holds gooseBit {goosebit.VERSION}.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Idle check-ins by CPU second of the real update server with 2,000, 20,000 and 100,000 known devices, gooseBit beside it.
-
-    Mutual TLS, connections kept or a full handshake each. Example: tenfold bench checkin --goosebit ~/goosebit/bin/python
-    """
-    sizes = checkin.QUICK if quick else checkin.SIZES
-    if peer is None:
-        print(f"gooseBit is left out; to have it: python3 -m venv DIR, DIR/bin/pip install goosebit=={goosebit.VERSION}, "
-              "then --goosebit DIR/bin/python", file=sys.stderr)
-    else:
-        try:
-            goosebit.version(peer)
-        except goosebit.PeerError as error:
-            raise typer.BadParameter(str(error), param_hint="--goosebit") from None
-    with _progress(as_json) as progress:
-        task = progress.add_task("", total=checkin.steps(sizes, peer=peer))
-        report = checkin.measure(
-            sizes, quick=quick, peer=peer, step=lambda what: progress.update(task, description=what, advance=1))
-    if as_json:
-        print(json.dumps({**report["sizes"], "peers": report["peers"]}))
-        return
-    columns = ("a CPU second", "a second", "p50 ms", "p99 ms")
-    rows = [(f"{size} devices", one) for size, one in report["sizes"].items()]
-    rows += [(f"{name}, {size} devices", one) for name, found in report["peers"].items() for size, one in found.items()]
-    console = Console()
-    for title in ("connections kept", "a full handshake each"):
-        table = Table("", *map(_right, (*columns, "RSS MB")), title=title)
-        for name, one in rows:
-            rate: fleet.Rate = one if title == "connections kept" else one["handshake"]
-            table.add_row(name, *_rate(rate), f"{one['rss_mb']:.0f}")
-        console.print(table)
-
-
-def _rate(one: fleet.Rate) -> list[str]:
-    return [f"{one['per_cpu_second']:,.0f}", f"{one['per_wall_second']:,.0f}", f"{one['p50_ms']:.1f}", f"{one['p99_ms']:.1f}"]
-
-
-def _bars(arrivals: list[int], rate: float, bar_s: int) -> str:
-    """Mean arrivals over time as bars; a full one is the rate or more."""
-    parts = (arrivals[at:at + bar_s] for at in range(0, len(arrivals), bar_s))
-    return "".join(BLOCKS[min(ceil(sum(part) / len(part) / rate * 8), 8)] for part in parts)
+app.command(name="herd")(bench_fleet.bench_herd)
+app.command(name="campaign")(bench_fleet.bench_campaign)
+app.command(name="checkin")(bench_fleet.bench_checkin)
 
 
 def _resolutions(words: list[str]) -> dict[str, str]:
@@ -376,15 +262,6 @@ def _resolutions(words: list[str]) -> dict[str, str]:
             raise typer.BadParameter(f"got {word!r}, expected NAME=STEP such as oil=0.01 or count=1", param_hint="--resolution")
         steps[name] = step
     return steps
-
-
-def _progress(quiet: bool) -> Progress:
-    return Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), transient=True,
-                    console=Console(stderr=True), disable=quiet or not sys.stderr.isatty())
-
-
-def _right(name: str) -> Column:
-    return Column(name, justify="right")
 
 
 def _table(figures: dict[str, codec.Figures]) -> Table:

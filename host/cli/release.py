@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
+from rich.table import Table
 
 from host.cli.application import least_flash, read_application
+from host.cli.drawn import right
 from host.cli.server import AsJson, Ca, Cert, Key, Url, connect
 from host.cli.shipped import Configs, chosen_drivers
 from host.sim.plant import FIRMWARE
@@ -225,7 +226,7 @@ def _write_deltas(folder: Path, deltas: list[Delta]) -> None:
 
 def _delta_table(older: list[Path], deltas: dict[str, list[Delta]], sizes: dict[str, int]) -> Table:
     """What each older release's devices will fetch."""
-    table = Table("from", "part", *(Column(name, justify="right") for name in ("bytes", "delta", "share")))
+    table = Table("from", "part", *map(right, ("bytes", "delta", "share")))
     for folder in older:
         name = manifest_format.parse((folder / PAYLOAD).read_bytes())["release"]
         for part, base in zip(("artifact", "image"), _parts(folder), strict=True):

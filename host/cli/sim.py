@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,10 +11,9 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from rich.table import Column, Table
+from rich.table import Table
 
-from host.cli.bench import BLOCKS
+from host.cli.drawn import BLOCKS, progress, right
 from host.cli.server import AsJson
 from host.db import open_engine
 from host.sim import door, rollout_runs
@@ -161,20 +159,19 @@ def rollout(
     Example: tenfold sim rollout --devices 1000000 --days 14 --seed 1 --defect-pct 2
     """
     scenario = Scenario(devices, days, seed, defect_pct)
-    progress = Progress(TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn(), transient=True,
-                        console=Console(stderr=True), disable=as_json or not sys.stderr.isatty())
+    bar = progress(as_json)
     if runs > 1:
-        with progress:
-            task = progress.add_task("rollouts", total=runs)
-            many = rollout_runs.measure(scenario, runs, os.cpu_count() or 1, lambda: progress.advance(task))
+        with bar:
+            task = bar.add_task("rollouts", total=runs)
+            many = rollout_runs.measure(scenario, runs, os.cpu_count() or 1, lambda: bar.advance(task))
         if as_json:
             print(json.dumps(many))
         else:
             _print_runs(many)
         return
-    with progress:
-        task = progress.add_task("days", total=days)
-        one = simulate(scenario, lambda day: progress.update(task, completed=day))
+    with bar:
+        task = bar.add_task("days", total=days)
+        one = simulate(scenario, lambda day: bar.update(task, completed=day))
     if as_json:
         print(json.dumps(one))
     else:
@@ -186,7 +183,7 @@ def _print_rollout(one: Outcome) -> None:
     console.print(f"{one['devices']:,} devices, {one['days']:g} days, "
                   + (f"{one['defect_pct']:g} % crash on the release" if one["defect_pct"] else "nothing wrong with the release"))
     numbers = ("day", "open", "offered", "confirmed", "failed", "lost")
-    table = Table("stage", *(Column(name, justify="right") for name in numbers), "meanwhile")
+    table = Table("stage", *map(right, numbers), "meanwhile")
     for stage in one["stages"]:
         until = one["days"] if stage["closed_day"] is None else stage["closed_day"]
         table.add_row(
@@ -212,7 +209,7 @@ def _curve(stage: Stage, devices: int) -> str:
 def _print_runs(many: rollout_runs.Runs) -> None:
     low, high = many["halted_between_pct"]
     title = f"{many['runs']:,} rollouts of {many['devices']:,} devices, {many['defect_pct']:g} % crash"
-    table = Table(title, Column("", justify="right"))
+    table = Table(title, right(""))
     table.add_row("halted", f"{many['halted']:,}: {many['halted_pct']:g} % (95 %: {low:g} to {high:g} %)")
     table.add_row("held in a stage before the last", f"{many['held']:,}")
     table.add_row("done", f"{many['done']:,}" + ("" if many["days_to_done"] is None else f", after {many['days_to_done']:g} days"))

@@ -27,6 +27,7 @@ from host.sim.replay import Replay
 from host.sim.signals import Channel
 from node.wire import bundle as bundle_format
 from node.wire import identity, signed
+from ota.client import OtaClient
 from ota.release import bundle, keys
 from ota.release.sign import envelope, first_root
 from provisioning.ca import make_key
@@ -281,6 +282,19 @@ class Plant:
         path = self.folder / "conf" / f"{name}.json"
         path.write_text(json.dumps(settings, default=str, indent=1) + "\n", encoding="utf-8")
         return Program(name, (sys.executable, "-m", module, "--config", str(path)), REPOSITORY, self.log(name), port)
+
+    def enter(self, values: dict[str, object]) -> None:
+        """Have the station enter a birth that a board tells on its console.
+
+        Raises:
+            ProvisioningError: it is refused.
+        """
+        self.station.hear(f"BIRTH {json.dumps(values)}", int(time.time()))
+
+    def desk(self) -> OtaClient:
+        """Give the release desk's client of the OTA server."""
+        return OtaClient.connect(
+            f"https://localhost:{self.ports.ota}", self.pki.ca_file, self.pki.cert("op.release"), self.pki.key("op.release"))
 
     def write_operator(self) -> Path:
         """Write what an operator's shell needs to speak to the OTA server; gives the file."""

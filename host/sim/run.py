@@ -6,7 +6,6 @@ failure that names the step and the logs. What happens to the plant then is the 
 
 import asyncio
 import contextlib
-import json
 import time
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -25,7 +24,7 @@ from host.sim.processes import Child, stop_all
 from host.sim.replay import Replay
 from host.sim.view import State, Step, View
 from host.sim.watch import Watch
-from ota.client import UNREACHABLE, OtaClient, OtaError
+from ota.client import UNREACHABLE, OtaError
 from provisioning.errors import ProvisioningError
 
 T = TypeVar("T")
@@ -118,9 +117,7 @@ class Run(ABC):
         async with self._step("servers"):
             await self._start_servers()
             self._plant.write_operator()
-            self._client = OtaClient.connect(
-                f"https://localhost:{self._plant.ports.ota}", self._plant.pki.ca_file,
-                self._plant.pki.cert("op.release"), self._plant.pki.key("op.release"))
+            self._client = self._plant.desk()
             await self._ask(lambda: self._client.publish(first.manifest, first.artifact))
             self._watch = Watch(self._plant, self._client, self._boards, self._children, self._view)
             self._helpers.append(asyncio.create_task(self._watch.run()))
@@ -173,7 +170,7 @@ class Run(ABC):
         """Hear a board's serial console."""
         if word == "BIRTH":
             try:
-                self._plant.station.hear(f"BIRTH {json.dumps(values)}", int(time.time()))
+                self._plant.enter(values)
             except ProvisioningError as error:
                 self._view.notes.append(f"birth refused: {error}")
                 return

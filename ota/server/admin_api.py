@@ -47,7 +47,7 @@ class ReleaseBody(BaseModel):
     image: str | None = None
     deltas: list[str] = Field(default=[], max_length=2 * MAX_DELTAS)
     allow_stranded: bool = False
-    reason: str = Field(default="", max_length=200)
+    reason: str = Field(default="", max_length=MAX_REASON)
 
 
 class RootBody(BaseModel):
@@ -78,7 +78,7 @@ class OrderBody(BaseModel):
     model_config = ConfigDict(extra="forbid")
     devices: list[str] = Field(default=[], max_length=MAX_ORDER)
     model: str | None = None
-    reason: str = Field(default="", max_length=200)
+    reason: str = Field(default="", max_length=MAX_REASON)
 
 
 @router.put("/artifacts/{name}", status_code=201)

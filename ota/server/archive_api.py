@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from ota.archive.folder import ArchiveError, MissingError
 from ota.server import audit, publish, views
+from ota.server.admin_api import MAX_REASON
 from ota.server.context import context_of, operator_of
 from ota.server.control import UnknownError
 from ota.server.errors import ApiError
@@ -29,7 +30,7 @@ class RetireBody(BaseModel):
     """Why a release is retired, and whether devices may be left behind."""
 
     model_config = ConfigDict(extra="forbid")
-    reason: str = Field(min_length=1, max_length=200)
+    reason: str = Field(min_length=1, max_length=MAX_REASON)
     allow_stranded: bool = False
 
 

@@ -135,9 +135,7 @@ def approve(engine: Engine, ident: str, now_s: float, *, by: str, people: Collec
         ApprovalError: nothing waits, or one name stands behind both.
     """
     with writing(engine) as connection:
-        rollout = rollouts.get(connection, ident)
-        if rollout is None:
-            raise UnknownError(f"rollout {ident[:40]!r} does not exist")
+        rollout = _known(connection, ident)
         asked = approvals.get(connection, ident)
         if asked is None:
             raise ApprovalError("approval.none", f"rollout {ident} does not wait for approval")

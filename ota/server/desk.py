@@ -173,7 +173,7 @@ class Desk:
             with writing(self._engine) as connection:
                 row = devices.get(connection, sighting.report.device)
                 found = self._look(connection, sighting, row)
-                answer = self._commit(connection, sighting, found, nonce, seq)
+                answer = self._commit(connection, sighting, found, nonce, max(seq, 0 if row is None else row.direction_seq))
         quiet = found.quiet and found.decision.kind is not Kind.OFFER and config is None
         self._remember(sighting.report.device, LastWord(
             sighting.report, sighting.boot, sighting.config, orders, _labels(row), found.tried) if quiet else None)
@@ -248,8 +248,7 @@ class Desk:
         device, now_s, decision = sighting.report.device, sighting.at_s, found.decision
         if decision.kind is not Kind.OFFER or found.rollout is None or decision.manifest is None:
             return self._answer(decision, now_s)
-        row = devices.get(connection, device)
-        next_seq = max(seq, 0 if row is None else row.direction_seq) + 1
+        next_seq = seq + 1
         if next_seq > MAX_SEQ:
             return self._answer(Decision(Kind.REFUSE, Reason.SEQUENCE), now_s)
         if decision.takes_place and not rollout_rows.take_place(connection, found.rollout):

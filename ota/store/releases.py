@@ -103,8 +103,10 @@ def naming(connection: Connection, name: str) -> list[str]:
 
 def usable(connection: Connection) -> tuple[Release, ...]:
     """Read the releases that devices may still install: not retired, and at or above the newest root's floor."""
-    floor = min_counter(connection)
-    return tuple(each.release for each in all_published(connection) if each.retired_s is None and each.release.counter >= floor)
+    columns = tables.release.c   # no deltas: each check-in that is not idle comes here
+    rows = connection.execute(select(tables.release).where(
+        columns.retired_s.is_(None), columns.counter >= min_counter(connection)).order_by(columns.counter, columns.added_s))
+    return tuple(map(_release, rows))
 
 
 def add_root(connection: Connection, version: int, name: str, floor: int, now_s: float) -> None:
@@ -137,7 +139,10 @@ def _ways(connection: Connection, manifest: str | None = None) -> dict[str, list
     return found
 
 
+def _release(row: Row[Any]) -> Release:
+    return Release(row.manifest, row.release, row.counter, tuple(row.models), row.from_lo, row.from_hi, row.stone)
+
+
 def _published(row: Row[Any], ways: dict[str, list[Way]]) -> Published:
-    release = Release(row.manifest, row.release, row.counter, tuple(row.models), row.from_lo, row.from_hi, row.stone)
-    return Published(release, row.mpy, row.artifact, row.size_bytes, row.added_s, row.added_by, row.image, row.image_bytes,
+    return Published(_release(row), row.mpy, row.artifact, row.size_bytes, row.added_s, row.added_by, row.image, row.image_bytes,
                      row.retired_s, tuple(ways.get(row.manifest, ())))
