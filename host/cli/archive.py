@@ -5,6 +5,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
 
@@ -257,12 +258,16 @@ def _publish(client: OtaClient, file: BinaryIO, arrived: tar.Arrived, known: int
         client.add_root(raw)
     newest = len(arrived.chain)
     with _progress("publishing", _bytes(arrived)) as tell:
-        for release in arrived.releases:
-            if release.root < newest:
-                continue
-            content = {part.kind: b"".join(tar.pieces(file, arrived.parts[part.sha256])) for part in release.parts}
-            client.publish(release.raw, content["artifact"], content.get("image"))
-            tell(sum(map(len, content.values())))
+        for release in sorted(arrived.releases, key=lambda each: each.body["counter"]):   # deltas start from older ones
+            content: dict[str, list[bytes]] = {"artifact": [], "image": [], "deltas": []}
+            for part in release.parts:
+                content[part.kind].append(b"".join(tar.pieces(file, arrived.parts[part.sha256])))
+            if release.root < newest:   # kept all the same: deltas of newer ones may start from it
+                for data in chain.from_iterable(content.values()):
+                    client.upload(data)
+            else:
+                client.publish(release.raw, content["artifact"][0], next(iter(content["image"]), None), content["deltas"])
+            tell(sum(part.size for part in release.parts))
     return [each for each in arrived.releases if each.root < newest]
 
 

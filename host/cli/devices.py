@@ -167,7 +167,8 @@ def _numbers(row: dict[str, Any]) -> Iterator[str]:
     if row["failures"]:
         yield f"came back {row['failures']} times; quarantined at {row['quarantine_after']}"
     if row["path"]:
-        yield "path: " + ", then ".join(f"{stop['release']} (counter {stop['counter']})" for stop in row["path"])
+        yield "path: " + ", then ".join(
+            f"{stop['release']} (counter {stop['counter']}, {stop['down_bytes']:,} bytes)" for stop in row["path"])
 
 
 def _changed(client: OtaClient, devices: list[str] | None, file: Path | None, model: str | None, **change: Any) -> None:

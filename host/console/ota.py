@@ -16,7 +16,7 @@ ROLLOUTS_SHOWN = 8       # newest first, those under way before all others
 DEVICES_PAGE = 500       # the server's largest page
 DEVICES_MAX = 5_000      # the page shows no more rows anyway
 HISTORY_SHOWN = 12
-ACTIVE = ("running", "paused", "halted")
+ACTIVE = ("running", "paused", "halted", "planned")
 COUNTS = ("eligible", "needed", "offered", "under_way", "confirmed", "soaked", "failed", "lost")
 CRASHES = ("app_crashes", "task_restarts")   # metrics of ota.rules.gate, check "crashes"
 Json = dict[str, Any]
@@ -120,6 +120,7 @@ def rollout_view(row: Json) -> Json:
         "id": row.get("rollout"), "release": row.get("release"), "counter": row.get("counter"), "models": row.get("models", []),
         "state": row.get("state"), "reason": row.get("reason") or "", "stage": row.get("stage"),
         "population": row.get("population"), "added_ms": _ms(row.get("added_s")), "by": row.get("added_by"),
+        "starts_ms": _ms(row.get("policy", {}).get("start_at") or None), "approval": _approval(row.get("approval")),
         "stages": [_stage(stage, now_s) for stage in row.get("stages", [])],
         "history": [
             {"at_ms": _ms(each.get("at_s")), "event": each.get("event"), "stage": each.get("stage"), "by": each.get("by"),
@@ -151,6 +152,13 @@ def version_view(row: Json) -> Json:
         "checkins": totals.get("checkins", 0), "crashes": sum(totals.get(name, 0) for name in CRASHES),
         "resets": totals.get("resets", 0), "uptime_s": totals.get("uptime_s", 0),
     }
+
+
+def _approval(asked: Json | None) -> Json | None:
+    """Whose word a rollout waits for a second person to approve; None when it waits for nobody."""
+    return asked and {
+        "event": asked.get("event"), "by": asked.get("asked_by"), "at_ms": _ms(asked.get("asked_s")),
+        "reason": asked.get("reason") or ""}
 
 
 def _stage(stage: Json, now_s: float) -> Json:

@@ -1,6 +1,7 @@
 """Which objects a manifest names: its parts, whatever kinds of them there are.
 
-A part is what a manifest gives a SHA-256 and a size: the bundle, the image, or what later manifests add. Verifies nothing.
+A part is what a manifest gives a SHA-256 and a size: the bundle, the image, a delta that makes either, or what later manifests
+add. Verifies nothing.
 """
 
 from collections.abc import Iterator
@@ -10,7 +11,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class NamedPart:
-    """One object that a manifest names: kind ("artifact", "image", …), SHA-256 in hex, size in bytes."""
+    """One object that a manifest names: kind ("artifact", "image", "deltas", …), SHA-256 in hex, size in bytes."""
 
     kind: str
     sha256: str
@@ -23,8 +24,11 @@ def parts_of(body: dict[str, Any]) -> list[NamedPart]:
 
 
 def _found(kind: str, value: Any) -> Iterator[NamedPart]:
-    if isinstance(value, dict) and "sha256" in value and "size" in value:
-        yield NamedPart(kind, value["sha256"], value["size"])
+    if isinstance(value, dict):
+        if "sha256" in value and "size" in value:
+            yield NamedPart(kind, value["sha256"], value["size"])
+        for key, each in value.items():
+            yield from _found(key, each)
     elif isinstance(value, list):
         for each in value:
             yield from _found(kind, each)

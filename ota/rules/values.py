@@ -38,19 +38,6 @@ OPEN = (AttemptState.OFFERED, AttemptState.TRIAL)
 
 
 @dataclass(frozen=True)
-class Release:
-    """What the rules need of a signed manifest; `manifest` is the SHA-256 of the whole envelope, in hex."""
-
-    manifest: str
-    release: str
-    counter: int
-    models: tuple[str, ...]
-    from_lo: int
-    from_hi: int
-    stone: bool = False
-
-
-@dataclass(frozen=True)
 class Way:
     """A delta that a manifest names.
 
@@ -63,6 +50,39 @@ class Way:
     base: str
     delta: str
     size_bytes: int
+
+
+@dataclass(frozen=True)
+class Load:
+    """What there is to download of a release: bundle, image if it brings one, and the deltas that make either.
+
+    Attributes:
+        artifact, image: SHA-256 in hex. artifact_bytes, image_bytes: when fetched whole.
+    """
+
+    artifact: str
+    artifact_bytes: int
+    image: str | None = None
+    image_bytes: int = 0
+    ways: tuple[Way, ...] = ()
+
+
+@dataclass(frozen=True)
+class Release:
+    """What the rules need of a signed manifest; `manifest` is the SHA-256 of the whole envelope, in hex.
+
+    Attributes:
+        load: None where nobody plans with it; it does not tell releases apart.
+    """
+
+    manifest: str
+    release: str
+    counter: int
+    models: tuple[str, ...]
+    from_lo: int
+    from_hi: int
+    stone: bool = False
+    load: Load | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True)

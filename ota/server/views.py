@@ -22,8 +22,10 @@ ATTEMPTS_SHOWN = 100   # of a rollout; the ones settled last
 
 def release_view(published: Published) -> dict[str, Any]:
     """Show a published release."""
-    shown = asdict(published.release) | {name: value for name, value in asdict(published).items() if name != "release"}
-    return shown | {"release": published.release.release}
+    shown = asdict(published)
+    release: dict[str, Any] = shown.pop("release")
+    del release["load"]   # the columns say it already
+    return release | shown
 
 
 def rollout_line(rollout: Rollout) -> dict[str, Any]:
@@ -144,7 +146,9 @@ def _considered(found: Device, each: Considered, failed: Mapping[str, Failures],
         "capacity": None if rollout.capacity == bucket.UNBOUNDED else rollout.capacity,
         "attempt": None if attempt is None else attempt.state, "attempt_reason": "" if attempt is None else attempt.reason,
         "failures": failed[step].count if step in failed else 0, "quarantine_after": rollout.policy.quarantine_after,
-        "path": None if path is None else [{"release": stop.release, "counter": stop.counter} for stop in path],
+        "path": None if path is None else [
+            {"release": stop.release, "counter": stop.counter, "down_bytes": down_bytes}
+            for stop, down_bytes in zip(path, paths.down_bytes(report.counter, path, usable), strict=True)],
         "filter": asdict(rollout.policy.filter), "windows": list(rollout.policy.windows), "zone": found.labels.zone,
         "not_after": rollout.policy.not_after or None,
     }

@@ -1,12 +1,12 @@
 """Rows of published releases, of what was decided about them, and of the root chain."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection, Row, func, or_, select
 
-from ota.rules.values import Release, Way
+from ota.rules.values import Load, Release, Way
 from ota.store import tables
 from ota.store.session import insert_new
 
@@ -103,10 +103,12 @@ def naming(connection: Connection, name: str) -> list[str]:
 
 def usable(connection: Connection) -> tuple[Release, ...]:
     """Read the releases that devices may still install: not retired, and at or above the newest root's floor."""
-    columns = tables.release.c   # no deltas: each check-in that is not idle comes here
+    columns = tables.release.c
     rows = connection.execute(select(tables.release).where(
-        columns.retired_s.is_(None), columns.counter >= min_counter(connection)).order_by(columns.counter, columns.added_s))
-    return tuple(map(_release, rows))
+        columns.retired_s.is_(None), columns.counter >= min_counter(connection)).order_by(columns.counter, columns.added_s)).all()
+    # Each check-in that is not idle comes here, and deltas are weighed only where there is a choice of paths.
+    ways = _ways(connection) if any(row.stone for row in rows) else {}
+    return tuple(replace(_release(row), load=_load(row, ways)) for row in rows)
 
 
 def add_root(connection: Connection, version: int, name: str, floor: int, now_s: float) -> None:
@@ -141,6 +143,10 @@ def _ways(connection: Connection, manifest: str | None = None) -> dict[str, list
 
 def _release(row: Row[Any]) -> Release:
     return Release(row.manifest, row.release, row.counter, tuple(row.models), row.from_lo, row.from_hi, row.stone)
+
+
+def _load(row: Row[Any], ways: dict[str, list[Way]]) -> Load:
+    return Load(row.artifact, row.size_bytes, row.image, row.image_bytes or 0, tuple(ways.get(row.manifest, ())))
 
 
 def _published(row: Row[Any], ways: dict[str, list[Way]]) -> Published:

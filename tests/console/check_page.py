@@ -43,6 +43,8 @@ def build(arguments, folder):
         words.attempts[fleet.devices[1]] = ("trial", "", "the device is trying a release")
         words.configs[fleet.devices[2]] = ("5ad3f00ddecade01", True, "5ad3f00ddecade01", "", "")
         words.configs[fleet.devices[3]] = ("", False, "0badc0de00c0ffee", "0badc0de00c0ffee", "config.trial: no batch acknowledged")
+        words.rollout("r3", ("1.3.0", 4), "draft", 0, asked_by="op.ann")
+        words.rollout("r2", ("1.2.1", 3), "planned", 0, start_at=now_ms / 1000 + 3600)
         words.rollout("r1", NEW, "running", 1, counts=[(1, 1, 0, 1, 1, 0, 0), (2, 2, 1, 1, 0, 0, 0)], soak_left_s=6.0,
                       gate=("unknown", "failures: 0 of 1 devices have soaked"))
     threading.Thread(target=go_on, args=(fleet, words, arguments.scene), daemon=True).start()

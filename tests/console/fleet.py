@@ -157,7 +157,8 @@ class OtaWords:
             "config": runs, "config_trial": trial, "config_wanted": wanted, "config_failed": failed, "config_reason": gave_up,
         }
 
-    def rollout(self, ident, release, state, stage, *, reason="", counts=(), gate=("unknown", ""), soak_left_s=None, attempts=()):
+    def rollout(self, ident, release, state, stage, *, reason="", counts=(), gate=("unknown", ""), soak_left_s=None, attempts=(),
+                asked_by=None, start_at=0.0):
         """Add a rollout; `counts` are (eligible, offered, under way, confirmed, soaked, failed, lost), one an opened stage."""
         now_s, population = self.now_ms() / 1000, len(self.fleet.devices)
         stages = []
@@ -174,7 +175,9 @@ class OtaWords:
         self.rollouts.insert(0, {
             "rollout": ident, "manifest": "ab" * 32, "release": release[0], "counter": release[1], "models": ["hall"],
             "state": state, "reason": reason, "stage": stage, "pct": stages[stage]["pct"], "population": population, "offered": 1,
-            "stage_since_s": now_s, "policy": {}, "added_s": now_s - 200, "added_by": "op.release", "now_s": now_s,
+            "stage_since_s": now_s, "policy": {"start_at": start_at},
+            "approval": asked_by and {"event": "start", "asked_s": now_s - 90, "asked_by": asked_by, "reason": "cures the drops"},
+            "added_s": now_s - 200, "added_by": "op.release", "now_s": now_s,
             "stages": stages,
             "history": [{"at_s": now_s - 200, "event": "start", "stage": 0, "by": "op.release", "reason": "start by op.release"}],
             "attempts": [

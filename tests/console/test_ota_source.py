@@ -7,6 +7,7 @@ import pytest
 
 from host.console.ota import HttpOta
 from host.console.watched import SourceError
+from ota.rules.access import Role
 from tests.ota.support import Plant, WithPeer, fleet, plant
 
 
@@ -82,6 +83,21 @@ def test_a_soaking_stage_tells_when_its_soak_ends(server):
     (found,) = ask(of(server), HttpOta.rollouts)
     assert found["stages"][0]["confirmed"] == 1
     assert found["stages"][0]["soak_ends_ms"] == round(server.clock.now_s + 6) * 1000
+
+
+def test_a_rollout_that_waits_tells_for_whom_and_until_when(tmp_path):
+    roles = {"op.ann": Role.OPERATOR, "op.release": Role.APPROVER, "op.console": Role.VIEWER}
+    with plant(tmp_path, roles=roles, approvals=1) as server:
+        manifest = server.publish(*server.keys.release(2)).json()["manifest"]
+        starts_s = server.clock.now_s + 3600
+        body = {"manifest": manifest, "start_at": starts_s}
+        assert server.post("/admin/rollouts", body, "op.ann").status_code == 201
+        (found,) = ask(of(server), HttpOta.rollouts)
+        assert (found["state"], found["approval"]["event"], found["approval"]["by"]) == ("draft", "start", "op.ann")
+        assert found["approval"]["at_ms"] == round(server.clock.now_s) * 1000
+        assert server.post(f"/admin/rollouts/{found['id']}/approve").status_code == 200
+        (found,) = ask(of(server), HttpOta.rollouts)
+        assert (found["state"], found["approval"], found["starts_ms"]) == ("planned", None, round(starts_s) * 1000)
 
 
 def test_a_device_that_fell_back_is_told_with_its_reason(server):

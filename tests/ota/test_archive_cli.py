@@ -8,8 +8,9 @@ import pytest
 
 from ota.archive.folder import Archive
 from ota.client import OtaError
-from ota.release import keys, sign
+from ota.release import delta, keys, sign
 from ota.release.keys import public65
+from ota.release.patch import Delta
 from ota.release.roots import key_name
 from provisioning.pki import FleetPki
 from tests.cli.test_release_desk import tenfold
@@ -20,9 +21,11 @@ Run = Callable[..., int]
 
 @pytest.fixture
 def folder(tmp_path: Path, signing: Keys) -> Path:
-    """An archive with two releases, the second with an image."""
+    """An archive with two releases, the second with an image and with a delta from the first."""
     archive = Archive(tmp_path / "kept")
-    for each in (signing.root_raw, *signing.release(2), *signing.release(3, image=IMAGE), IMAGE):
+    first = signing.release(2)
+    made = Delta.of(first[1], delta.make(first[1], signing.release(3)[1]))
+    for each in (signing.root_raw, *first, *signing.release(3, image=IMAGE, deltas={"artifact": [made]}), IMAGE, made.content):
         archive.put(each)
     return tmp_path / "kept"
 
@@ -52,7 +55,8 @@ def test_a_folder_is_listed_and_shown(folder: Path, run: Run, capsys: pytest.Cap
     assert [(row["release"], row["counter"], row["state"]) for row in rows] == [("1.2.0", 2, "usable"), ("1.3.0", 3, "usable")]
     assert run("archive", "show", rows[1]["manifest"][:12], "--folder", folder, "--json") == 0
     shown = said(capsys)
-    assert [(part["kind"], part["size"]) for part in shown["parts"]][1] == ("image", len(IMAGE))
+    assert [part["kind"] for part in shown["parts"]] == ["artifact", "deltas", "image"]
+    assert shown["parts"][2]["size"] == len(IMAGE)
     assert len(shown["signed_by"]) == 1
     assert run("archive", "show", "ffff", "--folder", folder) == 2
     for command in (("list",), ("show", rows[0]["manifest"])):
@@ -115,7 +119,7 @@ def test_one_release_travels_alone(
     assert not (tmp_path / "all.tar").exists()
     assert run("archive", "export", tmp_path / "one.tar", "--folder", folder, "--release", second) == 0
     assert run("archive", "import", tmp_path / "one.tar", "--folder", tmp_path / "new", "--root", signing.folder / "root.bin") == 0
-    assert len(list(Archive(tmp_path / "new").objects())) == 4   # root, manifest, bundle, image
+    assert len(list(Archive(tmp_path / "new").objects())) == 5   # root, manifest, bundle, delta, image
 
 
 def test_a_tar_of_another_chain_is_not_mixed_in(folder: Path, run: Run, tmp_path: Path) -> None:
@@ -156,7 +160,8 @@ def test_an_archive_moves_to_a_server_and_back(
     assert [(row["release"], row["state"]) for row in rows] == [("1.2.0", "usable"), ("1.3.0", "usable")]
     assert run("archive", "show", rows[0]["manifest"][:16], *at, "--json") == 0
     assert [each["event"] for each in said(capsys)["history"]] == ["publish"]
-    assert run("archive", "verify", *at) == 0
+    assert run("archive", "verify", *at, "--json") == 0
+    assert said(capsys)["findings"] == []
     assert run("archive", "export", tmp_path / "back.tar", *at) == 0
     assert (tmp_path / "back.tar").read_bytes() == (tmp_path / "all.tar").read_bytes()
     assert run("archive", "export", tmp_path / "one.tar", *at, "--release", rows[0]["manifest"]) == 0

@@ -6,9 +6,9 @@ import {told} from "./overview.js";
 import {nowMs} from "./poll.js";
 import {chip, learn} from "./release.js";
 
-const WORDS = {draft: "draft", running: "rolling out", paused: "paused", halted: "halted", done: "complete", aborted: "aborted"};
+const WORDS = {draft: "draft", planned: "planned", running: "rolling out", paused: "paused", halted: "halted", done: "complete", aborted: "aborted"};
 const CALLS = {paused: "Paused: ", halted: "Halted: ", aborted: "Aborted: "};
-const MARKS = {running: "info", paused: "warn", halted: "bad", done: "good", aborted: "none", draft: "none"};
+const MARKS = {running: "info", paused: "warn", halted: "bad", done: "good", aborted: "none", draft: "none", planned: "info"};
 const SIGNS = {pass: "✓", fail: "✕", unknown: "?"};
 const VERDICTS = {pass: "good", fail: "bad", unknown: "none"};
 const GATES = {pass: "passes", fail: "fails", unknown: "not decided yet"};
@@ -52,12 +52,26 @@ function card(rollout) {
     h("header", {},
       h("h3", {}, chip(rollout.release, "big"), h("span", {class: "sub"}, rollout.models.join(", "))),
       h("span", {class: `state ${MARKS[rollout.state]}`}, WORDS[rollout.state] ?? rollout.state),
-      h("span", {class: "sub right"}, `started ${at(rollout.added_ms, nowMs())}`)),
+      h("span", {class: "sub right"}, began(rollout))),
     h("ol", {class: "track"}, ...rollout.stages.map((stage, index) => segment(rollout, stage, index))),
     rollout.state === "halted" || rollout.state === "paused" || rollout.state === "aborted"
       ? h("p", {class: `callout ${MARKS[rollout.state]}`}, h("strong", {}, CALLS[rollout.state]), rollout.reason || NONE) : null,
+    rollout.approval ? approval(rollout) : null,
     current && rollout.state !== "draft" ? gateLine(rollout, current) : null,
     rollout.fallen.length ? fallen(rollout.fallen) : null);
+}
+
+function began(rollout) {
+  if (rollout.state === "planned" && rollout.starts_ms) return `starts ${at(rollout.starts_ms, nowMs())}`;
+  return `${rollout.state === "draft" || rollout.state === "planned" ? "added" : "started"} ${at(rollout.added_ms, nowMs())}`;
+}
+
+/** The console cannot command: it says who may, and how. */
+function approval(rollout) {
+  const {event, by, at_ms, reason} = rollout.approval;
+  return h("p", {class: "callout info"}, h("strong", {}, "Waits for a second person: "),
+    `${by} asked to ${event} it, ${at(at_ms, nowMs())}${reason ? ` (${reason})` : ""}. An approver runs `,
+    h("code", {}, `tenfold rollout approve ${rollout.id}`), ".");
 }
 
 function segment(rollout, stage, index) {
