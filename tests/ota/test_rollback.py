@@ -214,7 +214,7 @@ def test_devices_are_labelled_targeted_and_explained_by_hand(
         assert at_desk("devices", "explain", PEER) == 0
         told = capsys.readouterr().out
         for words in ("site nord (Europe/Oslo), tags pilot", "is told: offer, offered", "in stage 1 (100 %)",
-                      "path: 1.2.0 (counter 2)"):
+                      "path: 1.2.0 (counter 2, 3,099 bytes)"):
             assert words in told, told
         assert at_desk("devices", "explain", PEER, "--json") == 0
         assert json.loads(capsys.readouterr().out)["rollouts"][0]["code"] == "offered"
