@@ -65,7 +65,7 @@ class Device:
         stub.ended(self.board.files, reason, True)
 
     def committed(self):
-        self._measure_memory(self.uplink is not None and self.uplink.is_open())   # with the uplink and its session in it
+        self._measure_memory(self.uplink is not None and self.uplink.is_quiet())   # with the uplink and its session in it
         self.wake()
 
     def wake(self):
@@ -98,7 +98,7 @@ class Device:
         return metrics.snapshot()
 
     def _measure_memory(self, settled):
-        """settled: no TLS handshake may be under way, which borrows ESP-IDF's memory for a second."""
+        """settled: neither a TLS handshake nor records under way borrow of ESP-IDF's memory, what is there to be lent to them."""
         system = self.board.system
         self.metrics.low("heap_free", system.mem_free())
         if settled:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from host.sim.esp32 import line
 from host.sim.esp32.board import Emulated
 from node.ring import Ring
+from ota.release import delta
 from provisioning.line.image import SECTOR_BYTES, read_table, read_vfs, ring_partition
 
 WAIT_S = 240   # the slowest thing that is waited for, a TLS connection on a loaded machine, takes a twentieth of it
@@ -34,12 +35,19 @@ def until(condition, timeout_s=WAIT_S, every_s=0.3):
     return value
 
 
-def roll_out(field, files, release, counter, image=None):
-    """Sign, publish and roll out to everybody."""
-    raw, artifact, name = field.sign_release(files, release, counter, image)
-    field.publish(raw, artifact, image)
+def roll_out(field, files, release, counter, image=None, bases=None):
+    """Sign, publish and roll out to everybody; gives the bundle.
+
+    Args:
+        bases: {"artifact" or "image": [older ones from which deltas lead]}; they must be in the server's archive.
+    """
+    targets = {"artifact": field.sign_release(files, release, counter, image)[1], "image": image}
+    deltas = {part: delta.to(targets[part], olds) for part, olds in (bases or {}).items()}
+    raw, artifact, name = field.sign_release(files, release, counter, image, deltas)
+    field.publish(raw, artifact, image, [each.content for found in deltas.values() for each in found])
     until(field.devices)   # it has checked in
     field.operate("/admin/rollouts", {"manifest": name, "stages": [100], "soak_s": [1], "min_reports": 1})
+    return artifact
 
 
 def runs(field, release):
@@ -81,7 +89,7 @@ class Board:
         self.lines = []   # (seconds since the power came on, text)
         self.emulated = Emulated(self.device, self.device[-12:], self.path, folder / f"{self.device}.log",
                                  lambda _device, word, values: self._heard.put((word, values)),
-                                 emulator=replace(parts.emulator, watchdog=watchdog), on_line=self._line)
+                                 emulator=replace(parts.emulator, watchdog=watchdog, steady=True), on_line=self._line)
 
     def _line(self, text):
         self.lines.append((self.seconds(), text))

@@ -99,6 +99,9 @@ class Field:
     def publish(self, raw, artifact, image=None, deltas=()):
         OtaClient(self._operator).publish(raw, artifact, image, deltas)
 
+    def upload(self, content):
+        OtaClient(self._operator).upload(content)
+
     def devices(self):
         return self._operator.get("/admin/devices").json()["devices"]
 

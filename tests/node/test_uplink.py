@@ -54,6 +54,14 @@ class TestUplink(UplinkRig, unittest.TestCase):
         self.assertEqual(self.metrics.get("acked"), 5)
         self.assertGreater(self.acks, 0)
 
+    def test_buffers_of_records_under_way_are_taken_for_memory_that_is_gone(self):
+        self.records(2)
+        self.run_until(lambda: len(self.sent()) == 2)
+        self.assertFalse(self.uplink.is_quiet())
+        self.broker.on_publish = self.ack_each
+        self.run_until(lambda: self.ring.first_unacked() == 2 and self.uplink.is_open())
+        self.assertTrue(self.uplink.is_quiet())
+
     def test_session_of_a_device_that_has_been_up_for_long_is_given_the_time_for_its_first_puback(self):
         self.uptime_ms = 3_600_000
         self.records(3)

@@ -12,6 +12,7 @@ from host.sim.errors import DemoError
 
 ASK_S = 20.0   # --version takes 30 ms
 QUIT = '{"execute":"qmp_capabilities"}\n{"execute":"quit"}\n'   # QEMU's machine protocol
+STEADY = ("-icount", "shift=3,sleep=on")   # 8 ns an instruction, as a chip of 240 MHz that waits for its flash now and then
 WANTED = "Tenfold needs a QEMU with Espressif's chips and their Wi-Fi (the fork lcgamboa/qemu has them)"
 
 
@@ -40,12 +41,16 @@ class Emulator:
 
     Without `watchdog` the chip's timers never reset it: on a loaded machine they do, since they count the time of day and not
     what the chip got done, and QEMU does not always come back from that.
+
+    `steady` gives the chip a clock that goes by what it got done: a loaded machine makes it slow, but its deadlines come no sooner
+    for it. Its time of day then falls behind. Its two cores share one of the machine's.
     """
 
     program: Path
     chip: str
     roms: Path | None = None
     watchdog: bool = True
+    steady: bool = False
 
     def argv(self, flash: Path, efuse: Path, listener: int) -> list[str]:
         """Give the command line of one board.
@@ -56,7 +61,7 @@ class Emulator:
         """
         tame = [] if self.watchdog else ["-global", f"driver=timer.{self.chip}.timg,property=wdt_disable,value=true"]
         return [
-            *self._machine(), *tame, "-display", "none", "-monitor", "none",
+            *self._machine(), *tame, *(STEADY if self.steady else ()), "-display", "none", "-monitor", "none",
             "-drive", f"file={_escaped(flash)},if=mtd,format=raw",   # through the page cache: what was written outlives SIGKILL
             "-drive", f"file={_escaped(efuse)},if=none,format=raw,id=efuse",
             "-global", f"driver=nvram.{self.chip}.efuse,property=drive,value=efuse",

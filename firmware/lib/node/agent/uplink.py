@@ -86,6 +86,10 @@ class Uplink:
         """Whether the broker has accepted this session."""
         return self._open_ms is not None
 
+    def is_quiet(self) -> bool:
+        """Whether the session is open, and the network's buffers empty: all that was sent in it is acknowledged."""
+        return self.is_open() and not self._cursor.outstanding()
+
     async def run(self, alive: "Callable[[], None]", failures: int = 1) -> None:
         """Sessions until somebody else wants the turn; calls `alive` at least every IDLE_MS + WRITE_S while well.
 
