@@ -29,6 +29,7 @@ GATEWAY = "10.0.2.2"        # this machine's loopback, as a guest of QEMU's user
 SSID = "PICSimLabWifi"      # the emulated access point's default; open
 FLASH_BYTES = 4 << 20
 LOT_S = 86_400
+PROVISION_TRIES = 3         # a soft reset of the emulated chip on a loaded machine can outlast the 10 s for which mpremote waits
 # The emulator's flash costs 5 ms an operation, and TLS 0.6 s a handshake: its world turns slower than a simulated board's.
 PACE = {"period_ms": 500, "uplink_s": 5, "checkin_s": 8, "ack_timeout_s": 20, "trial_s": 180, "keepalive_s": 30}
 CHANNELS: dict[str, list[dict[str, Any]]] = {
@@ -130,10 +131,13 @@ async def provision(board: Emulated, written: dict[str, bytes]) -> None:
     """
     await board.wait_for_line()
     async with board.serial() as port:
-        try:
-            await asyncio.to_thread(serial.provision, port, written)
-        except serial.SerialError as error:
-            raise EmulatorError(f"{board.device}: {error}; log: {board.log}") from None
+        for tries_left in reversed(range(PROVISION_TRIES)):
+            try:
+                await asyncio.to_thread(serial.provision, port, written)
+                return
+            except serial.SerialError as error:
+                if not tries_left:
+                    raise EmulatorError(f"{board.device}: {error}; log: {board.log}") from None
 
 
 class Bench:
