@@ -91,7 +91,7 @@ def test_roms_are_named_only_when_the_user_names_them() -> None:
 def test_loaded_machine_ends_a_chips_deadlines_early() -> None:
     assert "-icount" not in Emulator(Path("/q"), "esp32").argv(Path("/f"), Path("/e"), 7)   # the demo's chip knows the time of day
     argv = Emulator(Path("/q"), "esp32", steady=True).argv(Path("/f"), Path("/e"), 7)
-    assert argv[argv.index("-icount") + 1] == "shift=3,sleep=on"
+    assert argv[argv.index("-icount") + 1] == "shift=4,sleep=on"
 
 
 def test_missing_qemu(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from host.sim.errors import DemoError
 
 ASK_S = 20.0   # --version takes 30 ms
 QUIT = '{"execute":"qmp_capabilities"}\n{"execute":"quit"}\n'   # QEMU's machine protocol
-STEADY = ("-icount", "shift=3,sleep=on")   # 8 ns an instruction, as a chip of 240 MHz that waits for its flash now and then
+STEADY = ("-icount", "shift=4,sleep=on")   # 16 ns an instruction: half a chip's pace, and about what QEMU does on an idle machine
 WANTED = "Tenfold needs a QEMU with Espressif's chips and their Wi-Fi (the fork lcgamboa/qemu has them)"
 
 
