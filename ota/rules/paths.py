@@ -44,9 +44,9 @@ def plan(model: str, counter: int, target: Release, releases: Iterable[Release])
     return _cheapest(_start(counter, known), [target, *stops], target)
 
 
-def down_bytes(counter: int, path: Iterable[Release], releases: Iterable[Release]) -> list[int]:
-    """Tell what a device that runs `counter` downloads at each step of its path; a step's own cost is left out."""
-    found, here = [], _start(counter, [each for each in releases if each.counter == counter])
+def down_bytes(model: str, counter: int, path: Iterable[Release], releases: Iterable[Release]) -> list[int]:
+    """Tell what a device downloads at each step of its path, as planned; a step's own cost is left out."""
+    found, here = [], _start(counter, [each for each in releases if model in each.models])
     for step in path:
         found.append(here.bytes_to(step))
         here = here.after(step)

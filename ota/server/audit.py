@@ -67,7 +67,7 @@ def _shown(row: dict[str, Any], way: rules.Route, good: Sequence[Release]) -> di
     shown = {name: row[name] for name in ("model", "counter", "release", "devices", "last_seen_s")}
     path: list[dict[str, Any]] | None = None if way.path is None else [
         {"release": step.release, "counter": step.counter, "manifest": step.manifest, "bytes": down_bytes}
-        for step, down_bytes in zip(way.path, paths.down_bytes(way.counter, way.path, good), strict=True)]
+        for step, down_bytes in zip(way.path, paths.down_bytes(way.model, way.counter, way.path, good), strict=True)]
     return shown | {
         "target": None if way.target is None else way.target.release, "path": path, "hops": len(path or ()),
         "bytes": sum(step["bytes"] for step in path or ())}

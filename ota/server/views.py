@@ -148,7 +148,7 @@ def _considered(found: Device, each: Considered, failed: Mapping[str, Failures],
         "failures": failed[step].count if step in failed else 0, "quarantine_after": rollout.policy.quarantine_after,
         "path": None if path is None else [
             {"release": stop.release, "counter": stop.counter, "down_bytes": down_bytes}
-            for stop, down_bytes in zip(path, paths.down_bytes(report.counter, path, usable), strict=True)],
+            for stop, down_bytes in zip(path, paths.down_bytes(report.model, report.counter, path, usable), strict=True)],
         "filter": asdict(rollout.policy.filter), "windows": list(rollout.policy.windows), "zone": found.labels.zone,
         "not_after": rollout.policy.not_after or None,
     }

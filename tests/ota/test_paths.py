@@ -75,7 +75,7 @@ def test_two_deltas_over_a_stone_are_passed_over_for_a_whole_image() -> None:
     path = plan("hall", 1, release(3, 0, 2), known)   # a rollout's release comes without its load
     assert counters(path) == [2, 3]
     assert path is not None
-    assert down_bytes(1, path, known) == [80_900, 190_000]
+    assert down_bytes("hall", 1, path, known) == [80_900, 190_000]
     assert counters(plan("hall", 0, newest, known)) == [3]   # nobody knows what lies on a device of a release that is gone
 
 
@@ -91,7 +91,7 @@ def test_a_stone_without_an_image_hides_the_delta_of_the_image_before_it() -> No
     known = [running, stone, newest]
     path = plan("hall", 1, newest, known)
     assert path is not None
-    assert down_bytes(1, path, known) == [9_000, 79_000]
+    assert down_bytes("hall", 1, path, known) == [9_000, 79_000]
 
 
 LOADS = st.tuples(st.integers(0, 200_000), st.sampled_from([0, 400_000]), st.lists(
@@ -105,7 +105,7 @@ RELEASES = st.lists(st.builds(
 
 def cheapest(counter: int, target: Release, known: list[Release]) -> int | None:
     """The cheapest path by trying everything."""
-    return min((sum(down_bytes(counter, path, known)) + len(path) * STEP_BYTES
+    return min((sum(down_bytes("hall", counter, path, known)) + len(path) * STEP_BYTES
                 for path in every_path(counter, target, known)), default=None)
 
 
@@ -126,7 +126,7 @@ def test_the_path_is_the_cheapest_one_and_every_hop_is_allowed(
     if path is None:
         assert cheapest(counter, target, releases) is None
         return
-    assert sum(down_bytes(counter, path, releases)) + len(path) * STEP_BYTES == cheapest(counter, target, releases)
+    assert sum(down_bytes("hall", counter, path, releases)) + len(path) * STEP_BYTES == cheapest(counter, target, releases)
     assert path[-1] == target
     for before, after in zip([counter, *[each.counter for each in path]], path, strict=False):
         assert hop_allowed(before, after)
@@ -134,5 +134,5 @@ def test_the_path_is_the_cheapest_one_and_every_hop_is_allowed(
     rest = plan("hall", path[0].counter, target, releases)   # at its next check-in the device goes on, on a path as cheap
     if path[0].load.image:   # else the server no longer knows which image lies there
         assert rest is not None
-        assert sum(down_bytes(path[0].counter, rest, releases)) + len(rest) * STEP_BYTES == sum(
-            down_bytes(counter, path, releases)[1:]) + (len(path) - 1) * STEP_BYTES
+        assert sum(down_bytes("hall", path[0].counter, rest, releases)) + len(rest) * STEP_BYTES == sum(
+            down_bytes("hall", counter, path, releases)[1:]) + (len(path) - 1) * STEP_BYTES
