@@ -54,16 +54,28 @@ class Device(asyncio.Protocol):
         self._context, self._port, self._request = context, port, request
         self._transport: asyncio.Transport | None = None
         self._arrived = b""
-        self._answer: asyncio.Future[bytes] | None = None
+        self._answer: asyncio.Future[bytes | None] | None = None
         self.handshakes = 0
         self.asked_s = 0.0
 
     async def ask(self) -> None:
         """Send one request, over a new connection if there is none, and wait for its answer.
 
+        A server may hang up on an idle connection while a request is on its way: that one is sent again over a new connection.
+
         Raises:
-            RefusedError: it is not 200.
+            RefusedError: the answer is not 200, or there is none over a new connection.
         """
+        is_kept = self._transport is not None and not self._transport.is_closing()
+        answer = await self._asked()
+        if is_kept and answer is None:
+            answer = await self._asked()
+        if answer is None:
+            raise RefusedError("the server hung up without an answer")
+        if not answer.startswith(b"HTTP/1.1 200 "):
+            raise RefusedError(answer[:200].decode("latin-1"))
+
+    async def _asked(self) -> bytes | None:
         loop = asyncio.get_running_loop()
         if self._transport is None or self._transport.is_closing():
             self.handshakes += 1
@@ -72,9 +84,7 @@ class Device(asyncio.Protocol):
                 server_hostname=None if self._context is None else "localhost")
         self._answer, self.asked_s = loop.create_future(), time.monotonic()
         self._transport.write(self._request())
-        answer = await self._answer
-        if not answer.startswith(b"HTTP/1.1 200 "):
-            raise RefusedError(answer[:200].decode("latin-1"))
+        return await self._answer
 
     def hang_up(self) -> None:
         """End the connection, if there is one."""
@@ -94,11 +104,11 @@ class Device(asyncio.Protocol):
             self._done(head)
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Fail the request that is under way."""
-        self._arrived = b""
-        self._done(f"the server hung up ({error})".encode())
+        """End the wait of the request that is under way: with half an answer if that is all that came."""
+        half, self._arrived = self._arrived, b""
+        self._done(b"hung up within an answer: " + half if half else None)
 
-    def _done(self, answer: bytes) -> None:
+    def _done(self, answer: bytes | None) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(answer)
 

@@ -88,6 +88,42 @@ def test_refusals_are_not_counted_as_check_ins(status: int) -> None:
         listener.close()
 
 
+@pytest.mark.parametrize(("answers", "words"), [([1, 9], ""), ([1, 0], "without an answer"), ([0], "without an answer")])
+def test_idle_connection_that_the_server_ends_ends_the_bench(answers: list[int], words: str) -> None:
+    """answers: how many requests each connection answers before the server hangs up on the next."""
+    serving: set[asyncio.Task[None]] = set()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        serving.add(asyncio.current_task())
+        left = answers.pop(0)
+        while await reader.readline():   # the request's line; nothing at the end
+            await reader.readline()
+            if not left:
+                break
+            left -= 1
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    async def ask_twice() -> int:
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        device = Device(None, server.sockets[0].getsockname()[1], lambda: b"GET / HTTP/1.1\r\n\r\n")
+        try:
+            for _ in range(2):
+                await device.ask()
+            return device.handshakes
+        finally:
+            device.hang_up()
+            server.close()
+            await asyncio.gather(*serving)
+
+    if words:
+        with pytest.raises(RefusedError, match=words):
+            asyncio.run(ask_twice())
+    else:
+        assert asyncio.run(ask_twice()) == 2
+
+
 def test_cpu_time_and_memory_are_of_the_process_that_was_asked_about() -> None:
     before = fleet.cpu_s(os.getpid())
     while fleet.cpu_s(os.getpid()) == before:
