@@ -12,7 +12,7 @@ NEED_PYTHON := 3.11
 NEED_DISK_MB := 1500
 
 # Settings of `make demo`: DATA=file.csv CHECK=1 DEVICES=24 PORT=8000 KEEP=1 CHAOS=1
-# ESP32=1 QEMU=qemu-system-xtensa IMAGE=file.bin ROMS=folder: the last three of `make test-esp32` too, with CUTS=50
+# ESP32=1 QEMU=qemu-system-xtensa IMAGE=file.bin ROMS=folder: the last three of `make test-esp32` too, with CUTS=50 STEADY=1
 DEVICES ?= 24
 PORT ?= 8000
 # Settings of `make image`: STOCK=file.bin, as micropython.org offers it for the board; FLASH_SIZE=8MB OUT=build/flash-esp32.bin
@@ -34,7 +34,7 @@ help: ## this help
 	@printf '\nmake demo takes  DATA=file.csv (replay your readings)  CHECK=1 (headless, judged)  PORT=8000 (console)\n'
 	@printf '                 KEEP=1 (run on until Ctrl-C)  CHAOS=1 (kill random processes)  DEVICES=24\n'
 	@printf '                 ESP32=1 QEMU=qemu-system-xtensa IMAGE=file.bin (one emulated ESP32 more)  ROMS=folder (its ROM files)\n'
-	@printf 'make test-esp32 takes  QEMU=qemu-system-xtensa  IMAGE=file.bin  ROMS=folder  CUTS=50 (power cuts)\n'
+	@printf 'make test-esp32 takes  QEMU=qemu-system-xtensa  IMAGE=file.bin  ROMS=folder  CUTS=50 (power cuts)  STEADY=1 (on a loaded machine)\n'
 	@printf 'make image takes STOCK=file.bin  FLASH_SIZE=4MB  OUT=build/flash-esp32.bin\n'
 	@printf 'make second-source takes CONFIG=site.json\n'
 	@printf 'make budget takes BOARD=esp32-generic  CONFIG=site.json  DATA=file.csv\n'
@@ -70,7 +70,7 @@ budget: $(VENV)/.demo ## flash life, ring depth, traffic, memory of a configurat
 
 test-esp32: $(VENV)/.dev build/umqtt/simple.py ## on an emulated ESP32: QEMU=qemu-system-xtensa IMAGE=ESP32_GENERIC.bin
 	@$(if $(and $(QEMU),$(IMAGE)),,echo 'make: every check will be skipped: name your emulator and image: make test-esp32 QEMU=… IMAGE=…' >&2)
-	@TENFOLD_QEMU="$(QEMU)" TENFOLD_IMAGE="$(IMAGE)" TENFOLD_ROMS="$(ROMS)" TENFOLD_CUTS="$(CUTS)" \
+	@TENFOLD_QEMU="$(QEMU)" TENFOLD_IMAGE="$(IMAGE)" TENFOLD_ROMS="$(ROMS)" TENFOLD_CUTS="$(CUTS)" TENFOLD_STEADY="$(STEADY)" \
 	  $(BIN)/pytest -q -s tests/esp32/check_*.py
 
 image: $(VENV)/.demo ## a board's flash image out of a stock MicroPython image: STOCK=ESP32_GENERIC.bin

@@ -1,6 +1,7 @@
 """An emulated board with the power switch in the test's hand: the face of tests/firmware/boards.py, on QEMU."""
 
 import asyncio
+import os
 import queue
 import socket
 import struct
@@ -16,6 +17,7 @@ from node.ring import Ring
 from ota.release import delta
 from provisioning.line.image import SECTOR_BYTES, read_table, read_vfs, ring_partition
 
+STEADY = bool(os.environ.get("TENFOLD_STEADY"))   # a chip that a loaded machine makes slow and not late; three times as slow at best
 # How long is waited on a machine that is so loaded that the chip gets done a fifth of what it should. Nothing depends on them.
 WAIT_S = 900   # for the slowest thing of an ordinary day: a boot until the first acknowledged batch, 60 s
 UPDATE_S = 3600   # 110 KB into a flash of 5 ms an operation, a reset, a trial until a batch is acknowledged and a check-in answered
@@ -90,7 +92,7 @@ class Board:
         self.lines = []   # (seconds since the power came on, text)
         self.emulated = Emulated(self.device, self.device[-12:], self.path, folder / f"{self.device}.log",
                                  lambda _device, word, values: self._heard.put((word, values)),
-                                 emulator=replace(parts.emulator, watchdog=watchdog, steady=True), on_line=self._line)
+                                 emulator=replace(parts.emulator, watchdog=watchdog, steady=STEADY), on_line=self._line)
 
     def _line(self, text):
         self.lines.append((self.seconds(), text))
