@@ -17,7 +17,7 @@ from node.ring import Ring
 from ota.release import delta
 from provisioning.line.image import SECTOR_BYTES, read_table, read_vfs, ring_partition
 
-STEADY = bool(os.environ.get("TENFOLD_STEADY"))   # a chip that a loaded machine makes slow and not late; three times as slow at best
+STEADY = bool(os.environ.get("TENFOLD_STEADY"))   # on a loaded machine the chip is slow then, but not late; a third as fast at best
 # How long is waited on a machine that is so loaded that the chip gets done a fifth of what it should. Nothing depends on them.
 WAIT_S = 900   # for the slowest thing of an ordinary day: a boot until the first acknowledged batch, 60 s
 UPDATE_S = 3600   # 110 KB into a flash of 5 ms an operation, a reset, a trial until a batch is acknowledged and a check-in answered
