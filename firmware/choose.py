@@ -7,6 +7,7 @@ import stub
 
 MAX_TRIES = 2      # boots of a trial: the second allows for a power cut during the first
 MAX_CRASHES = 5    # in a row before another slot is tried: rides out a fault that passes, ends one that stays
+MAX_IMAGE_TRIES = 5   # the bootloader gives an image one boot: a second comes to one that has proved itself and lost its power
 SAFE = "safe mode"   # every slot has crashed so often: what is left out is the app
 RUNNING = b"TFR1\0"   # the beginning of RTC memory while a run has not meant to reset; board/esp32/reset.py writes it
 MAX_INDEX = 8192   # bytes, as node.wire.bundle
@@ -29,7 +30,7 @@ def choose(state, have, app=None):
     trial = state["trial"]
     if trial is not None:
         lost = app and state["app"] and app != state["app"]   # the bootloader went back to the other image
-        if trial in have and state["tries"] < MAX_TRIES and not lost:
+        if trial in have and state["tries"] < (MAX_IMAGE_TRIES if state["app"] else MAX_TRIES) and not lost:
             state["tries"] += 1
             return trial, state, "trial"
         why = "incomplete" if trial not in have else state["exit"] or ("image rolled back" if lost else "unconfirmed")

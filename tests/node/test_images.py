@@ -128,15 +128,45 @@ class TestUpdate(ImageTest):
         self.assertEqual((board.boot(), board.tick()), ((1, "factory", False), "image not on trial"))
         self.assertEqual((board.boot(), board.info["failed"]["reason"]), ((0, "factory", False), "incomplete"))
 
-    def test_image_is_confirmed_before_the_slot_so_that_a_cut_between_loses_neither(self):
+    def test_image_is_confirmed_before_the_slot_so_that_cuts_between_lose_neither(self):
         board = Board()
         board.install(BOTH)
-        board.files.refuse = stub.PATH   # the power goes in between
-        self.assertRaises(FlashError, board.confirm)
-        board.files.refuse = None
-        self.assertEqual((board.chip.state(), stub.load(board.files)["trial"]), (VALID, "a"))
+        for _ in range(3):
+            board.files.refuse = stub.PATH   # the power goes in between
+            self.assertRaises(FlashError, board.confirm)
+            board.files.refuse = None
+            self.assertEqual((board.chip.state(), stub.load(board.files)["trial"]), (VALID, "a"))
+            self.assertEqual(board.boot(), (1, "a", True))
+        self.assertTrue(board.confirm())
+
+    def test_image_whose_state_a_cut_tore_is_left_as_one_that_is_not_on_trial(self):
+        """The state in otadata is under no checksum: the bootloader starts the image as if it were confirmed."""
+        for torn in (NEW | 2048, PENDING_VERIFY | ABORTED):
+            board = Board()
+            board.device.slots.begin_trial = lambda slot, app: (_ for _ in ()).throw(PowerCut())
+            board.http.offer = BOTH
+            self.assertRaises(PowerCut, board.cycle)
+            board.chip.write_entry(1, 2, torn)
+            for _ in range(2):   # once to hand it to the bootloader, once as any
+                self.assertEqual((board.boot(), board.tick()), ((1, "factory", False), "image not on trial"))
+            self.assertEqual((board.boot(), board.chip.flash.violations), ((0, "factory", False), 0))
+            self.assertEqual(board.install(BOTH), (1, "a", True))
+
+    def test_trial_whose_images_state_a_cut_tore_goes_on(self):
+        board = Board()
+        board.install(BOTH)
+        board.chip.write_entry(1, 2, VALID | 2048)   # while it was confirmed
         self.assertEqual(board.boot(), (1, "a", True))
         self.assertTrue(board.confirm())
+        self.assertEqual((board.chip.state(), board.boot()), (VALID, (1, "a", False)))
+
+    def test_state_that_a_cut_tore_and_that_cannot_be_mended_is_no_reason_to_restart_for_ever(self):
+        board = Board()
+        board.install(BOTH)
+        board.confirm()
+        board.chip.write_entry(1, 2, VALID | 2048)
+        board.chip.flash.refusing = {1}
+        self.assertEqual((board.boot(), board.tick()), ((1, "a", False), False))
 
     def test_image_that_cannot_be_confirmed_leaves_the_trial_open(self):
         board = Board()

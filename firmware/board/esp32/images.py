@@ -12,6 +12,8 @@ ERASE = 6   # os.AbstractBlockDev's ioctl
 OTA_0 = 0x10   # subtype of the application partition ota_0; ota_1 is one more
 DATA_OTA = 0   # subtype of the data partition otadata
 PENDING_VERIFY = 1   # state (esp_ota_img_states_t); a bootloader without rollback leaves it at 0, new
+ABORTED, UNDEFINED = 4, 0xFFFFFFFF   # the last of the states, and an erased one
+STATE_AT = 24   # in an entry
 
 
 def find(Partition):   # noqa: N803   (it is a class)
@@ -58,8 +60,18 @@ class EspImages:
         for sector in range(2):
             self._otadata.readblocks(sector, entry, 0)
             number, = struct.unpack_from("<I", entry, 0)
-            state, crc = struct.unpack_from("<II", entry, 24)
-            if (state == PENDING_VERIFY and (number - 1) % self._count == self._index
+            state, crc = struct.unpack_from("<II", entry, STATE_AT)
+            if ((state == PENDING_VERIFY or ABORTED < state < UNDEFINED) and (number - 1) % self._count == self._index
                     and crc == binascii.crc32(entry[:4], 0xFFFFFFFF)):
-                return True
+                return state == PENDING_VERIFY or self._renew(sector)
         return False
+
+    def _renew(self, sector):
+        """The CRC does not cover the state: with one that a power cut tore, the bootloader starts an image as if it were confirmed.
+        Zero is new, and can be programmed over anything; so it is on trial, and the next boot that does not confirm it goes back.
+        """
+        try:
+            self._otadata.writeblocks(sector, bytes(4), STATE_AT)
+        except OSError:   # a flash that refuses is no reason to restart for ever
+            return False
+        return True

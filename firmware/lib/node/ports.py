@@ -131,7 +131,7 @@ class Images(Protocol):
         """Program bytes of the other partition, erased before, within one block."""
 
     def pending(self) -> bool:
-        """Whether the running image is in its first boot and not confirmed."""
+        """Whether the running image is not confirmed: in its first boot, or of a state that a power cut tore, which this mends."""
 
     def set_boot(self) -> None:
         """Start the other partition's image at the next reset.
