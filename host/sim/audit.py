@@ -1,4 +1,4 @@
-"""What really happened, counted from the devices' flash files and the database: nobody's claims.
+"""What really happened, counted from the devices' flash files, the database and the server's log of downloads: nobody's claims.
 
 Decides what "lost", "duplicate" and "on a release" mean. Lost is a reading that some ring committed and the database does not
 hold, or one in a record still on flash whose bytes differ from the stored ones. A duplicate is a sample of one boot stored
@@ -8,7 +8,8 @@ everything read-only. Run it while the devices are without power: a flash file t
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from node.agent import reconfigure
 from node.errors import FormatError
 from node.ring import Ring
 from node.wire import batch, bundle
+from ota.server.downloads import Download
 from provisioning.line.image import read_vfs, ring_partition
 
 
@@ -34,7 +36,7 @@ class DeviceTruth:
         release: release of the slot it boots, e.g. "1.1.0".
         trial: a trial is under way.
         hashes: SHA-256 of every file in its slots' bundles, complete or not: what code it ever got and still holds.
-        half_slots: slots that hold a bundle, or name the one to come, but are not complete.
+        half_slots: slots that hold some of a bundle, at least a byte, and not all.
         config: name of the delivered configuration that it keeps; "": it runs as the line left it. config_trial: it tries one.
     """
 
@@ -61,6 +63,20 @@ class Tally:
     missing: list[str] = field(default_factory=list)   # what is lost or differs, for people
 
 
+@dataclass(frozen=True)
+class Fetched:
+    """What the update server gave of one release's bundle, and of deltas to it.
+
+    Attributes:
+        bundle_bytes: of the bundle. given: device -> bytes, those of answers that broke off included.
+        by_delta: devices that were given all of a delta, and nothing of the bundle.
+    """
+
+    bundle_bytes: int
+    given: dict[str, int]
+    by_delta: frozenset[str]
+
+
 def read_device(device: str, flash: Path) -> DeviceTruth:
     """Read one flash file.
 
@@ -74,15 +90,15 @@ def read_device(device: str, flash: Path) -> DeviceTruth:
     slot = boot.get("slot")
     folders = {"factory": "/factory/", "a": "/slots/a/", "b": "/slots/b/"}
     releases = {name: _json(files.get(folder + "release.json")).get("release") for name, folder in folders.items()}
-    filled = {name for name, folder in folders.items() if folder + "bundle" in files or folder + "part" in files}
+    bundles = {name: files.get(folder + "bundle", b"") for name, folder in folders.items()}
     return DeviceTruth(
         device=device,
         committed=ring.tally,
         records={(boot_no, seq): bytes(data) for boot_no, seq, data in ring.records(ring.oldest()[1])},
         release=str(releases.get(slot if isinstance(slot, str) else "factory") or ""),
         trial=bool(boot.get("trial")),
-        hashes=frozenset(found for folder in folders.values() for found in _hashes(files.get(folder + "bundle", b""))),
-        half_slots=frozenset(name for name in filled if not releases[name]),
+        hashes=frozenset(found for raw in bundles.values() for found in _hashes(raw)),
+        half_slots=frozenset(name for name, raw in bundles.items() if raw and not _is_whole(raw)),
         config=reconfigure.name_of(files.get(reconfigure.CURRENT, b"")),
         config_trial=reconfigure.NEW in files,
     )
@@ -118,6 +134,27 @@ def compare(devices: Iterable[DeviceTruth], telemetry: Engine) -> Tally:
     return Tally(total, stored, lost, duplicates, size, missing)
 
 
+def fetched(log: Path, bundle_raw: bytes, deltas: Collection[str]) -> Fetched:
+    """Add up the update server's log.
+
+    Args:
+        bundle_raw: the release's bundle. deltas: names, SHA-256 in hex, of those that lead to it.
+    """
+    name = hashlib.sha256(bundle_raw).hexdigest()
+    given: Counter[str] = Counter()
+    short, long = set(), set()
+    with log.open(encoding="utf-8", errors="replace") as lines:
+        for each in Download.read(lines):
+            if each.name == name:
+                long.add(each.device)
+            elif each.name not in deltas:
+                continue
+            elif each.last == each.size - 1:
+                short.add(each.device)
+            given[each.device] += each.given
+    return Fetched(len(bundle_raw), dict(given), frozenset(short - long))
+
+
 def rollout_states(ota_url: str) -> dict[str, str]:
     """Read how every release's newest rollout stands, from the OTA server's database: {"1.2.0": "halted"}."""
     engine = open_engine(ota_url, read_only=True)
@@ -133,6 +170,14 @@ def _ring(image: bytes) -> Ring:
     ring = Ring(ring_partition(image))
     ring.mount()
     return ring
+
+
+def _is_whole(raw: bytes) -> bool:
+    try:
+        bundle.parse(raw)
+    except FormatError:
+        return False
+    return True
 
 
 def _hashes(raw: bytes) -> Iterator[str]:

@@ -11,7 +11,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -28,7 +28,8 @@ from host.sim.signals import Channel
 from node.wire import bundle as bundle_format
 from node.wire import identity, signed
 from ota.client import OtaClient
-from ota.release import bundle, keys
+from ota.release import bundle, delta, keys
+from ota.release.patch import Delta
 from ota.release.sign import envelope, first_root
 from provisioning.ca import make_key
 from provisioning.ledger import Ledger
@@ -91,12 +92,21 @@ class Ports:
 
 @dataclass(frozen=True)
 class BuiltRelease:
-    """A release, signed. `files` by path in the bundle; `named` is the release.json of a slot that holds it."""
+    """A release, signed.
+
+    Attributes:
+        files: by path in the bundle. named: the release.json of a slot that holds it. deltas: from older bundles to this one.
+    """
 
     manifest: bytes
     artifact: bytes
     files: dict[str, bytes]
     named: dict[str, object]
+    deltas: tuple[Delta, ...] = ()
+
+    def publish(self, client: OtaClient) -> None:
+        """Put it into the server's archive, as the release desk does; what its deltas start from must be there."""
+        client.publish(self.manifest, self.artifact, deltas=[each.content for each in self.deltas])
 
 
 @dataclass
@@ -179,14 +189,18 @@ class Plant:
         seen = last[np.isfinite(last)]
         self.alarm = float(np.quantile(seen, ALARM_QUANTILE)) if len(seen) else None
 
-    def make_release(self, release: str, counter: int, overlay: dict[str, bytes] | None = None) -> BuiltRelease:
-        """Build a release from firmware/ and sign it with the offline key."""
+    def make_release(
+        self, release: str, counter: int, overlay: dict[str, bytes] | None = None, older: Iterable[BuiltRelease] = (),
+    ) -> BuiltRelease:
+        """Build a release from firmware/ with deltas from older ones, and sign it with the offline key."""
         files = bundle.compile_tree(FIRMWARE, fetch_umqtt(self.build), overlay or {})
-        payload, artifact = bundle.manifest_for(files, release, counter, [MODEL], (1, max(1, counter - 1)))
+        deltas = delta.to(bundle_format.build(files), [each.artifact for each in older])
+        payload, artifact = bundle.manifest_for(
+            files, release, counter, [MODEL], (1, max(1, counter - 1)), deltas={"artifact": deltas})
         manifest = envelope(signed.MANIFEST, payload, [keys.load(self.key_file("release"), keys.passphrase())])
         named = {"release": release, "counter": counter, "manifest": hashlib.sha256(manifest).hexdigest(), "model": MODEL,
                  "mpy": bundle.MPY_VERSION}
-        return BuiltRelease(manifest, artifact, files, named)
+        return BuiltRelease(manifest, artifact, files, named, tuple(deltas))
 
     def factory(self) -> tuple[dict[str, bytes], dict[str, object]]:
         """Give the factory release that `make_flashes` put on the boards: its files, and its release.json."""

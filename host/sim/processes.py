@@ -19,7 +19,7 @@ RESTART_FIRST_S = 0.2   # a killed server should be back before its clients have
 RESTART_MAX_S = 5.0     # a server that dies at each start must not eat the machine
 STABLE_S = 10.0         # a child that lived this long starts again with the first gap
 STOP_GRACE_S = 3.0      # SIGTERM to SIGKILL; the user waits for this after Ctrl-C
-READY_S = 30.0          # the slowest server needs about 3 s on an idle machine, ten times that on a loaded one
+READY_S = 120.0         # the slowest server takes 3 s on an idle machine, 30 s were too few at idle priority; a dead one is told
 _PR_SET_PDEATHSIG = 1   # prctl(2)
 
 

@@ -18,7 +18,7 @@ from host.sim.errors import DemoError
 from host.sim.esp32 import line
 from host.sim.esp32.board import Emulated
 from host.sim.fleet import Board
-from host.sim.plant import LOT, Pace, Plant
+from host.sim.plant import LOT, BuiltRelease, Pace, Plant
 from host.sim.powered import Powered
 from host.sim.processes import Child, stop_all
 from host.sim.replay import Replay
@@ -70,6 +70,7 @@ class Run(ABC):
         self._main: asyncio.Task[Any] | None = None
         self._enough = asyncio.Event()
         self._staying = False
+        self._published: list[BuiltRelease] = []
 
     @abstractmethod
     async def _tell(self) -> None:
@@ -118,7 +119,8 @@ class Run(ABC):
             await self._start_servers()
             self._plant.write_operator()
             self._client = self._plant.desk()
-            await self._ask(lambda: self._client.publish(first.manifest, first.artifact))
+            await self._ask(lambda: first.publish(self._client))
+            self._published = [first]
             self._watch = Watch(self._plant, self._client, self._boards, self._children, self._view)
             self._helpers.append(asyncio.create_task(self._watch.run()))
         self._servers_are_up()

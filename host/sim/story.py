@@ -6,8 +6,8 @@ that names the step and the logs.
 """
 
 import asyncio
+import contextlib
 import json
-import random
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,14 +19,16 @@ from host.sim.errors import DemoError
 from host.sim.esp32.board import Emulated
 from host.sim.plant import QUICK, BuiltRelease, Pace
 from host.sim.run import COMING_UP, SETTLE_S, Run, RunOptions
-from host.sim.verdict import Facts, Figures, figures, promises
+from host.sim.verdict import Facts, Figures, figures, in_words, promises
 from host.sim.view import Step, View
+from node.errors import FormatError
+from provisioning.line.image import ImageError
 
 NEXT, BAD = "1.1.0", "1.2.0"
 STAGES = (1.0, 5.0, 10.0, 100.0)
 CHAOS_PATIENCE = 4.0   # a trial begins anew with each restart, and a device is killed every minute and a half
 ROLLOUT_S = 240.0    # four stages of the slower pace take half of it
-CUT_AFTER_S = (0.05, 0.8)   # from the first byte of a download, which takes about a second
+PEEK_S = 0.02        # between looks at the flash of a device that installs, which takes about a second
 TUNERS = 3           # devices that try a good configuration
 OFF_S = 3.0          # how long the victim of the power cut stays dark
 STEPS = COMING_UP | {
@@ -63,11 +65,12 @@ class Story(Run):
         self.result: Figures = {}
         self._demo = options
         self._aim = False                      # the next device that starts to fetch loses its power
-        self._hit: asyncio.Queue[str] = asyncio.Queue()
+        self._fetching: asyncio.Queue[str] = asyncio.Queue()
         self._victim = ""
         self._outage_s = 0.0
         self._tuned = self._blind = ""         # names of configurations
-        self._good_sha256 = self._bad_sha256 = ""   # of main.mpy, the one file in which the releases differ
+        self._good: BuiltRelease
+        self._bad_sha256 = ""   # of main.mpy, the one file in which the releases differ
 
     async def _tell(self) -> None:
         file = await asyncio.to_thread(replay.load, self._demo.data, row_ms=self._pace.row_ms) if self._demo.data else None
@@ -94,17 +97,11 @@ class Story(Run):
     def _heard(self, device: str, values: dict[str, object]) -> None:
         if self._aim and values.get("event") == "fetching":
             self._aim = False
-            after_s = random.uniform(*CUT_AFTER_S)  # noqa: S311  any instant will do
-            asyncio.get_running_loop().call_later(after_s, self._cut, device)
-
-    def _cut(self, device: str) -> None:
-        self._boards[device].cut_power()
-        self._hit.put_nowait(device)
+            self._fetching.put_nowait(device)
 
     async def _rollout_of_next(self) -> None:
         async with self._step("rollout") as step:
-            good = await self._built(NEXT, 2, releases.CHANGE)
-            self._good_sha256 = releases.main_sha256(good.files)
+            self._good = good = await self._built(NEXT, 2, releases.CHANGE)
             rollout = await self._start_rollout(good)
             await self._until("rollout", lambda: self._at_last_stage(rollout, step), ROLLOUT_S)
             self._aim = True
@@ -112,15 +109,18 @@ class Story(Run):
             await self._broker_outage()
             await self._until("rollout", lambda: self._has_state(rollout, step, "done"), ROLLOUT_S)
             await self._until("rollout", lambda: self._watch.all_on(NEXT), SETTLE_S)
+            step.detail = f"{step.detail}; {in_words(await asyncio.to_thread(self._fetched))}"
 
     async def _power_cut(self) -> None:
-        """Cut a device off while it fetches; a cut that came too early or too late is not the one we promised: try the next."""
+        """Cut a device off while it installs; a cut that came too early or too late is not the one we promised: try the next."""
         async with self._step("cut") as step:
             while not self._victim:
                 try:
-                    device = await asyncio.wait_for(self._hit.get(), SETTLE_S)
+                    device = await asyncio.wait_for(self._fetching.get(), SETTLE_S)
+                    await asyncio.wait_for(self._writing(device), SETTLE_S)
                 except TimeoutError:
                     raise self._late("cut", SETTLE_S) from None
+                self._boards[device].cut_power()
                 await self._boards[device].unplug()
                 truth = await asyncio.to_thread(audit.read_device, device, self._plant.flash(device))
                 if truth.half_slots:
@@ -130,6 +130,15 @@ class Story(Run):
                 else:
                     self._aim = True
                 self._boards[device].power_on()
+
+    async def _writing(self, device: str) -> None:
+        """Until a device's flash shows the beginning of what it installs, or all of it."""
+        while True:
+            with contextlib.suppress(ImageError, FormatError):   # we looked while it was writing
+                truth = await asyncio.to_thread(audit.read_device, device, self._plant.flash(device))
+                if truth.half_slots or truth.trial or truth.release == NEXT:
+                    return
+            await asyncio.sleep(PEEK_S)
 
     async def _broker_outage(self) -> None:
         async with self._step("outage") as step:
@@ -182,10 +191,12 @@ class Story(Run):
             await self._until("halt", lambda: self._watch.all_on(NEXT), SETTLE_S)
 
     async def _built(self, release: str, counter: int, appended: bytes) -> BuiltRelease:
-        return await asyncio.to_thread(self._plant.make_release, release, counter, releases.overlay(appended))
+        return await asyncio.to_thread(
+            self._plant.make_release, release, counter, releases.overlay(appended), list(self._published))
 
     async def _start_rollout(self, built: BuiltRelease) -> str:
-        await self._ask(lambda: self._client.publish(built.manifest, built.artifact))
+        await self._ask(lambda: built.publish(self._client))
+        self._published.append(built)
         return await self._ask(lambda: self._rollout_of(str(built.named["manifest"])))
 
     def _rollout_of(self, manifest: str) -> str:
@@ -241,6 +252,9 @@ class Story(Run):
         board.power_on()   # it was quicker
         return False
 
+    def _fetched(self) -> audit.Fetched:
+        return audit.fetched(self._plant.log("ota"), self._good.artifact, [delta.sha256 for delta in self._good.deltas])
+
     def _audit(self) -> None:
         truths = [audit.read_device(device, self._plant.flash(device)) for device in self._plant.devices]
         engine = open_engine(self._plant.url("telemetry"), read_only=True)
@@ -248,10 +262,11 @@ class Story(Run):
         engine.dispose()
         states = audit.rollout_states(self._plant.url("ota"))
         facts = Facts(
-            good=NEXT, good_sha256=self._good_sha256, bad=BAD, bad_sha256=self._bad_sha256, halted=states.get(BAD) == "halted",
+            good=NEXT, good_sha256=releases.main_sha256(self._good.files), bad=BAD, bad_sha256=self._bad_sha256,
+            halted=states.get(BAD) == "halted",
             victim=self._victim, outage_s=self._outage_s, outage_wanted_s=self._pace.outage_s,
             batch_samples=self._pace.batch_samples, seconds=time.monotonic() - self._view.started_s,
-            tuned=self._tuned, tuners=frozenset(self._tuners), blind=self._plant.simulated[0])
+            tuned=self._tuned, tuners=frozenset(self._tuners), blind=self._plant.simulated[0], fetched=self._fetched())
         self.result = figures(truths, tally, facts)
         self._view.promises = promises(self.result, tally, facts)
         self._view.notes.extend(tally.missing)

@@ -6,11 +6,12 @@ Pure: facts in, figures and promises out. What is counted and how is audit.py's;
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from host.sim.audit import DeviceTruth, Tally
+from host.sim.audit import DeviceTruth, Fetched, Tally
 from host.sim.view import Promise
 
 Figures = dict[str, int | float | bool]
 JSON_BYTES = 9.8   # a reading in JSON at its most compact, sixty samples in columns (measured); we promise less than half
+DELTA_WORTH = 2     # all that devices fetch of a release is less than its bundle for each of them by this factor
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Facts:
         batch_samples: samples in a full batch. seconds: length of the demo.
         tuned: name of the configuration that the devices in `tuners` were to try and keep.
         blind: the device that was given one without readings.
+        fetched: what the update server gave of the good release.
     """
 
     good: str
@@ -38,6 +40,7 @@ class Facts:
     outage_wanted_s: float
     batch_samples: int
     seconds: float
+    fetched: Fetched
     tuned: str = ""
     tuners: frozenset[str] = frozenset()
     blind: str = ""
@@ -52,6 +55,9 @@ def figures(truths: Sequence[DeviceTruth], tally: Tally, facts: Facts) -> Figure
         "lost": tally.lost,
         "duplicates_stored": tally.duplicates_stored,
         "on_" + facts.good.replace(".", "_"): sum(_runs(truth, facts) for truth in truths),
+        "by_delta": sum(_runs(truth, facts) and truth.device in facts.fetched.by_delta for truth in truths),
+        "fetched_bytes": sum(facts.fetched.given.values()),
+        "bundle_bytes": facts.fetched.bundle_bytes,
         "got_bad_release": sum(facts.bad_sha256 in truth.hashes for truth in truths),
         "bad_release_halted": facts.halted,
         "power_cut_recovered": any(_runs(truth, facts) and truth.device == facts.victim for truth in truths),
@@ -79,6 +85,9 @@ def promises(found: Figures, tally: Tally, facts: Facts) -> list[Promise]:
             0 < each < JSON_BYTES / 2),
         Promise(f"release {facts.good} reaches everybody", f"{on_good} of {devices} run it, confirmed", on_good == devices),
         Promise(
+            "what did not change is not fetched", in_words(facts.fetched),
+            found["by_delta"] > 0 and found["fetched_bytes"] * DELTA_WORTH <= found["bundle_bytes"] * devices),
+        Promise(
             "a power cut in an update is survived",
             f"{facts.victim} was cut off with half a slot and " + (f"runs {facts.good}" if recovered else "did not come back"),
             recovered),
@@ -97,6 +106,13 @@ def promises(found: Figures, tally: Tally, facts: Facts) -> list[Promise]:
             f"{facts.blind} " + ("went back to what it had" if given_up else "did not go back"), given_up),
         Promise("the gate halts by itself", "rollout halted" if facts.halted else "rollout not halted", facts.halted),
     ]
+
+
+def in_words(fetched: Fetched) -> str:
+    """Tell what an update cost on the wire."""
+    each = sum(fetched.given.values()) / max(len(fetched.given), 1)
+    return (f"{len(fetched.given)} devices fetched {each:,.0f} bytes each instead of {fetched.bundle_bytes:,}, "
+            f"{len(fetched.by_delta)} by a delta alone")
 
 
 def _keeps(truth: DeviceTruth, config: str) -> bool:

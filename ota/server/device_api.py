@@ -3,6 +3,7 @@
 Plain Starlette handlers: a check-in is the one request whose cost matters.
 """
 
+import logging
 from math import ceil
 from typing import Any
 
@@ -14,6 +15,7 @@ from ota.archive.folder import MissingError
 from ota.server import ranges
 from ota.server.context import Context, context_of, device_of
 from ota.server.desk import Answer, sighting_of
+from ota.server.downloads import Download
 from ota.server.errors import ApiError
 from ota.store import releases
 from ota.store.devices import Sighting
@@ -21,6 +23,7 @@ from ota.store.session import reading
 
 BINARY = "application/octet-stream"
 FOREVER = "private, max-age=31536000, immutable"   # objects are named by their hash
+log = logging.getLogger(__name__)
 
 
 def add_routes(app: FastAPI) -> None:
@@ -62,8 +65,8 @@ async def get_manifest(request: Request) -> Response:
 
 async def get_artifact(request: Request) -> Response:
     """GET /v1/artifacts/{sha256}: an artifact, whole or one range of it."""
-    context, name = context_of(request), request.path_params["name"]
-    await _granted(context, device_of(request), name)
+    context, device, name = context_of(request), device_of(request), request.path_params["name"]
+    await _granted(context, device, name)
     data = await context.run(context.artifact, name)
     etag = f'"{name}"'
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": FOREVER}
@@ -74,9 +77,10 @@ async def get_artifact(request: Request) -> Response:
         span = ranges.parse(wanted, len(data))
     except ranges.UnsatisfiableError as error:
         raise ApiError(416, "range", str(error), {"Content-Range": f"bytes */{len(data)}"}) from None
+    first, last = span or (0, len(data) - 1)
+    log.info("%s", Download(device, name, first, last, len(data)))
     if span is None:
         return Response(data, media_type=BINARY, headers=headers)
-    first, last = span
     headers["Content-Range"] = f"bytes {first}-{last}/{len(data)}"
     return Response(data[first:last + 1], 206, headers, BINARY)
 

@@ -10,9 +10,9 @@ import pytest
 
 pytestmark = pytest.mark.slow
 FIGURES = {
-    "devices", "readings_committed", "readings_stored", "lost", "duplicates_stored", "on_1_1_0", "got_bad_release",
-    "bad_release_halted", "power_cut_recovered", "broker_outage_s", "config_kept", "config_given_up",
-    "seconds",
+    "devices", "readings_committed", "readings_stored", "lost", "duplicates_stored", "on_1_1_0", "by_delta",
+    "fetched_bytes", "bundle_bytes", "got_bad_release", "bad_release_halted", "power_cut_recovered", "broker_outage_s",
+    "config_kept", "config_given_up", "seconds",
 }
 
 
@@ -45,4 +45,6 @@ def test_processes_killed_at_any_moment_lose_nothing_and_stop_nothing(tmp_path: 
     assert figures["readings_stored"] == figures["readings_committed"] > 0
     assert (figures["lost"], figures["duplicates_stored"], figures["got_bad_release"]) == (0, 0, 1)
     assert figures["on_1_1_0"] == figures["devices"] == 12
+    assert figures["by_delta"] > 0
+    assert 0 < figures["fetched_bytes"] < figures["bundle_bytes"] * 6   # of twelve devices, and of all that broke off
     assert processes_naming(tmp_path) == []

@@ -1,9 +1,11 @@
 """Downloads: the bytes that were signed, whole or piece by piece, to the devices that were directed to them."""
 
 import hashlib
+import logging
 
 import pytest
 
+from ota.server.downloads import Download
 from ota.store import attempts
 from tests.ota.support import DEVICE, IMAGE, Plant, code, directed, fleet, install_and_confirm
 
@@ -32,6 +34,21 @@ def test_a_download_is_resumed_piece_by_piece(server: Plant) -> None:
         assert answer.headers["content-range"] == f"bytes {len(got)}-{len(got) + len(answer.content) - 1}/{len(artifact)}"
         got += answer.content
     assert got == artifact
+
+
+def test_the_log_tells_who_was_given_which_bytes(server: Plant, caplog: pytest.LogCaptureFixture) -> None:
+    body = server.publish(*server.keys.release(2)).json()
+    name, device = body["artifact"], directed(server, body["manifest"])
+    path = f"/v1/artifacts/{name}"
+    with caplog.at_level(logging.INFO, "ota"):
+        size = len(device.get(path).content)
+        device.get(path, range="bytes=100-")
+        device.get(path, range=f"bytes={size}-")
+        device.get(path, **{"if-none-match": f'"{name}"'})
+        server.get(path, "op.release")
+    found = list(Download.read(caplog.text.splitlines()))
+    assert found == [Download(DEVICE, name, 0, size - 1, size), Download(DEVICE, name, 100, size - 1, size)]
+    assert [each.given for each in found] == [size, size - 100]
 
 
 def test_ranges_that_no_longer_fit(server: Plant) -> None:

@@ -15,6 +15,7 @@ from host.store.telemetry import Telemetry
 from node.ring import Ring
 from node.wire import batch, bundle, schema, topics
 from ota.release.bundle import compile_tree
+from ota.server.downloads import Download
 from provisioning.line.image import build_flash, ring_partition
 
 DEVICE = "hall-0242ac110001"
@@ -79,12 +80,21 @@ def test_good_release_and_bad_one_differ_from_what_runs_in_the_file_that_they_ar
     assert len(set(made)) == len(made)
 
 
-@pytest.mark.parametrize("held", [{"part": b"ab" * 32}, {"bundle": b""}, {"bundle": b"no bundle", "release.json": b"{"}])
-def test_slot_that_has_only_begun_is_half_written(tmp_path: Path, held: dict[str, bytes]) -> None:
+@pytest.mark.parametrize(("held", "half"), [
+    ({"part": b"ab" * 32}, set()), ({"part": b"ab" * 32, "bundle": b""}, set()),   # named, but not a byte of it is there
+    ({"bundle": b"TFB1"}, {"a"}), ({"bundle": OTHER[:-1], "release.json": b"{"}, {"a"}),
+    ({"bundle": OTHER}, set()),                                                    # all of it: not yet declared, or given up
+])
+def test_half_written_is_a_slot_with_some_of_a_bundle(tmp_path: Path, held: dict[str, bytes], half: set[str]) -> None:
     path = tmp_path / "flash.bin"
     path.write_bytes(build_flash(PARTITIONS, {f"/slots/a/{name}": data for name, data in held.items()}))
-    truth = audit.read_device(DEVICE, path)
-    assert (truth.half_slots, truth.hashes) == ({"a"}, frozenset())
+    assert audit.read_device(DEVICE, path).half_slots == half
+
+
+def test_slot_without_an_index_yet_holds_no_code(tmp_path: Path) -> None:
+    path = tmp_path / "flash.bin"
+    path.write_bytes(build_flash(PARTITIONS, {"/slots/a/bundle": OTHER[:20]}))
+    assert audit.read_device(DEVICE, path).hashes == frozenset()
 
 
 def test_all_stored_is_nothing_lost(flash: Path, telemetry: Engine) -> None:
@@ -120,3 +130,19 @@ def test_batch_without_readings_that_was_under_way_is_no_loss(flash: Path, telem
     ring.append(BOOT, 3, a_batch(3, 2000, [None, None]), 0)
     flash.write_bytes(image)
     assert judged(flash, telemetry).lost == 0
+
+
+def test_fetched_is_what_the_server_gave_also_to_who_never_got_to_the_end(tmp_path: Path) -> None:
+    bundle_name, delta, other = sha256(BUNDLE).hexdigest(), "d" * 64, "e" * 64
+    size = len(BUNDLE)
+    given = [
+        Download("by-delta", delta, 0, 99, 100), Download("by-delta", delta, 40, 99, 100),       # the first one broke off
+        Download("cut-off", delta, 0, 49, 100),
+        Download("gave-up", delta, 0, 99, 100), Download("gave-up", bundle_name, 0, size - 1, size),
+        Download("elsewhere", other, 0, 9, 10),
+    ]
+    log = tmp_path / "ota.log"
+    log.write_text("".join(f"2026-11-22 14:58:37,123 INFO ota.server.device_api {each}\n" for each in given)
+                   + "2026-11-22 14:58:38,000 INFO ota.server.control download of nothing\n")
+    assert audit.fetched(log, BUNDLE, [delta]) == audit.Fetched(
+        size, {"by-delta": 160, "cut-off": 50, "gave-up": 100 + size}, frozenset({"by-delta"}))
