@@ -150,6 +150,7 @@ class Reason(StrEnum):
     STAGE_FULL = "the stage has offered the release to as many devices as it may"
     OVER = "the rollout's time is over; nothing new is offered"
     WINDOW = "no maintenance window is open where the device stands"
+    ZONE = "the server does not know the time zone of the device's site"
     IN_TRIAL = "the device is trying a release; nothing new until it has confirmed or fallen back"
     CONFIG_TRIAL = "the device is trying a configuration; nothing new until it has kept it or gone back"
     TELLS_FAILURE = "the device has just come back from a release; nothing new before it has heard our answer"
@@ -280,6 +281,8 @@ def decide(
     if not under_way and is_over(rollout, now_s):
         return Decision(Kind.HOLD, Reason.OVER)
     if not under_way and not windows.is_open(rollout.policy.windows, labels.zone, now_s):
+        if not windows.is_known(labels.zone):   # it was when it was set
+            return Decision(Kind.HOLD, Reason.ZONE, detail=f"zone: got {labels.zone}, expected one of the server's database")
         opens_s, closes_s = windows.following(rollout.policy.windows, labels.zone, now_s)
         return Decision(Kind.HOLD, Reason.WINDOW, from_s=opens_s, until_s=closes_s)
     reason = Reason.CONTINUED if under_way else Reason.STEP if len(path) > 1 else Reason.OFFERED
