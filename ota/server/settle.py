@@ -183,7 +183,8 @@ def offered(settled: Settled, report: Report, now_s: float) -> tuple[Attempt, bo
     return Attempt(
         report.device, decision.manifest, decision.counter, AttemptState.OFFERED, rollout.stage,
         first_s=before.first_s if same_try and before is not None else now_s,
-        lease_until_s=now_s + rollout.policy.lease_s), not same_try
+        lease_until_s=now_s + rollout.policy.lease_s,
+        settled_s=before.settled_s if same_try and before is not None else 0.0), not same_try
 
 
 def _chosen(considered: Sequence[Considered]) -> Considered | None:

@@ -255,6 +255,13 @@ def test_the_end_of_a_window_breaks_no_update_but_stops_the_next_step_and_the_ne
     assert decision(rollout=AT_NIGHT, attempt=failed, failures=once, now_s=NOON).reason is Reason.WINDOW
 
 
+def test_what_came_altered_is_offered_again_later_and_never_quarantines() -> None:
+    told = replace(ATTEMPT, reason="manifest.hash", first_s=1_000, settled_s=1_500)
+    held = decision(attempt=told, now_s=1_500 + 3_599)
+    assert (held.kind, held.reason, held.detail, held.from_s) == (Kind.HOLD, Reason.ALTERED, "manifest.hash", 1_500 + 3_600)
+    assert decision(attempt=told, now_s=1_500 + 3_600).reason is Reason.CONTINUED
+
+
 def test_a_device_whose_time_zone_has_gone_is_held_and_told_apart(zone_that_goes) -> None:
     name, go = zone_that_goes
     here = Labels("hall-1", (), name)
