@@ -23,8 +23,12 @@ from board.files import VfsFiles
 from host.sim.flash import TEARS, NorFlash
 from node.agent import deltas, patch, update, verify
 from node.agent.paths import DELTA_PATH
+from tests.sim.boot_stub import complete, stub
 from tests.sim.bootable import Chip, boot
-from tests.sim.updates import DEVICE, TRIAL_MS, Chance, Device, OtaServer, Release, complete, root_envelope, stub
+from tests.sim.memory import Chance
+from tests.sim.ota_server import OtaServer
+from tests.sim.releases import Release, root_envelope
+from tests.sim.updates import DEVICE, TRIAL_MS, Device
 
 LOADED = deltas, patch   # an update imports them when they are needed; while a board boots, the host's files are out of reach
 SECTORS = 64
