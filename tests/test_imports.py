@@ -38,6 +38,15 @@ FORBIDDEN = {
     "host/console": ["host.cli", "host.sim"],
     "host/budget": ["host.cli", "host.sim", "host.bench", "host.db", "ota", "provisioning"],   # what they find comes in as values
     "host/sim": ["host.cli"],
+    "host/sim/rollout_fleet.py": ["host.sim"],
+    "host/sim/rollout_rows.py": ["host.sim.rollout", "host.sim.rollout_outcome", "host.sim.rollout_runs"],
+    "host/sim/rollout_outcome.py": ["host.sim.rollout", "host.sim.rollout_runs"],
+    "host/sim/rollout.py": ["host.sim.rollout_runs"],
+    "tests/sim/boot_stub.py": ["tests.sim"],
+    "tests/sim/memory.py": ["tests.sim"],
+    "tests/sim/releases.py": ["tests.sim.memory", "tests.sim.ota_server", "tests.sim.updates"],
+    "tests/sim/ota_server.py": ["tests.sim.memory", "tests.sim.updates"],
+    "tests/sim/updates.py": ["tests.sim.ota_server"],
     "host/db.py": ["host.cli", "host.sim", "host.store", "host.ingest", "host.console", "ota", "provisioning"],
     "host/settings.py": ["host.cli", "host.sim", "host.store", "host.ingest", "host.console", "ota", "provisioning"],
 }

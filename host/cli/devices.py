@@ -5,7 +5,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
 from rich.console import Console
@@ -13,6 +12,7 @@ from rich.table import Table
 
 from host.cli.server import AsJson, Ca, Cert, Key, Url, connect
 from ota.client import OtaClient
+from ota.rules import windows
 
 app = typer.Typer(no_args_is_help=True, help="What each device runs, and why; where it stands, its tags and its history.")
 Device = Annotated[str, typer.Argument(help="Device id, e.g. hall-0242ac110001.")]
@@ -108,7 +108,7 @@ def labels(server: Url, ca: Ca, cert: Cert, key: Key, as_json: AsJson = False) -
         return
     table = Table("site", "tag", "zone", "devices")
     for row in found["sites"]:
-        table.add_row(row["site"], "", row["zone"], str(row["devices"]))
+        table.add_row(row["site"], "", row["zone"] + ("" if row["known"] else ", unknown to the server"), str(row["devices"]))
     for row in found["tags"]:
         table.add_row("", row["tag"], "", str(row["devices"]))
     Console().print(table)
@@ -181,7 +181,8 @@ def _changed(client: OtaClient, devices: list[str] | None, file: Path | None, mo
 
 
 def _shown(at_s: float, zone: str) -> str:
-    return datetime.fromtimestamp(at_s, ZoneInfo(zone)).strftime("%a %Y-%m-%d %H:%M %Z")
+    here = windows.zone(zone if windows.is_known(zone) else "UTC")
+    return datetime.fromtimestamp(at_s, here).strftime("%a %Y-%m-%d %H:%M %Z")
 
 
 def _ago(seconds: float) -> str:

@@ -21,7 +21,9 @@ from host.sim.esp32 import efuse, line
 from host.sim.esp32.board import Emulated
 from host.sim.esp32.qemu import EmulatorError
 from host.sim.plant import Plant
-from host.sim.rollout import Outcome, Scenario, Stage, simulate
+from host.sim.rollout import simulate
+from host.sim.rollout_fleet import Scenario
+from host.sim.rollout_outcome import Outcome, Stage
 from host.store.queries import Queries
 
 app = typer.Typer(no_args_is_help=True, help="Emulated boards, and rollouts over simulated fleets.")

@@ -10,7 +10,9 @@ from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import replace
 from typing import TypedDict
 
-from host.sim.rollout import Outcome, Scenario, simulate
+from host.sim.rollout import simulate
+from host.sim.rollout_fleet import Scenario
+from host.sim.rollout_outcome import Outcome
 
 CONFIDENCE = 0.95
 BISECTIONS = 60   # of an interval's end: far below what is printed

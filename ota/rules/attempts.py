@@ -7,7 +7,7 @@ fallback turns success into failure. Nothing here decides what to offer next (`r
 from dataclasses import replace
 from enum import StrEnum
 
-from ota.rules.rollout import OFFERING
+from ota.rules.rollout import ALTERED, OFFERING
 from ota.rules.values import OPEN, Attempt, AttemptState, Report, Rollout
 
 STEPPED = "on a stepping stone"   # reason of an attempt whose next step is due
@@ -21,27 +21,33 @@ class Seen(StrEnum):
     TRIAL = "trial"          # runs the step (or newer), unconfirmed
     CONFIRMED = "confirmed"  # runs the step (or newer), confirmed
     FAILED = "failed"        # tells that it came back from the step
+    ALTERED = "altered"      # tells that bytes on their way to it were altered: no word on the release
     PAST = "past"            # runs something newer than the rollout's release
 
 
 S, A = Seen, AttemptState
 NEXT: dict[AttemptState, dict[Seen, AttemptState]] = {
-    A.OFFERED:    {S.BEFORE: A.OFFERED, S.TRIAL: A.TRIAL, S.CONFIRMED: A.CONFIRMED, S.FAILED: A.FAILED, S.PAST: A.SUPERSEDED},
-    # A device that is back on its old version after a trial has fallen back, even if it does not say so.
-    A.TRIAL:      {S.BEFORE: A.FAILED, S.TRIAL: A.TRIAL, S.CONFIRMED: A.CONFIRMED, S.FAILED: A.FAILED, S.PAST: A.SUPERSEDED},
-    A.CONFIRMED:  {S.BEFORE: A.FAILED, S.TRIAL: A.TRIAL, S.CONFIRMED: A.CONFIRMED, S.FAILED: A.FAILED, S.PAST: A.CONFIRMED},
-    # A final word is taken however late. FAILED is told again until the device has heard our answer: that is one failure.
-    A.FAILED:     {S.BEFORE: A.FAILED, S.TRIAL: A.TRIAL, S.CONFIRMED: A.CONFIRMED, S.FAILED: A.FAILED, S.PAST: A.FAILED},
-    A.LOST:       {S.BEFORE: A.LOST, S.TRIAL: A.TRIAL, S.CONFIRMED: A.CONFIRMED, S.FAILED: A.FAILED, S.PAST: A.LOST},
-    A.SUPERSEDED: {S.BEFORE: A.SUPERSEDED, S.TRIAL: A.TRIAL, S.CONFIRMED: A.CONFIRMED, S.FAILED: A.FAILED,
+    A.OFFERED:    {S.BEFORE: A.OFFERED, S.TRIAL: A.TRIAL, S.CONFIRMED: A.CONFIRMED, S.FAILED: A.FAILED, S.ALTERED: A.OFFERED,
                    S.PAST: A.SUPERSEDED},
+    # A device that is back on its old version after a trial has fallen back, even if it does not say so.
+    A.TRIAL:      {S.BEFORE: A.FAILED, S.TRIAL: A.TRIAL, S.CONFIRMED: A.CONFIRMED, S.FAILED: A.FAILED, S.ALTERED: A.FAILED,
+                   S.PAST: A.SUPERSEDED},
+    A.CONFIRMED:  {S.BEFORE: A.FAILED, S.TRIAL: A.TRIAL, S.CONFIRMED: A.CONFIRMED, S.FAILED: A.FAILED, S.ALTERED: A.FAILED,
+                   S.PAST: A.CONFIRMED},
+    # A final word is taken however late. FAILED is told again until the device has heard our answer: that is one failure.
+    A.FAILED:     {S.BEFORE: A.FAILED, S.TRIAL: A.TRIAL, S.CONFIRMED: A.CONFIRMED, S.FAILED: A.FAILED, S.ALTERED: A.FAILED,
+                   S.PAST: A.FAILED},
+    A.LOST:       {S.BEFORE: A.LOST, S.TRIAL: A.TRIAL, S.CONFIRMED: A.CONFIRMED, S.FAILED: A.FAILED, S.ALTERED: A.LOST,
+                   S.PAST: A.LOST},
+    A.SUPERSEDED: {S.BEFORE: A.SUPERSEDED, S.TRIAL: A.TRIAL, S.CONFIRMED: A.CONFIRMED, S.FAILED: A.FAILED,
+                   S.ALTERED: A.SUPERSEDED, S.PAST: A.SUPERSEDED},
 }
 
 
 def seen(attempt: Attempt, report: Report, rollout: Rollout) -> Seen:
     """Read a report with regard to the step under way."""
     if report.failed_manifest == attempt.manifest:
-        return Seen.FAILED
+        return Seen.ALTERED if report.failed_reason in ALTERED else Seen.FAILED
     if report.counter > rollout.release.counter:
         return Seen.PAST
     if report.counter < attempt.counter:
@@ -63,10 +69,13 @@ def observe(attempt: Attempt, report: Report, rollout: Rollout, now_s: float) ->
             return _renewed(attempt, rollout, now_s)
         return replace(attempt, state=AttemptState.OFFERED, reason=STEPPED, first_s=now_s,
                        lease_until_s=now_s + rollout.policy.lease_s)
+    if what is Seen.ALTERED and state is AttemptState.OFFERED:   # told again until the device has heard our answer
+        told = attempt if attempt.reason in ALTERED else replace(attempt, reason=report.failed_reason, settled_s=now_s)
+        return _renewed(told, rollout, now_s)
     if state is attempt.state:
         return _patience(attempt, rollout, now_s) if state in OPEN else attempt
     if state is AttemptState.FAILED:
-        reason = report.failed_reason if what is Seen.FAILED else f"runs {report.release} again without a reason"
+        reason = report.failed_reason if what in (Seen.FAILED, Seen.ALTERED) else f"runs {report.release} again without a reason"
         return replace(attempt, state=state, settled_s=now_s, confirmed_s=0.0, reason=reason)
     confirmed_s = now_s if state is AttemptState.CONFIRMED else 0.0
     return replace(attempt, state=state, confirmed_s=confirmed_s, reason="", lease_until_s=now_s + rollout.policy.lease_s)
@@ -82,7 +91,7 @@ def is_overdue(attempt: Attempt, last_seen_s: float, rollout: Rollout, now_s: fl
 def _patience(attempt: Attempt, rollout: Rollout, now_s: float) -> Attempt:
     if rollout.state not in OFFERING:   # the device is not helped on, so it is not blamed: its try begins anew
         return _renewed(replace(attempt, first_s=now_s), rollout, now_s)
-    if now_s > attempt.first_s + PATIENCE * rollout.policy.lease_s:
+    if now_s > max(attempt.first_s, attempt.settled_s) + PATIENCE * rollout.policy.lease_s:
         return replace(attempt, state=AttemptState.FAILED, settled_s=now_s,
                        reason=f"{attempt.state} for more than {PATIENCE} leases of {rollout.policy.lease_s:g} s")
     return _renewed(attempt, rollout, now_s)

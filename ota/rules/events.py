@@ -3,6 +3,7 @@
 from enum import IntEnum
 
 from ota.rules.attempts import STEPPED
+from ota.rules.rollout import ALTERED
 from ota.rules.values import Attempt, AttemptState
 
 
@@ -17,6 +18,7 @@ class Happened(IntEnum):
     FAILED = 13        # detail: its own words
     LOST = 14
     SUPERSEDED = 15
+    ALTERED = 16       # what came to it was not what was signed; detail: its own words
     FORGIVEN = 20      # an operator forgot its failures
     LABELLED = 21      # an operator changed its site or tags; detail: by whom, and what
     CONFIG_TRIAL = 30  # detail of these three: the configuration's name, and why
@@ -35,4 +37,6 @@ def of_attempt(before: Attempt, after: Attempt) -> Happened | None:
     """What an attempt's change is in the device's history; a lease that was renewed is nothing."""
     if after.reason == STEPPED:
         return None if before.reason == STEPPED else Happened.CONFIRMED   # of the stepping stone
+    if after.reason in ALTERED and after.state is AttemptState.OFFERED:
+        return None if before.reason in ALTERED else Happened.ALTERED
     return None if after.state is before.state else _STATES[after.state]

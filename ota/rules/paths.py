@@ -41,6 +41,8 @@ def plan(model: str, counter: int, target: Release, releases: Iterable[Release])
     known = [each for each in releases if model in each.models]
     stops = [each for each in known if each.stone and each.counter < target.counter]
     target = next((each for each in known if each.manifest == target.manifest), target)
+    if not stops:   # nothing to weigh: by far the most check-ins
+        return (target,) if hop_allowed(counter, target) else None
     return _cheapest(_start(counter, known), [target, *stops], target)
 
 

@@ -75,6 +75,9 @@ TRANSITIONS: dict[tuple[RolloutState, Event], RolloutState] = {
 }
 OFFERING = (RolloutState.RUNNING, RolloutState.DONE)   # in all other states nobody is offered anything
 NO_LABELS = Labels()
+# Codes by which a device tells that bytes on their way to it were altered: their hash is not the one that a signed direction or
+# manifest names. That is the word of neither release nor device. (A flash that keeps bytes badly tells `download.readback`.)
+ALTERED = ("manifest.hash", "download.hash")
 
 
 def move(state: RolloutState, event: Event) -> RolloutState:
@@ -150,11 +153,13 @@ class Reason(StrEnum):
     STAGE_FULL = "the stage has offered the release to as many devices as it may"
     OVER = "the rollout's time is over; nothing new is offered"
     WINDOW = "no maintenance window is open where the device stands"
+    ZONE = "the server does not know the time zone of the device's site"
     IN_TRIAL = "the device is trying a release; nothing new until it has confirmed or fallen back"
     CONFIG_TRIAL = "the device is trying a configuration; nothing new until it has kept it or gone back"
     TELLS_FAILURE = "the device has just come back from a release; nothing new before it has heard our answer"
     RETRY_LATER = "the device came back from the release; it is offered again later"
     QUARANTINED = "the device came back from the release too often; an operator must look"
+    ALTERED = "what came to the device was not what was signed: something on the way alters it; it is offered again later"
     NO_PATH = "no published release leads from the device's version to the rollout's release"
     SEQUENCE = "the device's direction sequence has ended; a new root must start it over"
     SHED = "the server is busy; the device asks again soon"
@@ -277,13 +282,24 @@ def decide(
     if past.count and now_s < (again_s := past.last_s + rollout.policy.retry_s):
         return Decision(Kind.HOLD, Reason.RETRY_LATER, from_s=again_s)
     under_way = attempt is not None and attempt.state is AttemptState.OFFERED and attempt.manifest == step.manifest
+    if attempt is not None and under_way and now_s < (again_s := after_altered(attempt, rollout.policy)):
+        return Decision(Kind.HOLD, Reason.ALTERED, detail=attempt.reason, from_s=again_s)
     if not under_way and is_over(rollout, now_s):
         return Decision(Kind.HOLD, Reason.OVER)
     if not under_way and not windows.is_open(rollout.policy.windows, labels.zone, now_s):
+        if not windows.is_known(labels.zone):   # it was when it was set
+            return Decision(Kind.HOLD, Reason.ZONE, detail=f"zone: got {labels.zone}, expected one of the server's database")
         opens_s, closes_s = windows.following(rollout.policy.windows, labels.zone, now_s)
         return Decision(Kind.HOLD, Reason.WINDOW, from_s=opens_s, until_s=closes_s)
     reason = Reason.CONTINUED if under_way else Reason.STEP if len(path) > 1 else Reason.OFFERED
     return Decision(Kind.OFFER, reason, step.manifest, step.counter, takes_place=attempt is None)
+
+
+def after_altered(attempt: Attempt, policy: Policy) -> float:
+    """Tell when a step is offered again that came altered: each wait is as long as all before it, `retry_s` to a lease; else 0."""
+    if attempt.reason not in ALTERED:
+        return 0.0
+    return attempt.settled_s + max(policy.retry_s, min(attempt.settled_s - attempt.first_s, policy.lease_s))
 
 
 @dataclass(frozen=True)

@@ -129,7 +129,7 @@ class Attempt:
         first_s: when the current try of this step was first offered; bounds how long a device may take.
         lease_until_s: silence past this means lost.
         confirmed_s: when the rollout's own release was confirmed; 0 while it is not.
-        settled_s: when it last became failed or lost; 0 before.
+        settled_s: when it last became failed or lost, or told that what came was altered; 0 before.
     """
 
     device: str

@@ -1,8 +1,8 @@
 """Maintenance windows: weekly times on the wall clock of where a device stands.
 
 An instant lies in a window when the clock on the wall shows a time in it; nothing else counts. So where clocks go forward the
-skipped time is in no window, and where they go back the hour that comes twice is in it twice. Reads no clock; the zone's rules
-come from the machine's time zone database.
+skipped time is in no window, and where they go back the hour that comes twice is in it twice. In a zone that the machine's time
+zone database does not know (any more) no window is open. Reads no clock.
 """
 
 import re
@@ -59,6 +59,15 @@ def zone(name: str) -> tzinfo:
         raise ValueError(f"zone: got {name!r:.60}, expected an IANA time zone such as Europe/Berlin") from None
 
 
+def is_known(name: str) -> bool:
+    """Tell whether the database knows a time zone now: one that was set may be taken out of it later."""
+    try:
+        zone(name)
+    except ValueError:
+        return False
+    return True
+
+
 def check(texts: Sequence[str]) -> None:
     """Refuse windows that cannot be read.
 
@@ -72,9 +81,11 @@ def check(texts: Sequence[str]) -> None:
 
 
 def is_open(texts: Sequence[str], zone_name: str, now_s: float) -> bool:
-    """Tell whether any of the windows is open; without windows it always is."""
+    """Tell whether any of the windows is open; without windows it always is, in an unknown zone none."""
     if not texts:
         return True
+    if not is_known(zone_name):
+        return False
     shown = datetime.fromtimestamp(now_s, zone(zone_name))
     day, minute = shown.weekday(), 60 * shown.hour + shown.minute
     for window in map(parse, texts):
@@ -86,7 +97,7 @@ def is_open(texts: Sequence[str], zone_name: str, now_s: float) -> bool:
 
 
 def following(texts: Sequence[str], zone_name: str, now_s: float) -> tuple[float, float]:
-    """Tell when the windows, closed now, open next, and when they close then; Unix seconds."""
+    """Tell when the windows, closed now in a zone that is known, open next, and when they close then; Unix seconds."""
     edges = _edges(tuple(texts), zone_name, int(now_s // 3_600) * 3_600)   # one list an hour serves all devices of a zone
     ahead = edges[bisect_right(edges, now_s):]
     opens_s = next(each for each in ahead if is_open(texts, zone_name, each))

@@ -23,6 +23,7 @@ from ota.server.context import asks_of, context_of, operator_of
 from ota.server.control import UnknownError
 from ota.server.errors import ApiError
 from ota.store import attempts, configs, devices, history, releases, rollouts
+from ota.store.devices import Device
 from ota.store.session import reading, writing
 
 ARTIFACTS_PATH = "/admin/artifacts/"
@@ -189,10 +190,7 @@ def list_devices(
 def explain_device(request: Request, _by: Operator, device: str) -> Json:
     context = context_of(request)
     with reading(context.engine) as connection:
-        found = devices.get(connection, device)
-        if found is None:
-            raise UnknownError(f"device {device[:40]!r} has not checked in yet")
-        return views.explain(connection, found, context.clock())
+        return views.explain(connection, _device(connection, device), context.clock())
 
 
 @router.post("/devices/{device}/forgive")
@@ -208,10 +206,7 @@ def forgive_device(request: Request, by: Operator, device: str) -> Json:
 @router.get("/devices/{device}/config")
 def device_config(request: Request, _by: Operator, device: str) -> Json:
     with reading(context_of(request).engine) as connection:
-        found = devices.get(connection, device)
-        if found is None:
-            raise UnknownError(f"device {device[:40]!r} has not checked in yet")
-        return views.config_view(connection, found, HISTORY)
+        return views.config_view(connection, _device(connection, device), HISTORY)
 
 
 @router.post("/configs", status_code=201)
@@ -276,6 +271,13 @@ def policy_of(wanted: Mapping[str, Any], default: Policy) -> Policy:
         fault = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in fault["loc"])
         raise PolicyError(f"{key}: got {fault.get('input')!r:.60}, {fault['msg']}") from None
+
+
+def _device(connection: Connection, name: str) -> Device:
+    found = devices.get(connection, name)
+    if found is None:
+        raise UnknownError(f"device {name[:40]!r} has not checked in yet")
+    return found
 
 
 def _config_body(connection: Connection, name: str) -> str:

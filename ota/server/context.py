@@ -12,13 +12,11 @@ from fastapi import Request
 from sqlalchemy import Engine
 
 from host.forwarded import ForwardedCertificates
-from ota.archive.folder import Archive, MissingError
+from ota.archive.folder import Archive
 from ota.server.desk import Desk
 from ota.server.grants import Grants
 from ota.server.people import Person, device_name
 from ota.server.settings import OtaSettings
-from ota.store import releases
-from ota.store.session import reading
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -50,24 +48,11 @@ class Context:
 
     def __post_init__(self) -> None:
         self.grants = Grants(self.engine)
-        self.manifest = lru_cache(CACHED_OBJECTS)(self._manifest)
-        self.artifact = lru_cache(CACHED_OBJECTS)(self._artifact)
+        self.granted = lru_cache(CACHED_OBJECTS)(self.archive.get)   # ask `grants` first
 
     async def run(self, function: Callable[[*Ts], T], *arguments: *Ts) -> T:
         """Run a function that blocks on one of the pool's threads, as a part of the call that is under way."""
         return await asyncio.get_running_loop().run_in_executor(self.pool, copy_context().run, function, *arguments)
-
-    def _manifest(self, name: str) -> bytes:
-        with reading(self.engine) as connection:
-            if releases.get(connection, name) is None:
-                raise MissingError(f"manifest {name[:64]!r} is not published")
-        return self.archive.get(name)
-
-    def _artifact(self, name: str) -> bytes:
-        with reading(self.engine) as connection:
-            if not releases.has_artifact(connection, name):
-                raise MissingError(f"artifact {name[:64]!r} is not published")
-        return self.archive.get(name)
 
 
 def context_of(request: Request) -> Context:

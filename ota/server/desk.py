@@ -233,6 +233,9 @@ class Desk:
             attempts.put(connection, rollout.ident, attempt)
         history.note(connection, [
             history.Event(report.device, int(now_s), what, attempt.counter, attempt.reason) for what, attempt in found.happened])
+        for what, attempt in found.happened:
+            if what is Happened.ALTERED:
+                log.warning("%s: what came was not what was signed: %s; look at what lies between", report.device, attempt.reason)
         for rollout, attempt in found.failed:
             times = attempts.add_failure(connection, attempt, now_s)
             if times == rollout.policy.quarantine_after:

@@ -17,6 +17,7 @@ from ota.server.context import Context, context_of, device_of
 from ota.server.desk import Answer, sighting_of
 from ota.server.downloads import Download
 from ota.server.errors import ApiError
+from ota.server.grants import Kind
 from ota.store import releases
 from ota.store.devices import Sighting
 from ota.store.session import reading
@@ -58,16 +59,14 @@ async def check_in(request: Request) -> Response:
 async def get_manifest(request: Request) -> Response:
     """GET /v1/manifests/{sha256}: a signed manifest, as it was signed."""
     context, name = context_of(request), request.path_params["name"]
-    await _granted(context, device_of(request), name)
-    raw = await context.run(context.manifest, name)
+    raw = await _object(context, device_of(request), Kind.MANIFEST, name)
     return Response(raw, media_type=BINARY, headers={"Cache-Control": FOREVER})
 
 
 async def get_artifact(request: Request) -> Response:
     """GET /v1/artifacts/{sha256}: an artifact, whole or one range of it."""
     context, device, name = context_of(request), device_of(request), request.path_params["name"]
-    await _granted(context, device, name)
-    data = await context.run(context.artifact, name)
+    data = await _object(context, device, Kind.PART, name)
     etag = f'"{name}"'
     headers = {"ETag": etag, "Accept-Ranges": "bytes", "Cache-Control": FOREVER}
     if request.headers.get("if-none-match") == etag:
@@ -100,9 +99,11 @@ def _root(context: Context, version: str) -> bytes:
     return context.archive.get(names[int(version) - 1])
 
 
-async def _granted(context: Context, device: str, name: str) -> None:
-    if not context.grants.is_known(device, name):
-        await context.run(context.grants.look_up, device, name)
+async def _object(context: Context, device: str, kind: Kind, name: str) -> bytes:
+    """What a device may fetch; refused by an error otherwise."""
+    if not context.grants.is_known(device, kind, name):
+        await context.run(context.grants.look_up, device, kind, name)
+    return await context.run(context.granted, name)
 
 
 async def _settle(context: Context, sighting: Sighting, nonce: str, seq: int) -> Answer:

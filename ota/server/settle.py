@@ -27,6 +27,7 @@ from ota.rules.values import (
 
 RESTING = (RolloutState.HALTED, RolloutState.PLANNED, RolloutState.DRAFT)   # told about while nothing newer has been done
 NOTHING = Decision(Kind.HOLD, Reason.NO_ROLLOUT)
+BY_WINDOWS = (Reason.WINDOW, Reason.ZONE)   # nothing but its windows holds the device
 NOT_ITS = (Reason.FILTERED, Reason.OUTRANKED)   # words of rollouts that the device has nothing to do with
 
 
@@ -182,13 +183,14 @@ def offered(settled: Settled, report: Report, now_s: float) -> tuple[Attempt, bo
     return Attempt(
         report.device, decision.manifest, decision.counter, AttemptState.OFFERED, rollout.stage,
         first_s=before.first_s if same_try and before is not None else now_s,
-        lease_until_s=now_s + rollout.policy.lease_s), not same_try
+        lease_until_s=now_s + rollout.policy.lease_s,
+        settled_s=before.settled_s if same_try and before is not None else 0.0), not same_try
 
 
 def _chosen(considered: Sequence[Considered]) -> Considered | None:
-    """The first offer; else the first that waits for its window alone, the first that the device has to do with, the first."""
+    """The first offer; else the first that only its windows hold, the first that the device has to do with, the first."""
     offers = [each for each in considered if each.decision.kind is Kind.OFFER]
-    windows = [each for each in considered if each.decision.reason is Reason.WINDOW]
+    windows = [each for each in considered if each.decision.reason in BY_WINDOWS]
     words = [each for each in considered if each.decision.reason not in NOT_ITS]
     return next(iter([*offers, *windows, *words, *considered]), None)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from ota.rules import bucket, paths
+from ota.rules import bucket, paths, windows
 from ota.rules.filters import may_share
 from ota.rules.rollout import Reason, rank
 from ota.rules.values import ACTIVE, Failures, Labels, Release, Rollout, RolloutState
@@ -171,8 +171,9 @@ def labels_view(connection: Connection, limit: int) -> dict[str, Any]:
     for each, number in labels.count(connection):
         sites[each.site] += number
         tags.update(dict.fromkeys(each.tags, number))
+    shown = [(site, zones.get(site, Labels.zone), sites[site]) for site in sorted(sites) if site]
     return {
-        "sites": [{"site": site, "zone": zones.get(site, Labels.zone), "devices": sites[site]} for site in sorted(sites) if site],
+        "sites": [{"site": site, "zone": zone, "known": windows.is_known(zone), "devices": number} for site, zone, number in shown],
         "tags": [{"tag": tag, "devices": tags[tag]} for tag in sorted(tags) if tags[tag]],
         "orders": labels.orders(connection, limit),
     }

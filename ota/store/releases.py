@@ -86,19 +86,17 @@ def get(connection: Connection, manifest: str) -> Published | None:
     return None if row is None else _published(row, _ways(connection, manifest))
 
 
-def has_artifact(connection: Connection, name: str) -> bool:
-    """Tell whether this is a published release's bundle, image or delta: the archive also holds what is not for devices."""
+def is_published(connection: Connection, manifest: str) -> bool:
+    """Tell whether this is a published release's manifest."""
     columns = tables.release.c
-    part = select(columns.manifest).where(or_(columns.artifact == name, columns.image == name))
-    delta = select(tables.delta.c.manifest).where(tables.delta.c.delta == name)
-    return any(connection.execute(found).first() is not None for found in (part, delta))
+    return connection.execute(select(columns.manifest).where(columns.manifest == manifest)).first() is not None
 
 
-def naming(connection: Connection, name: str) -> list[str]:
-    """Read the manifests that an object belongs to: as the envelope itself, or as a part of the release."""
+def naming(connection: Connection, part: str) -> list[str]:
+    """Read the manifests of the published releases that a bundle, an image or a delta belongs to."""
     columns, delta = tables.release.c, tables.delta.c
-    found = select(columns.manifest).where(or_(columns.manifest == name, columns.artifact == name, columns.image == name))
-    return list(connection.execute(found.union(select(delta.manifest).where(delta.delta == name))).scalars())
+    found = select(columns.manifest).where(or_(columns.artifact == part, columns.image == part))
+    return list(connection.execute(found.union(select(delta.manifest).where(delta.delta == part))).scalars())
 
 
 def usable(connection: Connection) -> tuple[Release, ...]:

@@ -29,13 +29,13 @@ def way(middle: Middle, port: int, certificates: pki.FleetPki) -> Upstream:
     return made
 
 
-def roll_out(desk: OtaClient, victim: Victim, signing: Keys, counter: int) -> str:
+def roll_out(desk: OtaClient, victim: Victim, signing: Keys, counter: int, **policy: float) -> str:
     """Publish a release and offer it to everybody."""
     raw, artifact = signing.release(counter)
     name = desk.publish(raw, artifact)["manifest"]
     victim.cycle()   # the server knows the device
     until(lambda: len(list(desk.devices())), 1)
-    desk.start_rollout(name)
+    desk.start_rollout(name, **policy)
     return name
 
 
@@ -118,7 +118,26 @@ def test_malicious_mirror_that_alters_is_found_out_and_told(
     assert victim.live() is None
     assert set(victim.holds()) == {"factory"}
     victim.live()
-    until(lambda: [attempt["reason"] for attempt in desk.explain(PEER)["attempts"]], [reason])
+    until(lambda: [(attempt["state"], attempt["reason"]) for attempt in desk.explain(PEER)["attempts"]], [("offered", reason)])
+    assert desk.explain(PEER)["code"] == "altered"
+
+
+@pytest.mark.parametrize("path", ["/v1/manifests/", "/v1/artifacts/"])
+def test_malicious_mirror_that_alters_for_long_halts_nothing_and_quarantines_nobody(
+        way: Upstream, desk: OtaClient, victim: Victim, signing: Keys, path: str) -> None:
+    roll_out(desk, victim, signing, 2, retry_s=0)
+    way.change = only(path, lambda answer: Answer(answer.body[:-1] + b"!"))
+
+    def times_altered() -> bool:
+        victim.live()
+        return [each["event"] for each in desk.history(PEER, 100)].count("altered") > 3
+
+    until(times_altered, True)   # more often than quarantine_after
+    assert set(victim.holds()) == {"factory"}
+    assert desk.explain(PEER)["failures"] == []
+    assert [each["state"] for each in desk.rollouts()] == ["running"]
+    way.change = unchanged
+    until(victim.live, "update")
 
 
 def test_direction_with_any_byte_changed_is_refused(way: Upstream, desk: OtaClient, victim: Victim, signing: Keys) -> None:

@@ -12,7 +12,9 @@ from node.wire import manifest
 from ota.release.verify import manifest_name
 from provisioning import pki
 from tests.ota.support import MODEL, PEER, Keys
-from tests.sim.updates import Boots, Chance, Device, MemoryFiles, StepClock, choose, complete, stub
+from tests.sim.boot_stub import choose, complete, stub
+from tests.sim.memory import Chance, MemoryFiles, StepClock
+from tests.sim.updates import Boots, Device
 
 TIMEOUT_S = 5   # for an exchange on loopback; nobody waits for it but a test that fails
 

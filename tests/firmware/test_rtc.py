@@ -11,7 +11,7 @@ import pytest
 from node.agent.clock import DeviceClock
 from node.agent.supervisor import SILENCE_RESET_MS
 from node.wire.batch import QUALITY_NTP, QUALITY_SERVER
-from tests.sim.updates import MemoryFiles
+from tests.sim.memory import MemoryFiles
 
 YEAR_S = 365 * 86_400
 NOW_S = 1_800_000_000

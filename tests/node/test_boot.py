@@ -9,7 +9,7 @@ import unittest
 from host.sim.flash import NorFlash
 from node.compat import IS_MICROPYTHON
 from node.wire import bundle
-from tests.sim.updates import choose, stub
+from tests.sim.boot_stub import choose, stub
 
 if IS_MICROPYTHON:
     gc.threshold(100_000)   # what stays of a boot must not be scattered over the heap: each test needs a hole for a flash

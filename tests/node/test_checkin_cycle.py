@@ -8,7 +8,11 @@ from node.agent import verify
 from node.agent.http import Response
 from node.errors import NetworkError, PeerError
 from node.wire import checkin
-from tests.sim.updates import DEVICE, NOW_S, Chance, Device, MemoryFiles, OtaServer, Release, StepClock, parts, root_envelope
+from tests.sim.boot_stub import parts
+from tests.sim.memory import Chance, MemoryFiles, StepClock
+from tests.sim.ota_server import NOW_S, OtaServer
+from tests.sim.releases import Release, root_envelope
+from tests.sim.updates import DEVICE, Device
 
 NEW = Release(2, {"main.mpy": b"two"})
 

@@ -8,9 +8,13 @@ from node.agent.http import Response
 from node.agent.images import BLOCK_BYTES, ImagePart
 from node.agent.paths import DELTA_PATH
 from node.compat import hexstr, sha256
+from tests.sim.boot_stub import choose, complete, stub
 from tests.sim.deltas import Tools, between, delta, record
 from tests.sim.image_board import APP_SECTORS, OLD_IMAGE, PATCHED_IMAGE, Board, ImageTest
-from tests.sim.updates import Boots, Device, MemoryFiles, OtaServer, Release, Restart, choose, complete, root_envelope, stub
+from tests.sim.memory import MemoryFiles
+from tests.sim.ota_server import OtaServer
+from tests.sim.releases import Release, root_envelope
+from tests.sim.updates import Boots, Device, Restart
 
 FILES = {"main.mpy": b"one" * 900, "node/a.mpy": bytes(range(256)) * 40}
 OLD = Release(1, FILES)

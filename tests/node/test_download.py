@@ -8,7 +8,10 @@ from node.agent.server import Server
 from node.agent.slots import Slots
 from node.errors import NetworkError
 from tests.node.common import fault_of
-from tests.sim.updates import MemoryFile, MemoryFiles, OtaServer, Release, StepClock, stub
+from tests.sim.boot_stub import stub
+from tests.sim.memory import MemoryFile, MemoryFiles, StepClock
+from tests.sim.ota_server import OtaServer
+from tests.sim.releases import Release
 
 FILES = {"main.mpy": b"m" * 1700, "node/a.mpy": b"a" * 900, "node/b.mpy": bytes(range(250)) * 70, "node/wire/c.mpy": b"c" * 10}
 BUNDLE = "/slots/b/bundle"

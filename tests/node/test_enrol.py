@@ -14,8 +14,8 @@ from node.wire import der, p256
 from node.wire.der import tlv
 from node.wire.identity import birth_proof_holds
 from tests.node.common import code_of, key
+from tests.sim.memory import MemoryFiles
 from tests.sim.network import RealClock, Zeros
-from tests.sim.updates import MemoryFiles
 
 DEVICE = "hall-0242ac110001"
 DAY_S = 86400

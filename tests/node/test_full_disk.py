@@ -7,7 +7,10 @@ import unittest
 from host.sim.flash import SECTOR_BYTES, NorFlash
 from node.agent import download, update, verify  # noqa: F401  loaded now: an update imports the first when "/" is the device's
 from node.compat import IS_MICROPYTHON
-from tests.sim.updates import Boots, Device, OtaServer, Release, choose, complete, root_envelope, stub
+from tests.sim.boot_stub import choose, complete, stub
+from tests.sim.ota_server import OtaServer
+from tests.sim.releases import Release, root_envelope
+from tests.sim.updates import Boots, Device
 
 if IS_MICROPYTHON:
     gc.threshold(100_000)

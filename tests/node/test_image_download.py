@@ -11,8 +11,10 @@ from node.errors import NetworkError
 from node.wire import manifest
 from tests.node.common import fault_of
 from tests.sim.image_board import APP_SECTORS, BOTH, NEW_IMAGE, OLD_IMAGE, ImageTest
+from tests.sim.memory import MemoryFiles, StepClock
+from tests.sim.ota_server import OtaServer
 from tests.sim.partitions import Chip, make_image
-from tests.sim.updates import MemoryFiles, OtaServer, Release, StepClock
+from tests.sim.releases import Release
 
 
 class TestDownload(ImageTest):

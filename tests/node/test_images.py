@@ -9,6 +9,7 @@ from node.agent.images import BLOCK_BYTES, PATH
 from node.agent.paths import DELTA_PATH
 from node.compat import sha256
 from node.errors import FlashError
+from tests.sim.boot_stub import complete, stub
 from tests.sim.image_board import (
     APP_SECTORS,
     BOTH,
@@ -23,7 +24,8 @@ from tests.sim.image_board import (
     ImageTest,
 )
 from tests.sim.partitions import ABORTED, NEW, PENDING_VERIFY, VALID, Chip, make_image
-from tests.sim.updates import Device, Release, Restart, complete, stub
+from tests.sim.releases import Release
+from tests.sim.updates import Device, Restart
 
 
 class TestUpdate(ImageTest):

@@ -9,7 +9,7 @@ from node.agent.reconfigure import CURRENT, NEW, SITE, name_of
 from node.errors import PeerError
 from node.settings import Config
 from tests.node.common import code_of
-from tests.sim.updates import MemoryFiles
+from tests.sim.memory import MemoryFiles
 
 LINES = {"host": "h", "product": "hall", "model": "hall", "period_ms": 1000, "channels": [{"name": "a"}]}
 FAST = b'{"period_ms":100}'

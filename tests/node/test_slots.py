@@ -6,7 +6,8 @@ from node.agent.slots import Slots
 from node.errors import FlashError
 from node.wire import bundle
 from tests.node.common import fault_of
-from tests.sim.updates import MemoryFiles, choose, stub
+from tests.sim.boot_stub import choose, stub
+from tests.sim.memory import MemoryFiles
 
 MARKER = {"release": "1.2.0", "counter": 2, "manifest": "cd" * 32, "model": "hall", "mpy": 6}
 SHA = "ab" * 32

@@ -4,7 +4,8 @@ import json
 import unittest
 
 from node.wire import bundle
-from tests.sim.updates import MemoryFiles, choose, complete, stub
+from tests.sim.boot_stub import choose, complete, stub
+from tests.sim.memory import MemoryFiles
 
 ALL = {"a", "b", "factory"}
 MODULES = {"main.mpy": b"main", "node/agent/http.mpy": b"http" * 1000, "node/ring.mpy": b"\n\nring.mpy 1 2\n"}

@@ -4,7 +4,7 @@ import asyncio
 import unittest
 
 from node.agent.turns import LEAST_MS, Turns
-from tests.sim.updates import StepClock
+from tests.sim.memory import StepClock
 
 
 class TestTurns(unittest.TestCase):

@@ -5,21 +5,11 @@ import unittest
 
 from node.agent import update, verify
 from node.errors import CallerError, NetworkError
-from tests.sim.updates import (
-    DEVICE,
-    OTHER,
-    RELEASE,
-    ROOT,
-    Boots,
-    Device,
-    MemoryFiles,
-    OtaServer,
-    Release,
-    choose,
-    complete,
-    root_envelope,
-    stub,
-)
+from tests.sim.boot_stub import choose, complete, stub
+from tests.sim.memory import MemoryFiles
+from tests.sim.ota_server import OtaServer
+from tests.sim.releases import OTHER, RELEASE, ROOT, Release, root_envelope
+from tests.sim.updates import DEVICE, Boots, Device
 
 OLD = Release(1, {"main.mpy": b"one" * 300, "node/a.mpy": b"same" * 200})
 NEW = Release(2, {"main.mpy": b"two" * 300, "node/a.mpy": b"same" * 200, "node/b.mpy": b"more" * 100})

@@ -9,20 +9,10 @@ from node.compat import hexstr, sha256
 from node.errors import NodeError, PeerError
 from node.wire import direction, root, signed
 from tests.node.common import code_of
-from tests.sim.updates import (
-    DEVICE,
-    MODEL,
-    MPY,
-    NOW_S,
-    ONLINE,
-    OTHER,
-    RELEASE,
-    ROOT,
-    MemoryFiles,
-    Release,
-    root_envelope,
-    sign,
-)
+from tests.sim.memory import MemoryFiles
+from tests.sim.ota_server import NOW_S
+from tests.sim.releases import MODEL, MPY, ONLINE, OTHER, RELEASE, ROOT, Release, root_envelope, sign
+from tests.sim.updates import DEVICE
 
 NONCE = "5a" * 16
 FILES = {"main.mpy": b"main" * 100}

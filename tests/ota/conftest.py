@@ -2,7 +2,8 @@
 
 import datetime as dt
 import threading
-from collections.abc import Iterator
+import zoneinfo
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,24 @@ def released(server: Plant) -> str:
     answer = server.publish(*server.keys.release(2))
     assert answer.status_code == 201, answer.text
     return answer.json()["manifest"]
+
+
+@pytest.fixture
+def zone_that_goes(tmp_path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
+    """The name of a time zone like Berlin's, and what takes it out of the machine's database."""
+    name, file = "Plant/Hall", tmp_path / "zones/Plant/Hall"
+    berlin = next(path for path in (Path(folder, "Europe/Berlin") for folder in zoneinfo.TZPATH) if path.exists())
+    file.parent.mkdir(parents=True)
+    file.write_bytes(berlin.read_bytes())
+
+    def go() -> None:
+        file.unlink()
+        zoneinfo.ZoneInfo.clear_cache(only_keys=[name])   # as a server that starts again
+
+    zoneinfo.reset_tzpath([*zoneinfo.TZPATH, str(tmp_path / "zones")])
+    yield name, go
+    zoneinfo.reset_tzpath()
+    zoneinfo.ZoneInfo.clear_cache(only_keys=[name])
 
 
 @pytest.fixture(scope="session")

@@ -4,7 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from ota.rules import events
 from ota.rules.attempts import NEXT, PATIENCE, STEPPED, Seen, is_overdue, observe
+from ota.rules.events import Happened
+from ota.rules.rollout import after_altered
 from ota.rules.values import Attempt, AttemptState, Policy, Release, Report, Rollout, RolloutState
 
 TARGET = Release("b" * 64, "1.3.0", 3, ("hall",), 2, 2)
@@ -15,6 +18,7 @@ OLD = Report("hall-000000000001", "hall", "1.2.0", 2, "9" * 64, trial=False)
 TRIAL = replace(OLD, release="1.3.0", counter=3, manifest=TARGET.manifest, trial=True)
 CONFIRMED = replace(TRIAL, trial=False)
 FAILED = replace(OLD, failed_manifest=TARGET.manifest, failed_reason="import error")
+ALTERED = replace(FAILED, failed_reason="download.hash")
 
 
 def after(*reports: Report, start: Attempt = OFFERED, now_s: float = 10) -> Attempt:
@@ -51,6 +55,37 @@ def test_a_silent_fallback_is_a_failure(reached: tuple[Report, ...]) -> None:
     assert found.state is AttemptState.FAILED
     assert found.confirmed_s == 0
     assert "1.2.0" in found.reason
+
+
+def test_altered_bytes_are_no_failure_and_are_told_with_their_reason() -> None:
+    for reason in ("manifest.hash", "download.hash"):
+        found = after(replace(ALTERED, failed_reason=reason))
+        assert (found.state, found.reason, found.settled_s, found.lease_until_s) == (AttemptState.OFFERED, reason, 10, 110)
+        assert events.of_attempt(OFFERED, found) is Happened.ALTERED
+    for reason in ("download.readback", "signature.threshold", "manifest.model", "download.hash of another"):
+        assert after(replace(ALTERED, failed_reason=reason)).state is AttemptState.FAILED
+
+
+def test_altered_bytes_told_again_are_the_same_and_do_not_move_the_next_try() -> None:
+    once = after(ALTERED)
+    again = observe(once, ALTERED, ROLLOUT, 20)
+    assert again == replace(once, lease_until_s=120)
+    assert events.of_attempt(once, again) is None
+
+
+def test_each_wait_after_altered_bytes_is_as_long_as_all_before_it_within_bounds() -> None:
+    policy = Policy(retry_s=10, lease_s=100)
+    told = [replace(OFFERED, reason="download.hash", settled_s=told_s) for told_s in (1, 25, 60, 900)]
+    assert [after_altered(each, policy) - each.settled_s for each in told] == [10, 25, 60, 100]
+    assert after_altered(replace(OFFERED, settled_s=900), policy) == 0
+
+
+def test_a_device_that_altered_bytes_reach_is_not_blamed_for_the_time_that_takes_but_for_silence_after_it() -> None:
+    late_s = 10 * PATIENCE * 100
+    told = after(ALTERED, start=replace(OFFERED, lease_until_s=late_s), now_s=late_s)
+    assert told.state is AttemptState.OFFERED
+    assert after(OLD, start=told, now_s=late_s + PATIENCE * 100).state is AttemptState.OFFERED
+    assert after(OLD, start=told, now_s=late_s + PATIENCE * 100 + 1).state is AttemptState.FAILED
 
 
 def test_the_failure_of_another_release_is_not_held_against_this_one() -> None:

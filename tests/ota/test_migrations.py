@@ -69,7 +69,7 @@ def test_down_and_up_again_loses_only_the_image(engine: Engine) -> None:
     with writing(engine) as connection:
         releases.add(connection, second)
         assert releases.get(connection, "c" * 64) == second
-        assert releases.has_artifact(connection, image)
+        assert releases.naming(connection, image)
     move(engine, command.downgrade, "0001")
     assert columns(engine) == before
     with reading(engine) as connection:
@@ -81,7 +81,7 @@ def test_down_and_up_again_loses_only_the_image(engine: Engine) -> None:
     assert columns(engine) - before == {"image", "image_bytes", "retired_s"}
     with reading(engine) as connection:
         assert [each.image for each in releases.all_published(connection)] == [None, None]
-        assert not releases.has_artifact(connection, image)
+        assert not releases.naming(connection, image)
 
 
 DEVICE_0003 = """INSERT INTO device

@@ -255,6 +255,27 @@ def test_the_end_of_a_window_breaks_no_update_but_stops_the_next_step_and_the_ne
     assert decision(rollout=AT_NIGHT, attempt=failed, failures=once, now_s=NOON).reason is Reason.WINDOW
 
 
+def test_what_came_altered_is_offered_again_later_and_never_quarantines() -> None:
+    told = replace(ATTEMPT, reason="manifest.hash", first_s=1_000, settled_s=1_500)
+    held = decision(attempt=told, now_s=1_500 + 3_599)
+    assert (held.kind, held.reason, held.detail, held.from_s) == (Kind.HOLD, Reason.ALTERED, "manifest.hash", 1_500 + 3_600)
+    assert decision(attempt=told, now_s=1_500 + 3_600).reason is Reason.CONTINUED
+
+
+def test_a_device_whose_time_zone_has_gone_is_held_and_told_apart(zone_that_goes) -> None:
+    name, go = zone_that_goes
+    here = Labels("hall-1", (), name)
+    assert decision(rollout=AT_NIGHT, labels=here, now_s=NIGHT).kind is Kind.OFFER
+    go()
+    for now_s in (NIGHT, NOON):
+        told = decision(rollout=AT_NIGHT, labels=here, now_s=now_s)
+        assert (told.kind, told.reason) == (Kind.HOLD, Reason.ZONE)
+        assert told.detail == "zone: got Plant/Hall, expected one of the server's database"
+        assert not concerns(AT_NIGHT, OLD, here, now_s)
+    assert decision(rollout=AT_NIGHT, labels=here, attempt=ATTEMPT, now_s=NOON).reason is Reason.CONTINUED
+    assert decision(labels=here).kind is Kind.OFFER   # no windows: the zone is not asked for
+
+
 def test_nothing_new_is_offered_when_the_time_is_over() -> None:
     late = replace(RUNNING, policy=Policy(not_after=1_000))
     assert decision(rollout=late, now_s=999).kind is Kind.OFFER

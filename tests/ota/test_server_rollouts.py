@@ -1,7 +1,10 @@
 """Rollouts from end to end: what a fleet and its operators see."""
 
+from dataclasses import replace
+
 from sqlalchemy import select
 
+from ota.rules.values import Policy
 from ota.store import tables
 from ota.store.session import writing
 from tests.ota.support import DEVICE, Plant, PretendDevice, code, fleet, install_and_confirm
@@ -99,6 +102,17 @@ def test_policies_are_checked_before_anything_starts(server: Plant, released: st
     assert code(server.post("/admin/rollouts", {})) == (422, "rollout.policy")
     made = server.rollout(released, stages=[50, 100], soak_s=1, start=False)
     assert (made["policy"]["stages"], made["policy"]["soak_s"]) == ([50, 100], [1, 1])
+
+
+def test_a_rollout_keeps_the_numbers_that_it_was_made_with_and_shows_them(server: Plant, released: str) -> None:
+    made = server.rollout(released, max_failure_pct=0.5)
+    others = replace(server.context.settings.policy, max_failure_pct=5.0, quarantine_after=9, spread=7.0)
+    server.context.settings = server.context.settings.model_copy(update={"policy": others})
+    with writing(server.context.engine) as connection:   # as a version kept it that did not know `spread`
+        policy = connection.execute(select(tables.rollout.c.policy)).scalar_one()
+        connection.execute(tables.rollout.update().values(policy={key: policy[key] for key in policy if key != "spread"}))
+    assert server.status(made["rollout"])["policy"] == made["policy"]
+    assert (made["policy"]["max_failure_pct"], made["policy"]["spread"]) == (0.5, Policy().spread)
 
 
 def test_a_policy_that_cannot_be_read_any_more_halts(server: Plant, released: str) -> None:

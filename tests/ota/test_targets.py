@@ -247,6 +247,38 @@ def test_a_late_device_is_called_back_for_its_window_while_a_newer_release_is_no
     assert told["rollouts"][1]["code"] == told["code"] == "window"
 
 
+def test_a_time_zone_that_has_gone_holds_its_site_and_nothing_else(server: Plant, released: str, zone_that_goes) -> None:
+    at(server, 0)
+    name, go = zone_that_goes
+    late, begun, elsewhere = devices = fleet(server, 3)
+    offered(devices)
+    server.pass_time(1)
+    label(server, [late, begun], site="hall")
+    assert server.client.request(
+        "PUT", "/admin/sites/hall", json={"zone": name}, headers={"x-test-peer": "op.release"}).status_code == 200
+    ident = server.rollout(released, windows=["mon-sun 00:00-24:00"], **ALL | {"lease_s": 1e6, "active_s": 1e6})["rollout"]
+    assert offered([begun]) == [0]
+    go()
+    for _ in range(2):   # the second time from memory
+        assert late.check_in()["reason"] == "the server does not know the time zone of the device's site"
+    server.context.desk.recall(server.clock.now_s)   # as a server that starts again
+    assert offered([late, begun, elsewhere]) == [1, 2]
+    told = explain(server, late)
+    (word,) = told["rollouts"]
+    assert (told["decision"], told["code"], word["detail"].split(",")[0]) == ("hold", "zone", f"zone: got {name}")
+    assert [each["code"] for each in server.get("/admin/devices").json()["devices"]].count("zone") == 1
+    assert server.get("/admin/labels").json()["sites"] == [{"site": "hall", "zone": name, "known": False, "devices": 2}]
+    for each in (begun, elsewhere):
+        each.install()
+        each.trial = False
+    offered(devices)
+    server.pass_time(1)
+    shown = server.status(ident)   # the last stage waits for it
+    assert (shown["state"], shown["stages"][0]["waiting"], shown["stages"][0]["confirmed"]) == ("running", 1, 2)
+    server.client.request("PUT", "/admin/sites/hall", json={"zone": "Europe/Berlin"}, headers={"x-test-peer": "op.release"})
+    assert offered([late]) == [0]
+
+
 def test_a_sleeping_window_neither_fails_nor_finishes_a_rollout(server: Plant, released: str) -> None:
     at(server, 0)
     devices = fleet(server, 4)
@@ -327,7 +359,8 @@ def test_labels_of_a_model_are_changed_at_once_and_counted(server: Plant, known)
     assert server.post("/admin/labels", {"model": MODEL, "tag": ["fleet"], "untag": ["pilot"]}).json()["changed"] == 24
     shown = server.get("/admin/labels").json()
     assert shown["tags"] == [{"tag": "fleet", "devices": 24}]
-    assert [(each["site"], each["zone"], each["devices"]) for each in shown["sites"]] == [("nord", "UTC", 10), ("sued", "UTC", 14)]
+    assert shown["sites"] == [{"site": site, "zone": "UTC", "known": True, "devices": number}
+                              for site, number in (("nord", 10), ("sued", 14))]
     assert (shown["orders"][0]["what"], shown["orders"][0]["by"]) == ("+fleet -pilot", "op.release")
     assert label(server, known, tag=["fleet"]) == 0
 

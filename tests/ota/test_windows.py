@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ota.rules.windows import DAYS, Window, following, is_open, parse, zone
+from ota.rules.windows import DAYS, Window, following, is_known, is_open, parse, zone
 
 BERLIN = "Europe/Berlin"
 
@@ -98,6 +98,17 @@ def test_a_day_that_never_was_has_no_window() -> None:
     """Samoa went from Thursday, 29 December 2011 to Saturday."""
     window = ("fri 10:00-11:00",)
     assert following(window, "Pacific/Apia", at("2011-12-29T12:00", "Pacific/Apia"))[0] == at("2012-01-06T10:00", "Pacific/Apia")
+
+
+def test_a_zone_that_has_gone_has_no_open_window_and_what_needs_no_window_goes_on(zone_that_goes) -> None:
+    name, go = zone_that_goes
+    always = ("mon-sun 00:00-24:00",)
+    assert is_known(name)
+    assert is_open(always, name, 0)
+    go()
+    assert not is_known(name)
+    assert not is_open(always, name, 0)
+    assert is_open((), name, 0)
 
 
 terms = st.builds(

@@ -28,10 +28,14 @@ from node.agent import deltas, images, patch, update, verify
 from node.agent.paths import DELTA_PATH
 from node.wire import manifest, p256
 from tests.sim import partitions
+from tests.sim.boot_stub import complete, stub
 from tests.sim.bootable import boot
 from tests.sim.deltas import between
 from tests.sim.journal import Journal
-from tests.sim.updates import DEVICE, TRIAL_MS, Chance, Device, OtaServer, Release, complete, root_envelope, stub
+from tests.sim.memory import Chance
+from tests.sim.ota_server import OtaServer
+from tests.sim.releases import Release, root_envelope
+from tests.sim.updates import DEVICE, TRIAL_MS, Device
 
 LOADED = deltas, patch   # an update imports them when they are needed; while a board boots, the host's files are out of reach
 SECTORS = 64   # of littlefs

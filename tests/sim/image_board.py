@@ -7,9 +7,13 @@ import unittest
 
 from node.agent import verify
 from node.wire import bundle, manifest
+from tests.sim.boot_stub import choose
 from tests.sim.deltas import Tools, between
+from tests.sim.memory import MemoryFile, MemoryFiles
+from tests.sim.ota_server import OtaServer
 from tests.sim.partitions import Chip, make_image
-from tests.sim.updates import Boots, Device, MemoryFile, MemoryFiles, OtaServer, Release, choose, root_envelope
+from tests.sim.releases import Release, root_envelope
+from tests.sim.updates import Boots, Device
 
 APP_SECTORS = 4
 OLD_IMAGE, NEW_IMAGE = make_image(9000, 1), make_image(10000, 2)   # two whole blocks and a part of a third

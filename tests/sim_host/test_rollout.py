@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from host.cli.root import app
 from host.sim import rollout_runs
-from host.sim.rollout import Scenario, simulate
+from host.sim.rollout import simulate
+from host.sim.rollout_fleet import Scenario
 
 SMALL = Scenario(devices=2_000, days=14, seed=1)
 
