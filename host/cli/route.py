@@ -14,7 +14,7 @@ from rich.table import Table
 
 from host.cli.server import AsJson
 from provisioning.errors import ProvisioningError
-from provisioning.routing.file import load, save, shown, write_whole
+from provisioning.routing.file import entry, load, save, shown, write_whole
 from provisioning.routing.key import read_key
 from provisioning.routing.server import Pushed, Server
 from provisioning.rules.routes import (
@@ -182,7 +182,7 @@ def _keep(file: Path, before: Routes, after: Routes, name: str, as_json: bool) -
     if changed:
         save(file, after)
     if as_json:
-        print(json.dumps({"changed": changed, "name": name, "route": _entry(after.routes[name]) if name in after.routes else None}))
+        print(json.dumps({"changed": changed, "name": name, "route": entry(after.routes[name]) if name in after.routes else None}))
     elif changed:
         print(f"{name} {'-> ' + ' '.join(after.routes[name].to) if name in after.routes else 'cleared'}; push tells the DNS server")
     else:
@@ -192,16 +192,12 @@ def _keep(file: Path, before: Routes, after: Routes, name: str, as_json: bool) -
 def _table(routes: Routes, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"zone": routes.zone, "servers": list(routes.servers),
-                          "routes": {name: _entry(route) for name, route in sorted(routes.routes.items())}}))
+                          "routes": {name: entry(route) for name, route in sorted(routes.routes.items())}}))
         return
     table = Table("name", "leads to", "TTL s", "since", "by", "why", title=routes.zone, title_justify="left")
     for name, route in sorted(routes.routes.items()):
         table.add_row(name, " ".join(route.to), str(route.ttl_s), shown(route.at_s), route.by, route.why)
     Console().print(table)
-
-
-def _entry(route: Route) -> dict[str, Any]:
-    return {"to": list(route.to), "ttl_s": route.ttl_s, "by": route.by, "at": shown(route.at_s), "why": route.why}
 
 
 def _told(answer: Answer) -> str:

@@ -25,7 +25,7 @@ def load(path: Path) -> Routes:
     try:
         raw = json.loads(path.read_bytes())
         zone = zone_name(_text(raw, "zone"))
-        routes = {name_in(zone, name): _route(zone, name, entry) for name, entry in raw["routes"].items()}
+        routes = {name_in(zone, name): _route(zone, name, one) for name, one in raw["routes"].items()}
         if len(routes) < len(raw["routes"]):
             raise ValueError("routes: got a name twice, with the zone and without")
         servers = tuple(domain(server, "servers") for server in raw.get("servers", []))
@@ -41,7 +41,7 @@ def load(path: Path) -> Routes:
 def save(path: Path, routes: Routes) -> None:
     """Replace the file: whoever reads it has the old routes or the new."""
     body = {"zone": routes.zone, "servers": list(routes.servers),
-            "routes": {name: _entry(routes.routes[name]) for name in sorted(routes.routes)}}
+            "routes": {name: entry(routes.routes[name]) for name in sorted(routes.routes)}}
     write_whole(path, json.dumps(body, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -67,16 +67,17 @@ def shown(at_s: int) -> str:
     return datetime.fromtimestamp(at_s, UTC).strftime(_TIME)
 
 
-def _entry(route: Route) -> dict[str, Any]:
+def entry(route: Route) -> dict[str, Any]:
+    """Give a route as the file has it."""
     return {"to": list(route.to), "ttl_s": route.ttl_s, "by": route.by, "at": shown(route.at_s), "why": route.why}
 
 
-def _route(zone: str, name: str, entry: dict[str, Any]) -> Route:
-    if not isinstance(entry["to"], list) or not isinstance(entry["ttl_s"], int):
+def _route(zone: str, name: str, raw: dict[str, Any]) -> Route:
+    if not isinstance(raw["to"], list) or not isinstance(raw["ttl_s"], int):
         raise ValueError(f"{name}: expected a list as `to` and a whole number as `ttl_s`")
-    at = datetime.strptime(_text(entry, "at"), _TIME).replace(tzinfo=UTC)
-    return Route(name_in(zone, name), targets(zone, entry["to"]), entry["ttl_s"], _text(entry, "by"), int(at.timestamp()),
-                 _text(entry, "why"))
+    at = datetime.strptime(_text(raw, "at"), _TIME).replace(tzinfo=UTC)
+    return Route(name_in(zone, name), targets(zone, raw["to"]), raw["ttl_s"], _text(raw, "by"), int(at.timestamp()),
+                 _text(raw, "why"))
 
 
 def _text(raw: dict[str, Any], key: str) -> str:

@@ -137,6 +137,7 @@ class Server:
                 left = len(steps)
             else:
                 tries += 1
+                left = None   # the zone is another now
             held = self.read(routes.zone, key)
 
     def ask(self, name: str) -> Answer:
