@@ -16,13 +16,19 @@ import tls
 CONNECT_POLL_MS = 20   # a connection takes longer than this on any radio
 
 
-async def open(host, address, context):
+def ask(host):
+    """The address of a name, as text, from the chip's resolver; blocks."""
+    return _sockaddr(host, 1)[0]   # lwIP knows no port 0
+
+
+async def open(host, address, port, context):
     """A secured socket, its handshake still to come with the first bytes."""
     gc.collect()   # TLS takes buffers of 17 KB and 4 KB in one piece each
+    peer = _sockaddr(address, port)
     raw = socket.socket()
     try:
         raw.setblocking(False)
-        await _connect(raw, address)
+        await _connect(raw, peer)
         return context.wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False)
     except BaseException:   # a cancelled connection too must not keep its socket
         raw.close()
@@ -49,10 +55,14 @@ def context(contexts, files, paths, mutual):
     return contexts[name]
 
 
-async def _connect(raw, address):
+def _sockaddr(host, port):
+    return socket.getaddrinfo(host, port, 0, socket.SOCK_STREAM)[0][-1]
+
+
+async def _connect(raw, peer):
     """Wait for a non-blocking connect; the caller holds the deadline."""
     try:
-        raw.connect(address)
+        raw.connect(peer)
     except OSError as error:
         if error.errno != errno.EINPROGRESS:
             raise

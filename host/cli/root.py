@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from host.cli import archive, audit, bench, config, devices, image, keys, release, rollout, sensors, sim, token
+from host.cli import archive, audit, bench, config, devices, image, keys, release, rollout, route, sensors, sim, token
 from host.cli.budget import budget
 from host.cli.demo import demo
 from host.cli.errors import USER_ERRORS
@@ -30,6 +30,7 @@ app.add_typer(devices.app, name="devices")
 app.add_typer(config.app, name="config")
 app.add_typer(token.app, name="token")
 app.add_typer(audit.app, name="audit")
+app.add_typer(route.app, name="route")
 app.add_typer(sensors.app, name="sensors")
 app.add_typer(sim.app, name="sim")
 app.add_typer(bench.app, name="bench")

@@ -64,8 +64,10 @@ class Board:
         (signals / f"{self.device}.bin").write_bytes(b"".join(rows))
         self.process = None
 
-    def power_on(self, heap=HEAP):
+    def power_on(self, heap=HEAP, dns=None):
+        """dns: the DNS server of the board's network, host:port; else names are this machine's business."""
         command = [MICROPYTHON, "-X", f"heapsize={heap}", ROM, "--flash", self.flash, "--mac", self.mac, "--bench", self.bench]
+        command += ["--dns", dns] if dns else []
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
         self.lines, self.said = queue.Queue(), []
         threading.Thread(target=self._listen, args=(self.process.stdout, self.lines), daemon=True).start()

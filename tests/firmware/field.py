@@ -1,5 +1,6 @@
 """What a board meets in the field: real EST and update servers, a real broker, an ingest whose acks the test holds in its hand."""
 
+import datetime as dt
 import signal
 import subprocess
 import threading
@@ -34,11 +35,15 @@ def free_ports(count):
 
 
 class Field:
-    """Servers of one fleet. The broker can be stopped and started again."""
+    """Servers of one fleet. The broker can be stopped and started again.
 
-    def __init__(self, folder, device):
+    Args:
+        names: DNS names of the servers, beside localhost.
+    """
+
+    def __init__(self, folder, device, names=()):
         self.device = device
-        self.pki = pki.make_fleet_pki(folder / "pki")
+        self.pki = pki.make_fleet_pki(folder / "pki", names)
         ledger = Ledger(open_engine(f"sqlite:///{folder / 'ledger.db'}"))
         key = ca.make_key()
         now_s = int(time.time())
@@ -46,13 +51,16 @@ class Field:
         self.station = Station(ledger, "demo", "bench1", key)
         self._servers = []
         self.est_port = self._start_est(folder)
-        mqtt_port, client_port, monitor_port = free_ports(3)
-        self.mqtt_port = mqtt_port
-        self._config = broker.write(folder / "nats", broker.BrokerSettings(
-            mqtt_port=mqtt_port, client_port=client_port, monitor_port=monitor_port, cert_file=self.pki.cert("svc.broker"),
-            key_file=self.pki.key("svc.broker"), ca_file=self.pki.ca_file, store_dir=folder / "store"), [device])
+        self.mqtt_port, self._config = self._write_broker(folder, self.pki.cert("svc.broker"))
         self.nats = None
+        self._more = []   # further brokers
         self._operator = None
+
+    def _write_broker(self, folder, cert_file):
+        mqtt_port, client_port, monitor_port = free_ports(3)
+        return mqtt_port, broker.write(folder / "nats", broker.BrokerSettings(
+            mqtt_port=mqtt_port, client_port=client_port, monitor_port=monitor_port, cert_file=cert_file,
+            key_file=self.pki.key("svc.broker"), ca_file=self.pki.ca_file, store_dir=folder / "store"), [self.device])
 
     def _start_est(self, folder):
         settings = EnrolSettings(
@@ -106,11 +114,30 @@ class Field:
         return self._operator.get("/admin/devices").json()["devices"]
 
     def start_broker(self):
-        self.nats = subprocess.Popen([broker.nats_server_binary(), "-c", self._config], stderr=subprocess.PIPE, text=True)
-        for line in self.nats.stderr:
+        self.nats = self._start_nats(self._config)
+
+    def another_broker(self, folder, names=None):
+        """Start a broker more, for the same fleet; gives its port. `names`: its certificate's, in place of the others' names."""
+        folder.mkdir()
+        cert_file = self.pki.cert("svc.broker")
+        if names is not None:
+            issuing = pki.load_authority(self.pki.cert("issuing"), self.pki.key("issuing"))
+            key = pki.load_key(self.pki.key("svc.broker"))
+            cert_file = folder / "broker.pem"
+            hosts = [*pki.LOCAL_HOSTS, *names]
+            pki.write_pem(cert_file, ca.issue_server(issuing, key.public_key(), "svc.broker", hosts, dt.datetime.now(dt.UTC)),
+                          issuing.certificate)
+        port, config = self._write_broker(folder, cert_file)
+        self._more.append(self._start_nats(config))
+        return port
+
+    def _start_nats(self, config):
+        nats = subprocess.Popen([broker.nats_server_binary(), "-c", config], stderr=subprocess.PIPE, text=True)
+        for line in nats.stderr:
             if "Server is ready" in line:
                 break
-        threading.Thread(target=self._drain, args=(self.nats.stderr,), daemon=True).start()
+        threading.Thread(target=self._drain, args=(nats.stderr,), daemon=True).start()
+        return nats
 
     @staticmethod
     def _drain(log):
@@ -126,6 +153,9 @@ class Field:
 
     def stop(self):
         self.stop_broker()
+        for nats in self._more:
+            nats.send_signal(signal.SIGTERM)
+            nats.wait(10)
         if self._operator:
             self._operator.close()
         for server, thread, listener in self._servers:
@@ -135,9 +165,9 @@ class Field:
 
 
 class Ingest:
-    """Takes what devices publish; acks everything in order while `acking`."""
+    """Takes what devices publish; acks everything in order while `acking`. `port`: of another broker than the field's first."""
 
-    def __init__(self, field, acking=True):
+    def __init__(self, field, acking=True, port=None):
         self.records, self.states, self.received, self.acking = {}, [], 0, acking
         self._field = field
         self._paho = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, "ingest", False, protocol=mqtt.MQTTv311)
@@ -146,7 +176,7 @@ class Ingest:
         self._paho.reconnect_delay_set(1, 1)
         self._paho.on_connect = lambda *_: self._paho.subscribe([("t/+/up", 1), ("t/+/state", 1)])
         self._paho.on_message = self._take
-        self._paho.connect("localhost", field.mqtt_port, keepalive=10)
+        self._paho.connect("localhost", port or field.mqtt_port, keepalive=10)
         self._paho.loop_start()
 
     def _take(self, _client, _user, message):

@@ -41,6 +41,20 @@ class TestUplink(UplinkRig, unittest.TestCase):
         self.assertEqual(taken, [True, 2])   # the uplink was closed, and stayed so until the turn was given back
         self.assertEqual((self.metrics.get("connects"), self.metrics.get("drops")), (2, 0))
 
+    def test_goes_after_servers_that_have_moved_without_counting_a_drop(self):
+        self.broker.on_publish = self.ack_each
+        self.records(2)
+
+        def done():
+            if self.ring.first_unacked() == 2 and not self.net.pipes[0].elsewhere:
+                self.net.pipes[0].elsewhere = True   # a check-in was answered at another address
+                self.records(1)
+                self.uplink.wake()
+            return self.ring.first_unacked() == 3 and len(self.net.pipes) == 2
+
+        self.run_until(done)
+        self.assertEqual((self.net.pipes[0].closed, self.metrics.get("connects"), self.metrics.get("drops")), (True, 2, 0))
+
     def test_puback_alone_frees_no_record(self):
         self.records(3)
         self.run_until(lambda: len(self.sent()) >= 6)   # the second time, too

@@ -94,6 +94,21 @@ class TestUplinkOnLwip(UplinkRig, unittest.TestCase):
         self.run_until(self.drained)
         self.assertEqual((self.metrics.faults, len(self.stack.made)), ({}, 1))
 
+    def test_each_connection_asks_dns_and_goes_where_it_was_well_when_dns_is_down(self):
+        def drop_first(sock, topic, payload):
+            if len(self.stack.made) == 1:
+                self.stack.dns = None
+                sock.hang_up()
+            else:
+                self.ack_each(sock, topic, payload)
+
+        self.times = 1
+        self.broker.on_publish = drop_first
+        self.records(2)
+        self.run_until(self.drained)
+        self.assertEqual(self.stack.asked, [DEVICE + ".zone", "192.0.2.10"] * 2)
+        self.assertEqual(self.metrics.faults, {"uplink:uplink.closed": 1})
+
     def test_short_writes_tear_no_packet(self):
         self.times = 1
         self.stack.piece = 7

@@ -41,7 +41,7 @@ class Pipe:
     def __init__(self, peer=None):
         self.peer = peer
         self.closed = False
-        self.hung_up = False
+        self.hung_up = self.elsewhere = False
         self.writes = []
         self._data = b""
         self._more = asyncio.Event()
@@ -70,6 +70,9 @@ class Pipe:
 
     async def drain(self):
         await asyncio.sleep(0)
+
+    def moved(self):
+        return self.elsewhere
 
     def close(self):
         self.closed = True

@@ -15,7 +15,7 @@ from board.esp32.room import PSRAM_BYTES
 from board.esp32.rtc import Rtc
 from board.esp32.wifi import Wifi, WifiNet
 from board.files import VfsFiles
-from board.net import Net, SystemResolver
+from board.net import Net
 from board.ntp import Ntp
 from node.agent.supervisor import SILENCE
 from node.errors import CallerError
@@ -109,7 +109,7 @@ class Board:
             paths: of our CA, certificate and key.
         """
         ssid, password = self._credentials()
-        inner = Net(self.files, SystemResolver(config.address), ca_path=paths[0], cert_path=paths[1], key_path=paths[2])
+        inner = Net(self.files, config.address, ca_path=paths[0], cert_path=paths[1], key_path=paths[2])
         return WifiNet(Wifi(ssid, password, device), Ntp(config.ntp, clock, self.chance.urandom), inner)
 
     def images(self):

@@ -9,7 +9,7 @@ import time
 import simchip
 
 from board.files import VfsFiles
-from board.net import Net, SystemResolver
+from board.net import Net
 from board.unix.signal import SignalTable
 
 TICKS_WRAP_MS = 1 << 30   # as on ESP32, so that what wraps there wraps here
@@ -87,7 +87,7 @@ class Board:
 
     def net(self, paths, config, clock, device):
         del clock, device   # the host has no radio to switch on, and a simulated fleet must not ask the world's time servers
-        return Net(self.files, SystemResolver(config.address), ca_path=paths[0], cert_path=paths[1], key_path=paths[2])
+        return Net(self.files, config.address, ca_path=paths[0], cert_path=paths[1], key_path=paths[2], ask=simchip.ask)
 
     def images(self):
         return None   # the interpreter is the host's program

@@ -1,11 +1,12 @@
 """The simulated board: what is silicon, mask ROM, bootloader and _boot.py on an ESP32, under the unix port of MicroPython.
 
-    micropython -X heapsize=160k rom.py --flash FILE --mac 0242ac110001 --bench DIR
+    micropython -X heapsize=160k rom.py --flash FILE --mac 0242ac110001 --bench DIR [--dns 127.0.0.1:5300]
 
 The flash is one file with NOR rules: programming only clears bits, erasing sets 4096 bytes. Writes are not buffered, so killing
 the process at any instant is a power cut. The file's first sector holds the partition table (provisioning/line/image.py
 writes it). The module `simchip` stands for the chip; the firmware sees nothing else of this file. DIR, mounted at /bench, is
-the world outside the board: sensor signals, the watchdog's pulse, and the few bytes of RTC memory that survive a reset.
+the world outside the board: sensor signals, the watchdog's pulse, and the few bytes of RTC memory that survive a reset. --dns is
+the DNS server of the board's network; without it names are the host's business.
 
 Exit codes: 75 the board reset itself, the power supply restarts it; 3 nothing to run: no usable partition table or file system, or
 boot.py came back to what would be the prompt, since the line has not written site.json yet; any other is a crash of the simulation.
@@ -13,6 +14,8 @@ boot.py came back to what would be the prompt, since the line has not written si
 
 import json
 import os
+import select
+import socket
 import sys
 import time
 
@@ -20,6 +23,7 @@ SECTOR_BYTES = 4096
 EXIT_RESET = 75
 EXIT_UNBOOTABLE = 3
 PULSE_MS = 1000   # the watchdog's file is touched at most this often
+DNS_TRIES, DNS_WAIT_MS = 4, 1000   # as lwIP's DNS_MAX_RETRIES and DNS_TMR_INTERVAL
 
 
 class NorFlash:
@@ -136,10 +140,55 @@ class Rtc:
         return b""
 
 
+class Dns:
+    """What lwIP asks: the first address of a name, by UDP, from the server that DHCP would have told; nothing is kept."""
+
+    def __init__(self, where):
+        host, _, port = where.partition(":")
+        self._server = socket.getaddrinfo(host, int(port))[0][-1]
+
+    def __call__(self, host):
+        labels = b"".join(bytes((len(label),)) + label.encode() for label in host.split("."))
+        query = os.urandom(2) + b"\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00" + labels + b"\x00\x00\x01\x00\x01"   # type A, class IN
+        udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            udp.connect(self._server)
+            poll = select.poll()
+            poll.register(udp, select.POLLIN)
+            for _ in range(DNS_TRIES):
+                udp.send(query)
+                while poll.poll(DNS_WAIT_MS):
+                    answer = udp.recv(512)
+                    if answer[:2] == query[:2]:
+                        return self._address(answer, len(query))
+        finally:
+            udp.close()
+        raise OSError(110)
+
+    @staticmethod
+    def _address(answer, at):
+        """The first A record behind the question, whatever name it is of: a CNAME's is."""
+        for _ in range(answer[6] << 8 | answer[7]):
+            while answer[at] and answer[at] < 0xC0:
+                at += 1 + answer[at]
+            at += 1 if not answer[at] else 2
+            size = answer[at + 8] << 8 | answer[at + 9]
+            if answer[at:at + 2] == b"\x00\x01":
+                return ".".join(str(byte) for byte in answer[at + 10:at + 10 + size])
+            at += 10 + size
+        raise OSError(-2)   # there is no such name, or no address of it
+
+
 class Chip:
     """What the firmware imports as `simchip`."""
 
     RTC = Rtc
+
+    @staticmethod
+    def ask(host):
+        """The address of a name, as text, from the host's resolver."""
+        family, address, _ = socket.sockaddr(socket.getaddrinfo(host, 1, 0, socket.SOCK_STREAM)[0][-1])
+        return socket.inet_ntop(family, address)
     Watchdog = Watchdog
 
     @staticmethod
@@ -193,6 +242,8 @@ os.mount(vfs, "/")
 os.mount(os.VfsPosix(bench_path), "/bench")
 os.chdir("/")
 bench = Bench(mac)
+if "--dns" in options:
+    Chip.ask = Dns(options["--dns"])
 sys.modules["simchip"] = Chip
 sys.path[:] = ["", ".frozen"]
 del sys.argv[1:]

@@ -175,6 +175,9 @@ class Stream(Protocol):
     async def drain(self) -> None:
         ...
 
+    def moved(self) -> bool:
+        """Whether the servers are elsewhere by now: a later connection was answered at another address. After a read only."""
+
     def close(self) -> None:
         """Release the socket at once; safe to call twice."""
 

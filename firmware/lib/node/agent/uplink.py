@@ -91,7 +91,8 @@ class Uplink:
         return self.is_open() and not self._cursor.outstanding()
 
     async def run(self, alive: "Callable[[], None]", failures: int = 1) -> None:
-        """Sessions until somebody else wants the turn; calls `alive` at least every IDLE_MS + WRITE_S while well.
+        """Sessions until somebody else wants the turn or the servers have moved; calls `alive` at least every IDLE_MS + WRITE_S
+        while well.
 
         Args:
             failures: so many were before: the wait before the first session grows with them.
@@ -196,7 +197,7 @@ class Uplink:
         ping_due_ms = self._clock.ticks_ms() + ping_ms
         while self._broken is None:
             alive()
-            if self._turns.wanted():
+            if self._turns.wanted() or stream.moved():
                 await self._put(stream, link.disconnect())   # with a word of farewell: no last will, no drop
                 return
             self._wake.clear()

@@ -1,0 +1,87 @@
+"""The file of routes: JSON that people read, review and keep under version control.
+
+Decides its form and that it is replaced whole: temporary file, fsync, rename. What it may say is checked by rules/routes.py.
+"""
+
+import json
+import os
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from provisioning.errors import ProvisioningError
+from provisioning.rules.routes import Route, Routes, checked, domain, name_in, targets, zone_name
+
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+def load(path: Path) -> Routes:
+    """Read the routes.
+
+    Raises:
+        ProvisioningError: "route.file", naming what is wrong, or as rules/routes.py.
+    """
+    try:
+        raw = json.loads(path.read_bytes())
+        zone = zone_name(_text(raw, "zone"))
+        routes = {name_in(zone, name): _route(zone, name, one) for name, one in raw["routes"].items()}
+        if len(routes) < len(raw["routes"]):
+            raise ValueError("routes: got a name twice, with the zone and without")
+        servers = tuple(domain(server, "servers") for server in raw.get("servers", []))
+    except FileNotFoundError:
+        raise ProvisioningError(
+            "route.file", f"{path}: no such file; tenfold route set main ADDRESS --zone ZONE begins one") from None
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise ProvisioningError("route.file", f"{path}: got {said}, expected what tenfold route set writes") from None
+    return checked(Routes(zone, servers, routes))
+
+
+def save(path: Path, routes: Routes) -> None:
+    """Replace the file: whoever reads it has the old routes or the new."""
+    body = {"zone": routes.zone, "servers": list(routes.servers),
+            "routes": {name: entry(routes.routes[name]) for name in sorted(routes.routes)}}
+    write_whole(path, json.dumps(body, indent=1, ensure_ascii=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Write a file that is there whole, or as it was; a power cut right afterwards does not take it back."""
+    path = path.resolve()   # a link stays one
+    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, mode)
+        os.replace(name, path)
+    except BaseException:
+        os.unlink(name)
+        raise
+
+
+def shown(at_s: int) -> str:
+    """Write a time as the file has it."""
+    return datetime.fromtimestamp(at_s, UTC).strftime(_TIME)
+
+
+def entry(route: Route) -> dict[str, Any]:
+    """Give a route as the file has it."""
+    return {"to": list(route.to), "ttl_s": route.ttl_s, "by": route.by, "at": shown(route.at_s), "why": route.why}
+
+
+def _route(zone: str, name: str, raw: dict[str, Any]) -> Route:
+    if not isinstance(raw["to"], list) or not isinstance(raw["ttl_s"], int):
+        raise ValueError(f"{name}: expected a list as `to` and a whole number as `ttl_s`")
+    at = datetime.strptime(_text(raw, "at"), _TIME).replace(tzinfo=UTC)
+    return Route(name_in(zone, name), targets(zone, raw["to"]), raw["ttl_s"], _text(raw, "by"), int(at.timestamp()),
+                 _text(raw, "why"))
+
+
+def _text(raw: dict[str, Any], key: str) -> str:
+    text = raw[key]
+    if not isinstance(text, str):
+        raise ValueError(f"{key}: expected a text")
+    return text
