@@ -23,10 +23,17 @@ OUT ?= build/flash-esp32.bin
 BOARD ?= esp32-generic
 CONFIG ?= firmware/image/site.json
 
+# Settings of `make secure`: PORT=/dev/ttyUSB0 LEVEL=none|signed|guarded|locked KEYS="a.pub b.pub" DO=plan|rehearse|burn|status.
+# PORT is the console's port of `make demo` too, which has a default: here it must be named
+BOARD_PORT := $(if $(filter file,$(origin PORT)),,$(PORT))
+LEVEL ?= signed
+KEYS ?=
+DO ?= plan
+
 # Settings of `make fuzz`: SECONDS=60, for all decoders together
 SECONDS ?= 60
 
-.PHONY: help demo test test-slow test-power fuzz test-esp32 bench budget image second-source lint fix lock clean setup dev check-machine
+.PHONY: help demo test test-slow test-power fuzz test-esp32 bench budget image secure second-source lint fix lock clean setup dev check-machine
 
 help: ## this help
 	@printf 'Tenfold: a fleet in one repository. Start with:  make demo\n\n'
@@ -37,6 +44,7 @@ help: ## this help
 	@printf 'make test-esp32 takes  QEMU=qemu-system-xtensa  IMAGE=file.bin  ROMS=folder  CUTS=50 (power cuts)  STEADY=1 (on a loaded machine)\n'
 	@printf 'make image takes STOCK=file.bin  FLASH_SIZE=4MB  OUT=build/flash-esp32.bin\n'
 	@printf 'make second-source takes CONFIG=site.json\n'
+	@printf 'make secure takes PORT=/dev/ttyUSB0  LEVEL=none|signed|guarded|locked  KEYS="a.pub b.pub"  DO=plan|rehearse|burn|status\n'
 	@printf 'make budget takes BOARD=esp32-generic  CONFIG=site.json  DATA=file.csv\n'
 
 demo: $(VENV)/.demo ## a whole fleet on this machine: broker, servers, console, 24 devices, a rollout
@@ -75,6 +83,10 @@ test-esp32: $(VENV)/.dev build/umqtt/simple.py ## on an emulated ESP32: QEMU=qem
 
 image: $(VENV)/.demo ## a board's flash image out of a stock MicroPython image: STOCK=ESP32_GENERIC.bin
 	@$(BIN)/tenfold image build --stock "$(STOCK)" --out "$(OUT)" --flash-size $(FLASH_SIZE)
+
+secure: $(VENV)/.demo ## secure boot of a board, eFuses for ever: PORT=/dev/ttyUSB0 LEVEL=signed KEYS="a.pub b.pub" DO=plan|rehearse|burn|status
+	@$(if $(BOARD_PORT),,echo 'make: name the board'"'"'s serial port: make secure PORT=/dev/ttyUSB0 LEVEL=signed KEYS=key-1.pub' >&2; exit 2)
+	@$(BIN)/tenfold secure $(DO) --port "$(BOARD_PORT)" $(if $(filter status,$(DO)),,--level "$(LEVEL)" $(KEYS:%=--key "%"))
 
 second-source: $(VENV)/.demo ## what a board's sensors depend on and what replaces them: CONFIG=site.json
 	@$(BIN)/tenfold sensors second-source $(if $(CONFIG),--config "$(CONFIG)")

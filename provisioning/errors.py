@@ -1,4 +1,4 @@
-"""The one error family of provisioning: somebody asked for an identity or a certificate that must not be given."""
+"""The one error family of provisioning: an identity or a certificate that must not be given, a board that must not be burned."""
 
 
 class ProvisioningError(Exception):

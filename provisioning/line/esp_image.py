@@ -99,7 +99,7 @@ def read_stock(path: Path) -> Stock:
         raise ImageError(f"{path}: got {got}, no ESP image; {WANTED}")
     image, bootloader = _image(raw, f"{path}: bootloader")
     chip = _chip(image.chip_id, path)
-    offset = int(CHIP_DEFS[chip].BOOTLOADER_FLASH_OFFSET)
+    offset = bootloader_offset(chip)
     if _descriptor(image) or len(bootloader) > TABLE_OFFSET - offset:
         raise ImageError(f"{path}: got an application alone, without bootloader and partition table; {WANTED}")
     table = raw[TABLE_OFFSET - offset:][:TABLE_BYTES]
@@ -131,6 +131,26 @@ def read_application(path: Path) -> Application:
             return Application(raw, _chip(image.chip_id, path), *described)
     stock = read_stock(path)
     return Application(stock.app, stock.chip, stock.version, stock.project, stock.idf)
+
+
+def trimmed(raw: bytes, what: str) -> bytes:
+    """The ESP image at the start of `raw`, without what follows it: padding, signatures, erased flash.
+
+    Raises:
+        ImageError: there is none, or it is cut off or damaged.
+    """
+    return _image(raw, what)[1]
+
+
+def bootloader_offset(chip: str) -> int:
+    """Where a chip's ROM looks for the bootloader in flash.
+
+    Raises:
+        ImageError: a chip we have no layout for.
+    """
+    if chip not in CHIPS:
+        raise ImageError(f"chip: got {chip!r}, expected one of {', '.join(CHIPS)}: no layout for others")
+    return int(CHIP_DEFS[chip].BOOTLOADER_FLASH_OFFSET)
 
 
 def flash_size(text: str) -> int:
