@@ -11,7 +11,7 @@ from node.wire import batch
 from ota.store import devices
 from tests.esp32.rig import show, until
 
-TRIAL_S = 60
+TRIAL_S = 300   # a boot, an acknowledged batch and a check-in take 60 on an idle machine
 STATISTICS = 4   # minimum, mean, maximum, deviation
 CONFIG = {
     "buses": {"i2c0": {"kind": "i2c", "id": 0, "scl": 22, "sda": 21}},
