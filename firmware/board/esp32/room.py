@@ -12,7 +12,7 @@ import time
 import esp32
 
 PSRAM_BYTES = 500_000   # no chip has such a block inside; where there is one, nothing is short
-RESERVED_BYTES = 65 * 1024   # of the largest block: the radio takes 5 KB, a TLS session 32; 20 KB in one piece are to spare
+RESERVED_BYTES = 66 * 1024   # of the largest block: the radio takes 5 KB, a TLS session 32; 20 KB in one piece are to spare
 LEAST_BYTES = 16 * 1024   # a new part of less is not worth its tables
 PIECE_WORDS = 256   # 1 KB
 PIECES = 128   # more than the first part of the heap can hold
