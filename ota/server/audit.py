@@ -35,7 +35,7 @@ def audit(engine: Engine, archive: Archive, now_s: float) -> dict[str, Any]:
     """
     root = trusted_root(engine, archive)
     with reading(engine) as connection:
-        usable = releases.usable(connection)
+        usable = releases.usable(connection, deltas=True)
         rows = [row for row in devices.version_table(connection) if row["last_seen_s"] >= now_s - SEEN_S]
     good, faults = [], []
     for release in usable:

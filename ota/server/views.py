@@ -87,7 +87,7 @@ def explain(connection: Connection, found: Device, now_s: float) -> dict[str, An
     device = found.report.device
     failed = attempts.failures(connection, [device])[device]
     tried = attempts.of_devices(connection, [device])[device]
-    usable = releases.usable(connection)
+    usable = releases.usable(connection, deltas=True)
     settled = settle(found.report, Known(tuple(rollouts.all_rollouts(connection)), tried, failed, usable, found.labels), now_s)
     return _device(found) | _standing(device, settled) | {
         "now_s": now_s, "metrics": dict(found.metrics),

@@ -99,13 +99,17 @@ def naming(connection: Connection, part: str) -> list[str]:
     return list(connection.execute(found.union(select(delta.manifest).where(delta.delta == part))).scalars())
 
 
-def usable(connection: Connection) -> tuple[Release, ...]:
-    """Read the releases that devices may still install: not retired, and at or above the newest root's floor."""
+def usable(connection: Connection, *, deltas: bool = False) -> tuple[Release, ...]:
+    """Read the releases that devices may still install: not retired, and at or above the newest root's floor.
+
+    Args:
+        deltas: with theirs, to tell what a device fetches. Paths need them only where there are stepping stones, and then they
+            come by themselves: each check-in that is not idle asks.
+    """
     columns = tables.release.c
     rows = connection.execute(select(tables.release).where(
         columns.retired_s.is_(None), columns.counter >= min_counter(connection)).order_by(columns.counter, columns.added_s)).all()
-    # Each check-in that is not idle comes here, and deltas are weighed only where there is a choice of paths.
-    ways = _ways(connection) if any(row.stone for row in rows) else {}
+    ways = _ways(connection) if deltas or any(row.stone for row in rows) else {}
     return tuple(replace(_release(row), load=_load(row, ways)) for row in rows)
 
 

@@ -13,7 +13,7 @@ from node.wire import delta as delta_format
 from ota.release import delta
 from ota.release.patch import Delta, apply
 from ota.release.verify import ReleaseError, verify_release
-from tests.ota.support import DEVICE, IMAGE, Keys, Plant, code, directed
+from tests.ota.support import DEVICE, IMAGE, Keys, Plant, code, directed, fleet
 from tests.sim.applications import application
 from tests.sim.deltas import between
 
@@ -111,6 +111,22 @@ def test_published_delta_is_shown_and_fetched_and_its_base_must_be_there(server:
     assert code(server.get(f"/v1/artifacts/{made.sha256}", DEVICE)) == (403, "artifact.not_directed")
     device = directed(server, shown["manifest"])
     assert server.get(f"/v1/artifacts/{made.sha256}", device.ident).content == made.content
+
+
+def test_bytes_of_a_whole_bundle_are_told_where_a_delta_leads_and_no_stone_lies_between(server: Plant) -> None:
+    old_raw, old = server.keys.release(1)
+    made = Delta.of(old, delta.make(old, server.keys.release(2)[1]))
+    assert server.publish(old_raw, old).status_code == 201
+    server.upload(made.content)
+    (device,) = fleet(server, 1)
+    device.check_in()
+    server.pass_time(1)
+    manifest = server.publish(*signed(server.keys, {"artifact": [made]}), deltas=[made.sha256]).json()["manifest"]
+    server.rollout(manifest)
+    (told,) = server.get(f"/admin/devices/{device.ident}/explain").json()["rollouts"]
+    assert [step["down_bytes"] for step in told["path"]] == [len(made.content)]
+    (version,) = server.get("/admin/archive/audit").json()["versions"]
+    assert (version["hops"], version["bytes"]) == (1, len(made.content))
 
 
 def test_delta_that_was_never_uploaded_is_asked_for(server: Plant) -> None:
