@@ -51,11 +51,6 @@ class Bench:
         return board, planned(board, level, keys, found)
 
 
-@app.callback()
-def group() -> None:
-    """Secure boot: plan, rehearse and burn eFuses. Burning cannot be undone."""
-
-
 @app.command()
 def keys(
     folder: Annotated[Path, typer.Argument(help="New folder for the keys, outside every git work tree; then into a safe.")],

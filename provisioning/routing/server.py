@@ -120,9 +120,9 @@ class Server:
         messages = tries = 0
         left = None   # steps when the last message was taken
         held = self.read(routes.zone, key)
-        before, done = held.serial, tuple(changes(held.rrsets, wanted))
+        steps = changes(held.rrsets, wanted)
+        before, done = held.serial, tuple(steps)
         while True:
-            steps = changes(held.rrsets, wanted)
             cut_off = tuple(refuse_harm(steps, held.others, wanted, prune=prune))
             if dry_run or not steps:
                 return Pushed(before, held.serial, done, messages, cut_off)
@@ -139,6 +139,7 @@ class Server:
                 tries += 1
                 left = None   # the zone is another now
             held = self.read(routes.zone, key)
+            steps = changes(held.rrsets, wanted)
 
     def ask(self, name: str) -> Answer:
         """Ask what a device would: the addresses of an absolute name, as a resolver or the zone's own server gives them.

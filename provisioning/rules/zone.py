@@ -69,14 +69,12 @@ def records(routes: Routes) -> frozenset[RRset]:
 
 def resolve(zone: str, rrsets: Iterable[RRset], name: str) -> Answer:
     """Resolve a name as a DNS server does that has these records (RFC 1034, 4.3.2; RFC 4592)."""
-    nodes: dict[str, list[RRset]] = {}
-    for rrset in rrsets:
-        nodes.setdefault(rrset.name, []).append(rrset)
+    nodes = _by_name(rrsets)
     existing = {tail for owner in nodes for tail in _tails(owner)}
     path, by = [f"{name}.{zone}"], ""
     for hop in range(MAX_HOPS + 1):
         source = name if name in existing else _wildcard(name, existing)
-        found = nodes.get(source, [])
+        found = nodes.get(source, set())
         by = source if hop == 0 and found else by
         target = next((rrset.values[0] for rrset in found if rrset.type == "CNAME"), None)
         if target is None:
@@ -95,11 +93,10 @@ def changes(there: Collection[RRset], wanted: Collection[RRset]) -> list[tuple[C
     A change that does not fit into one message may be cut between two steps: no name leads to one that is still to come, or is gone
     already, and no wildcard is missing while something below stops the zone's.
     """
+    removed, added = _by_name(set(there) - set(wanted)), _by_name(set(wanted) - set(there))
     steps: dict[tuple[bool, str], list[Change]] = {}
-    for name in {rrset.name for rrset in set(there) ^ set(wanted)}:
-        old = {rrset for rrset in there if rrset.name == name}
-        new = {rrset for rrset in wanted if rrset.name == name}
-        change = Change(name, tuple(sorted(old - new)), tuple(sorted(new - old)))
+    for name in removed.keys() | added.keys():
+        change = Change(name, tuple(sorted(removed.get(name, ()))), tuple(sorted(added.get(name, ()))))
         steps.setdefault((bool(change.add), name.removeprefix("*.")), []).append(change)   # a gateway and what it would stop
     ordered = sorted(steps.items(), key=lambda item: (_turn(item[0][1], item[1]), item[0]))
     return [tuple(sorted(step, key=lambda change: change.name)) for _, step in ordered]
@@ -180,6 +177,13 @@ def next_serial(last: int | None, now_s: int) -> int:
     if last is None or 0 < (now - last) % _SERIALS < _SERIALS // 2:
         return now
     return (last + 1) % _SERIALS
+
+
+def _by_name(rrsets: Iterable[RRset]) -> dict[str, set[RRset]]:
+    nodes: dict[str, set[RRset]] = {}
+    for rrset in rrsets:
+        nodes.setdefault(rrset.name, set()).add(rrset)
+    return nodes
 
 
 def _tails(name: str) -> list[str]:

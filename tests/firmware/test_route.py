@@ -19,9 +19,8 @@ DEVICE = "hall-0242ac110001"
 
 @pytest.fixture
 def named(tmp_path):
-    named = Named(tmp_path / "named")
-    yield named
-    named.stop()
+    with Named(tmp_path / "named") as named:
+        yield named
 
 
 @pytest.fixture

@@ -52,6 +52,12 @@ class Named:
         self.process = None
         self.start()
 
+    def __enter__(self) -> "Named":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     def start(self) -> None:
         command = [NAMED, "-g", "-n", "1", "-c", self.folder / "named.conf"]
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)

@@ -26,9 +26,8 @@ ONE, TWO = "hall-0242ac110001", "hall-0242ac110002"
 
 @pytest.fixture
 def named(tmp_path):
-    named = Named(tmp_path / "named")
-    yield named
-    named.stop()
+    with Named(tmp_path / "named") as named:
+        yield named
 
 
 @pytest.fixture
@@ -123,13 +122,10 @@ def test_zone_that_never_stands_still_is_left_alone(route, named, tmp_path):
 def test_update_that_the_server_refuses_leaves_the_zone_as_it_was(tmp_path, route, named):
     route("push")
     named.stop()
-    strict = Named(tmp_path / "strict", records="nord 60 IN A 192.0.2.21\n", policy="zonesub CNAME")
-    try:
+    with Named(tmp_path / "strict", records="nord 60 IN A 192.0.2.21\n", policy="zonesub CNAME") as strict:
         with pytest.raises(ProvisioningError, match=r"route\.refused.*REFUSED"):
             Server(strict.say).push(load(tmp_path / "routes.json"), read_key(strict.key))
         assert (serial(strict), strict.dig(f"nord.{ZONE}", "A"), strict.dig(f"{ONE}.{ZONE}", "A")) == (7, ["192.0.2.21"], [])
-    finally:
-        strict.stop()
 
 
 def test_large_change_goes_in_several_whole_messages(route, named, tmp_path, monkeypatch):
