@@ -9,10 +9,10 @@ Not modelled: networks that fail for many at once, devices that fall back after 
 connections or crash without falling back (the comparisons run, on good devices), and a population that changes within a stage.
 """
 
-from bisect import insort
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 
@@ -55,8 +55,7 @@ class Simulation:
         self._rows, self._figures = Rows(self._fleet), Figures()
         self._does = (self._asks, self._boots, self._confirms, self._tells, self._dies, self._lose)
         self._tick = 0
-        self._now: list[tuple[float, int, int]] = []   # events of this tick, (at_s, what, who), in order
-        self._next = 0                                 # place of the next one
+        self._now: list[tuple[float, int, int]] = []   # events of this tick, (at_s, what, who), a heap
         self._later: defaultdict[int, list[tuple[float, int, int]]] = defaultdict(list)   # by tick
         for who in self._fleet.dying.tolist():
             self._after(self._fleet.death_s[who], DIES, who)
@@ -74,10 +73,10 @@ class Simulation:
         self._rollout = replace(self._rollout, state=move(self._rollout.state, Event.START))
         self._open(0, 0.0)
         while self._tick * TICK_S < self._end_s and self._ended_s is None:
-            self._now, self._next = sorted([*self._now[self._next:], *self._later.pop(self._tick, [])]), 0
-            while self._next < len(self._now) and self._ended_s is None:
-                at_s, what, who = self._now[self._next]
-                self._next += 1
+            self._now += self._later.pop(self._tick, [])
+            heapify(self._now)
+            while self._now and self._ended_s is None:
+                at_s, what, who = heappop(self._now)
                 if at_s < self._fleet.death_s[who] or what >= DIES:
                     self._does[what](at_s, who)
             self._tick += 1
@@ -149,7 +148,7 @@ class Simulation:
             self._fleet.names[who], NEW.manifest, NEW.counter, AttemptState.CONFIRMED, 0, 0.0, 0.0,
             float(self._rows.confirmed_s[who]))
         if is_overdue(attempt, self._fleet.death_s[who], self._rollout, now_s):
-            self._rows.put(who, replace(attempt, state=AttemptState.LOST, settled_s=now_s, confirmed_s=0.0))
+            self._rows.put(who, attempt._replace(state=AttemptState.LOST, settled_s=now_s, confirmed_s=0.0))
 
     def _settle(self, who: int, report: Report, now_s: float) -> None:
         self._rows.put(who, observe(self._rows.attempts[who], report, self._rollout, now_s))
@@ -160,7 +159,7 @@ class Simulation:
     def _after(self, at_s: float, what: int, who: int) -> None:
         tick = int(at_s // TICK_S)
         if tick <= self._tick:
-            insort(self._now, (at_s, what, who), self._next)
+            heappush(self._now, (at_s, what, who))
         else:
             self._later[tick].append((at_s, what, who))
 

@@ -4,7 +4,6 @@ Success is the device's own word that it runs the release, confirmed; never that
 fallback turns success into failure. Nothing here decides what to offer next (`rollout`).
 """
 
-from dataclasses import replace
 from enum import StrEnum
 
 from ota.rules.rollout import ALTERED, OFFERING
@@ -67,18 +66,18 @@ def observe(attempt: Attempt, report: Report, rollout: Rollout, now_s: float) ->
     if state is AttemptState.CONFIRMED and report.counter < rollout.release.counter:
         if attempt.state is AttemptState.OFFERED and attempt.reason == STEPPED:
             return _renewed(attempt, rollout, now_s)
-        return replace(attempt, state=AttemptState.OFFERED, reason=STEPPED, first_s=now_s,
-                       lease_until_s=now_s + rollout.policy.lease_s)
+        return attempt._replace(state=AttemptState.OFFERED, reason=STEPPED, first_s=now_s,
+                                lease_until_s=now_s + rollout.policy.lease_s)
     if what is Seen.ALTERED and state is AttemptState.OFFERED:   # told again until the device has heard our answer
-        told = attempt if attempt.reason in ALTERED else replace(attempt, reason=report.failed_reason, settled_s=now_s)
+        told = attempt if attempt.reason in ALTERED else attempt._replace(reason=report.failed_reason, settled_s=now_s)
         return _renewed(told, rollout, now_s)
     if state is attempt.state:
         return _patience(attempt, rollout, now_s) if state in OPEN else attempt
     if state is AttemptState.FAILED:
         reason = report.failed_reason if what in (Seen.FAILED, Seen.ALTERED) else f"runs {report.release} again without a reason"
-        return replace(attempt, state=state, settled_s=now_s, confirmed_s=0.0, reason=reason)
+        return attempt._replace(state=state, settled_s=now_s, confirmed_s=0.0, reason=reason)
     confirmed_s = now_s if state is AttemptState.CONFIRMED else 0.0
-    return replace(attempt, state=state, confirmed_s=confirmed_s, reason="", lease_until_s=now_s + rollout.policy.lease_s)
+    return attempt._replace(state=state, confirmed_s=confirmed_s, reason="", lease_until_s=now_s + rollout.policy.lease_s)
 
 
 def is_overdue(attempt: Attempt, last_seen_s: float, rollout: Rollout, now_s: float) -> bool:
@@ -90,12 +89,12 @@ def is_overdue(attempt: Attempt, last_seen_s: float, rollout: Rollout, now_s: fl
 
 def _patience(attempt: Attempt, rollout: Rollout, now_s: float) -> Attempt:
     if rollout.state not in OFFERING:   # the device is not helped on, so it is not blamed: its try begins anew
-        return _renewed(replace(attempt, first_s=now_s), rollout, now_s)
+        return _renewed(attempt._replace(first_s=now_s), rollout, now_s)
     if now_s > max(attempt.first_s, attempt.settled_s) + PATIENCE * rollout.policy.lease_s:
-        return replace(attempt, state=AttemptState.FAILED, settled_s=now_s,
-                       reason=f"{attempt.state} for more than {PATIENCE} leases of {rollout.policy.lease_s:g} s")
+        return attempt._replace(state=AttemptState.FAILED, settled_s=now_s,
+                                reason=f"{attempt.state} for more than {PATIENCE} leases of {rollout.policy.lease_s:g} s")
     return _renewed(attempt, rollout, now_s)
 
 
 def _renewed(attempt: Attempt, rollout: Rollout, now_s: float) -> Attempt:
-    return replace(attempt, lease_until_s=max(attempt.lease_until_s, now_s + rollout.policy.lease_s))
+    return attempt._replace(lease_until_s=max(attempt.lease_until_s, now_s + rollout.policy.lease_s))

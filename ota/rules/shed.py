@@ -4,7 +4,7 @@ A request that is put off is never an attempt: nothing is counted against the de
 keeps its own tokens: n of them take n times the rate.
 """
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 HEADROOM = 0.8            # of a rate is what a period aims at: arrivals are spread by chance, and the rate is for their peaks
 PROMISED = 0.5            # of a rate is promised to those who were turned away; the rest is for who comes by its own clock
@@ -34,8 +34,7 @@ def retry_after(seconds: float, chance: float) -> int:
     return max(1, round(seconds * (1 + JITTER * chance)))
 
 
-@dataclass(frozen=True)
-class Tokens:
+class Tokens(NamedTuple):
     """A token bucket: `rate` a second, at most `burst` at once."""
 
     rate: float
@@ -55,8 +54,7 @@ class Tokens:
         return Tokens(self.rate, self.burst, level, now_s), (1.0 - level) / self.rate
 
 
-@dataclass(frozen=True)
-class Admission:
+class Admission(NamedTuple):
     """Who is let in at once, and when each of the others may come again; `promised_s` is when the last one was told to.
 
     For a server that answers 503 with Retry-After. Everybody who is turned away hears another time, later ones later, so that they

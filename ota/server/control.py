@@ -192,8 +192,8 @@ def act(connection: Connection, rollout: Rollout, published: Sequence[Release], 
     """Do what a survey asks for, inside a writing transaction."""
     for attempt, last_seen_s in attempts.overdue(connection, rollout, now_s):
         if attempt_rules.is_overdue(attempt, last_seen_s, rollout, now_s):
-            lost = replace(attempt, state=AttemptState.LOST, settled_s=now_s, confirmed_s=0.0,
-                           reason=f"silent since {now_s - last_seen_s:.0f} s, {attempt.state} before")
+            lost = attempt._replace(state=AttemptState.LOST, settled_s=now_s, confirmed_s=0.0,
+                                    reason=f"silent since {now_s - last_seen_s:.0f} s, {attempt.state} before")
             attempts.put(connection, rollout.ident, lost)
             history.note(connection, [history.Event(attempt.device, int(now_s), Happened.LOST, attempt.counter, lost.reason)])
     found = survey(connection, rollout, published, now_s)

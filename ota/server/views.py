@@ -58,7 +58,7 @@ def rollout_view(connection: Connection, rollout: Rollout, now_s: float) -> dict
         "history": [
             {"at_s": row.at_s, "event": row.event, "stage": row.stage, "by": row.by, "reason": row.reason}
             for row in rollouts.history(connection, rollout.ident)],
-        "attempts": [asdict(each) for each in attempts.page(connection, rollout.ident, ATTEMPTS_SHOWN)],
+        "attempts": [each._asdict() for each in attempts.page(connection, rollout.ident, ATTEMPTS_SHOWN)],
     }
 
 
@@ -93,7 +93,7 @@ def explain(connection: Connection, found: Device, now_s: float) -> dict[str, An
         "now_s": now_s, "metrics": dict(found.metrics),
         "rollouts": [_considered(found, each, failed, usable) for each in settled.considered],
         "failures": [{"manifest": manifest, "count": each.count, "last_s": each.last_s} for manifest, each in failed.items()],
-        "attempts": [{"rollout": rollout} | asdict(each) for rollout, each in tried.items()],
+        "attempts": [{"rollout": rollout} | each._asdict() for rollout, each in tried.items()],
     }
 
 

@@ -1,7 +1,6 @@
 """Rows of attempts and failures: what each device did in a rollout, and how often it came back from a release."""
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import asdict
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, false, func, or_, select
@@ -52,7 +51,7 @@ def under_way(connection: Connection) -> Iterable[str]:
 
 def put(connection: Connection, rollout: str, attempt: Attempt) -> None:
     """Write an attempt."""
-    upsert(connection, tables.attempt, [asdict(attempt) | {"rollout": rollout, "reason": attempt.reason[:REASON_CHARS]}])
+    upsert(connection, tables.attempt, [attempt._asdict() | {"rollout": rollout, "reason": attempt.reason[:REASON_CHARS]}])
 
 
 def failures(connection: Connection, devices: Sequence[str]) -> dict[str, dict[str, Failures]]:

@@ -63,7 +63,7 @@ def test_a_member_of_the_stage_is_offered_the_release() -> None:
 
 
 def test_an_old_device_is_offered_the_stone_first() -> None:
-    found = decision(replace(OLD, counter=0, manifest=""))
+    found = decision(OLD._replace(counter=0, manifest=""))
     assert (found.reason, found.manifest, found.counter) == (Reason.STEP, STONE.manifest, 2)
 
 
@@ -76,13 +76,13 @@ def test_a_rollout_that_is_not_running_offers_nothing(state: RolloutState) -> No
 
 
 @pytest.mark.parametrize(("report", "reason"), [
-    (replace(OLD, model="roof"), Reason.NO_ROLLOUT),
-    (replace(OLD, counter=3, manifest=TARGET.manifest), Reason.CURRENT),
-    (replace(OLD, counter=3, manifest="e" * 64), Reason.CURRENT),
-    (replace(OLD, counter=4), Reason.NEWER),
-    (replace(OLD, trial=True), Reason.IN_TRIAL),
-    (replace(OLD, config_trial=True), Reason.CONFIG_TRIAL),
-    (replace(OLD, failed_manifest="c" * 64), Reason.TELLS_FAILURE),
+    (OLD._replace(model="roof"), Reason.NO_ROLLOUT),
+    (OLD._replace(counter=3, manifest=TARGET.manifest), Reason.CURRENT),
+    (OLD._replace(counter=3, manifest="e" * 64), Reason.CURRENT),
+    (OLD._replace(counter=4), Reason.NEWER),
+    (OLD._replace(trial=True), Reason.IN_TRIAL),
+    (OLD._replace(config_trial=True), Reason.CONFIG_TRIAL),
+    (OLD._replace(failed_manifest="c" * 64), Reason.TELLS_FAILURE),
 ])
 def test_hold(report: Report, reason: Reason) -> None:
     assert decision(report).reason is reason
@@ -100,12 +100,12 @@ def test_a_device_with_a_place_keeps_it() -> None:
 
 
 def test_no_path() -> None:
-    found = decision(replace(OLD, counter=0), releases=(TARGET,))
+    found = decision(OLD._replace(counter=0), releases=(TARGET,))
     assert (found.kind, found.reason) == (Kind.REFUSE, Reason.NO_PATH)
 
 
 def test_a_device_that_came_back_waits_and_is_then_quarantined() -> None:
-    failed = replace(ATTEMPT, state=AttemptState.FAILED)
+    failed = ATTEMPT._replace(state=AttemptState.FAILED)
     once = {TARGET.manifest: Failures(1, 1_000)}
     assert decision(attempt=failed, failures=once, now_s=1_001).reason is Reason.RETRY_LATER
     assert decision(attempt=failed, failures=once, now_s=1_000 + Policy().retry_s).reason is Reason.OFFERED
@@ -248,15 +248,15 @@ def test_nothing_new_is_offered_outside_of_a_window() -> None:
 
 def test_the_end_of_a_window_breaks_no_update_but_stops_the_next_step_and_the_next_try() -> None:
     assert decision(rollout=AT_NIGHT, attempt=ATTEMPT, now_s=NOON).reason is Reason.CONTINUED
-    on_stone = replace(ATTEMPT, manifest=STONE.manifest, counter=2)
+    on_stone = ATTEMPT._replace(manifest=STONE.manifest, counter=2)
     assert decision(rollout=AT_NIGHT, attempt=on_stone, now_s=NOON).reason is Reason.WINDOW
-    failed = replace(ATTEMPT, state=AttemptState.FAILED)
+    failed = ATTEMPT._replace(state=AttemptState.FAILED)
     once = {TARGET.manifest: Failures(1, 0)}
     assert decision(rollout=AT_NIGHT, attempt=failed, failures=once, now_s=NOON).reason is Reason.WINDOW
 
 
 def test_what_came_altered_is_offered_again_later_and_never_quarantines() -> None:
-    told = replace(ATTEMPT, reason="manifest.hash", first_s=1_000, settled_s=1_500)
+    told = ATTEMPT._replace(reason="manifest.hash", first_s=1_000, settled_s=1_500)
     held = decision(attempt=told, now_s=1_500 + 3_599)
     assert (held.kind, held.reason, held.detail, held.from_s) == (Kind.HOLD, Reason.ALTERED, "manifest.hash", 1_500 + 3_600)
     assert decision(attempt=told, now_s=1_500 + 3_600).reason is Reason.CONTINUED

@@ -54,7 +54,7 @@ def test_migrating_again_changes_nothing(engine: Engine) -> None:
 def test_growth_goes_to_the_version_that_runs(engine: Engine) -> None:
     record(engine, FIRST)
     record(engine, replace(FIRST, metrics={"uptime_s": 150, "drops": 3, "resets": 0}, at_s=1_050.0))
-    newer = replace(REPORT, release="1.2.0", counter=2)
+    newer = REPORT._replace(release="1.2.0", counter=2)
     record(engine, Sighting(newer, 2, "b", 1, {"uptime_s": 20, "drops": 0, "resets": 1}, 1_080.0))
     assert totals(engine) == {
         1: {"checkins": 2, "uptime_s": 50, "drops": 2}, 2: {"checkins": 1, "uptime_s": 20, "resets": 1}}
@@ -128,8 +128,8 @@ def test_an_error_leaves_nothing_of_a_transaction(engine: Engine) -> None:
 
 def test_devices_are_counted_by_when_they_were_heard_last(engine: Engine) -> None:
     record(engine, FIRST)
-    record(engine, replace(FIRST, report=replace(FIRST.report, device="hall-0000000000ff"), at_s=2_000.0))
-    record(engine, replace(FIRST, report=replace(FIRST.report, device="hall-0000000000fe", counter=2), at_s=3_000.0))
+    record(engine, replace(FIRST, report=FIRST.report._replace(device="hall-0000000000ff"), at_s=2_000.0))
+    record(engine, replace(FIRST, report=FIRST.report._replace(device="hall-0000000000fe", counter=2), at_s=3_000.0))
     with reading(engine) as connection:
         model = FIRST.report.model
         assert devices.census(connection, [model], [500.0, 1_500.0, 5_000.0]) == {
