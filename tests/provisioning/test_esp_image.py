@@ -112,7 +112,7 @@ def test_missing_stock_image_says_where_to_get_it(tmp_path):
 
 def test_bootloader_is_told_the_size_of_a_larger_flash(stock_file):
     stock = read_stock(stock_file(merged()))
-    flash = build_esp_flash(stock, layout(LAYOUT.parent, 16 * MIB), FILES, 16 * MIB)
+    flash = build_esp_flash(stock, LAYOUT.parent / "partitions-8m.csv", FILES, 16 * MIB)
     boot = LoadFirmwareImage("esp32", flash[0x1000:0x8000])
     assert boot.flash_size_freq & 0xF0 == 0x40   # 16 MB
     assert boot.stored_digest == boot.calc_digest
@@ -152,7 +152,8 @@ def test_what_does_not_fit_is_refused_with_its_size(stock_file):
             build_esp_flash(replace(stock, **change), LAYOUT, files, size)
 
 
-@pytest.mark.parametrize(("size", "name"), [("4MB", "partitions.csv"), ("8MB", "partitions-8m.csv"), ("32mb", "partitions-8m.csv")])
+@pytest.mark.parametrize(("size", "name"), [("4MB", "partitions.csv"), ("8MB", "partitions-8m.csv"), ("16MB", "partitions-16m.csv"),
+                                            ("32mb", "partitions-16m.csv")])
 def test_layout_follows_the_size_of_the_flash(size, name):
     csv = layout(LAYOUT.parent, esp_image.flash_size(size))
     assert csv.name == name
