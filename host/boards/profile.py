@@ -111,6 +111,11 @@ class Stock(Settings):
     board: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_]+$")]
     variant: Annotated[str, StringConstraints(pattern=r"^[A-Z0-9_]*$")] = ""
 
+    @property
+    def image(self) -> str:
+        """The name that its files begin with."""
+        return f"{self.board}-{self.variant}" if self.variant else self.board
+
 
 class Board(Settings):
     """One board.

@@ -27,7 +27,7 @@ from provisioning.line.image import (
     read_vfs,
     ring_partition,
 )
-from tests.provisioning.esp_images import ESP32, ESP32C2, ESP32C3, STOCK_TABLE, application, merged
+from tests.provisioning.esp_images import ESP32, ESP32C2, ESP32C3, ESP32C6, ESP32S3, STOCK_TABLE, application, merged
 
 MIB = 1 << 20
 FIRMWARE = Path(__file__).parents[2] / "firmware"
@@ -48,7 +48,7 @@ def changed(raw, at, value):
     return raw[:at] + value + raw[at + len(value):]
 
 
-@pytest.mark.parametrize(("name", "chip"), [("esp32", ESP32), ("esp32c3", ESP32C3)])
+@pytest.mark.parametrize(("name", "chip"), [("esp32", ESP32), ("esp32c3", ESP32C3), ("esp32s3", ESP32S3), ("esp32c6", ESP32C6)])
 def test_stock_image_becomes_a_flash_in_our_layout(stock_file, name, chip):
     stock = read_stock(stock_file(merged(chip)))
     assert (stock.chip, stock.bootloader_offset, stock.version, stock.project, stock.idf) == (
