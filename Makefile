@@ -45,7 +45,7 @@ help: ## this help
 	@printf '                 ESP32=1 QEMU=qemu-system-xtensa IMAGE=file.bin (one emulated ESP32 more)  ROMS=folder (its ROM files)\n'
 	@printf 'make test-esp32 takes  QEMU=qemu-system-xtensa  IMAGE=file.bin  ROMS=folder  CUTS=50 (power cuts)  STEADY=1 (on a loaded machine)\n'
 	@printf 'make image takes BOARD=name  STOCK=file.bin  FLASH_SIZE=4MB (without BOARD)  OUT=build/flash-NAME.bin\n'
-	@printf 'make second-source takes CONFIG=site.json\n'
+	@printf 'make second-source takes BOARD=wt32-eth01  CONFIG=site.json\n'
 	@printf 'make secure takes PORT=/dev/ttyUSB0  LEVEL=none|signed|guarded|locked  KEYS="a.pub b.pub"  DO=plan|rehearse|burn|status\n'
 	@printf 'make budget takes BOARD=esp32-generic  CONFIG=site.json  DATA=file.csv\n'
 
@@ -91,8 +91,8 @@ secure: $(VENV)/.demo ## secure boot of a board, eFuses for ever: PORT=/dev/ttyU
 	@$(if $(BOARD_PORT),,echo 'make: name the board'"'"'s serial port: make secure PORT=/dev/ttyUSB0 LEVEL=signed KEYS=key-1.pub' >&2; exit 2)
 	@$(BIN)/tenfold secure $(DO) --port "$(BOARD_PORT)" $(if $(filter status,$(DO)),,--level "$(LEVEL)" $(KEYS:%=--key "%"))
 
-second-source: $(VENV)/.demo ## what a board's sensors depend on and what replaces them: CONFIG=site.json
-	@$(BIN)/tenfold sensors second-source $(if $(CONFIG),--config "$(CONFIG)")
+second-source: $(VENV)/.demo ## what a board and its sensors depend on and what replaces them: BOARD=wt32-eth01 CONFIG=site.json
+	@$(BIN)/tenfold sensors second-source $(if $(NAMED_BOARD),--board "$(NAMED_BOARD)") $(if $(CONFIG),--config "$(CONFIG)")
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	@$(BIN)/ruff check .

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from host import settings
 from host.boards import pins, schema
+from host.boards.parts import Part, Parts, unknown
 from host.boards.profile import Board
 from host.cli.server import AsJson
 from host.settings import SettingsError
@@ -18,6 +19,7 @@ from host.sim.plant import FIRMWARE
 from node.errors import CallerError
 
 BOARDS = FIRMWARE / "image" / "boards"
+PARTS = FIRMWARE / "image" / "parts.json"
 SCHEMA = FIRMWARE / "image" / "board.schema.json"
 MIB = 1 << 20
 
@@ -58,6 +60,22 @@ def read(board: str) -> Board:
         return settings.load(Board, path)
     except SettingsError as error:
         raise CallerError("board.profile", f"{path.stem}: {error.key}: got {error.got}, expected {error.expected}") from None
+
+
+def parts(board: Board) -> dict[str, Part]:
+    """Every part that we know, the board's among them.
+
+    Raises:
+        CallerError: `board.part`: not in the list, or the list itself is of another shape.
+    """
+    try:
+        known = Parts.model_validate({"parts": json.loads(PARTS.read_bytes())}).parts
+    except ValueError as error:
+        raise CallerError("board.part", f"{PARTS.name}: {error}") from None
+    if missing := unknown(board, known):
+        raise CallerError("board.part", f"{board.name}: parts: got {missing[0]!r}, expected one of {', '.join(sorted(known))}; "
+                                        f"enter it in {PARTS.name}")
+    return known
 
 
 @app.command("list")
