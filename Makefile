@@ -15,10 +15,12 @@ NEED_DISK_MB := 1500
 # ESP32=1 QEMU=qemu-system-xtensa IMAGE=file.bin ROMS=folder: the last three of `make test-esp32` too, with CUTS=50 STEADY=1
 DEVICES ?= 24
 PORT ?= 8000
-# Settings of `make image`: STOCK=file.bin, as micropython.org offers it for the board; FLASH_SIZE=8MB OUT=build/flash-esp32.bin
-STOCK ?= ESP32_GENERIC.bin
-FLASH_SIZE ?= 4MB
-OUT ?= build/flash-esp32.bin
+# Settings of `make image`: BOARD=name, a profile of firmware/image/boards; STOCK=file.bin, as micropython.org offers it for the board,
+# FLASH_SIZE=8MB without a BOARD; OUT=build/flash-NAME.bin
+STOCK ?=
+FLASH_SIZE ?=
+NAMED_BOARD := $(if $(filter file undefined,$(origin BOARD)),,$(BOARD))
+OUT ?= build/flash-$(or $(basename $(notdir $(NAMED_BOARD))),esp32).bin
 # Settings of `make budget`: BOARD=name or file.json CONFIG=site.json DATA=file.csv
 BOARD ?= esp32-generic
 CONFIG ?= firmware/image/site.json
@@ -42,8 +44,8 @@ help: ## this help
 	@printf '                 KEEP=1 (run on until Ctrl-C)  CHAOS=1 (kill random processes)  DEVICES=24\n'
 	@printf '                 ESP32=1 QEMU=qemu-system-xtensa IMAGE=file.bin (one emulated ESP32 more)  ROMS=folder (its ROM files)\n'
 	@printf 'make test-esp32 takes  QEMU=qemu-system-xtensa  IMAGE=file.bin  ROMS=folder  CUTS=50 (power cuts)  STEADY=1 (on a loaded machine)\n'
-	@printf 'make image takes STOCK=file.bin  FLASH_SIZE=4MB  OUT=build/flash-esp32.bin\n'
-	@printf 'make second-source takes CONFIG=site.json\n'
+	@printf 'make image takes BOARD=name  STOCK=file.bin  FLASH_SIZE=4MB (without BOARD)  OUT=build/flash-NAME.bin\n'
+	@printf 'make second-source takes BOARD=wt32-eth01  CONFIG=site.json\n'
 	@printf 'make secure takes PORT=/dev/ttyUSB0  LEVEL=none|signed|guarded|locked  KEYS="a.pub b.pub"  DO=plan|rehearse|burn|status\n'
 	@printf 'make budget takes BOARD=esp32-generic  CONFIG=site.json  DATA=file.csv\n'
 
@@ -81,15 +83,16 @@ test-esp32: $(VENV)/.dev build/umqtt/simple.py ## on an emulated ESP32: QEMU=qem
 	@TENFOLD_QEMU="$(QEMU)" TENFOLD_IMAGE="$(IMAGE)" TENFOLD_ROMS="$(ROMS)" TENFOLD_CUTS="$(CUTS)" TENFOLD_STEADY="$(STEADY)" \
 	  $(BIN)/pytest -q -s tests/esp32/check_*.py
 
-image: $(VENV)/.demo ## a board's flash image out of a stock MicroPython image: STOCK=ESP32_GENERIC.bin
-	@$(BIN)/tenfold image build --stock "$(STOCK)" --out "$(OUT)" --flash-size $(FLASH_SIZE)
+image: $(VENV)/.demo ## a board's flash image out of a stock MicroPython image: BOARD=wt32-eth01 STOCK=ESP32_GENERIC.bin
+	@$(BIN)/tenfold image build $(if $(NAMED_BOARD),--board "$(NAMED_BOARD)") $(if $(STOCK),--stock "$(STOCK)") --out "$(OUT)" \
+	  $(if $(FLASH_SIZE),--flash-size "$(FLASH_SIZE)")
 
 secure: $(VENV)/.demo ## secure boot of a board, eFuses for ever: PORT=/dev/ttyUSB0 LEVEL=signed KEYS="a.pub b.pub" DO=plan|rehearse|burn|status
 	@$(if $(BOARD_PORT),,echo 'make: name the board'"'"'s serial port: make secure PORT=/dev/ttyUSB0 LEVEL=signed KEYS=key-1.pub' >&2; exit 2)
 	@$(BIN)/tenfold secure $(DO) --port "$(BOARD_PORT)" $(if $(filter status,$(DO)),,--level "$(LEVEL)" $(KEYS:%=--key "%"))
 
-second-source: $(VENV)/.demo ## what a board's sensors depend on and what replaces them: CONFIG=site.json
-	@$(BIN)/tenfold sensors second-source $(if $(CONFIG),--config "$(CONFIG)")
+second-source: $(VENV)/.demo ## what a board and its sensors depend on and what replaces them: BOARD=wt32-eth01 CONFIG=site.json
+	@$(BIN)/tenfold sensors second-source $(if $(NAMED_BOARD),--board "$(NAMED_BOARD)") $(if $(CONFIG),--config "$(CONFIG)")
 
 lint: $(VENV)/.dev ## ruff and mypy --strict
 	@$(BIN)/ruff check .

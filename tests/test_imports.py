@@ -14,7 +14,7 @@ NODE = ROOT / "firmware/lib/node"
 NODE_RUNTIME = {"micropython", "struct", "binascii", "hashlib", "json", "gc", "asyncio", "array", "sys"}
 
 # Pure packages: decisions from values only. No clock, chance, file, network or database.
-PURE = ["ota/rules", "provisioning/rules", "host/budget", "firmware/lib/node/wire"]
+PURE = ["ota/rules", "provisioning/rules", "host/budget", "host/boards", "firmware/lib/node/wire"]
 IMPURE = {
     "asyncio", "fastapi", "httpx", "os", "paho", "pathlib", "random", "requests", "secrets", "shutil", "socket", "sqlalchemy",
     "sqlite3", "ssl", "subprocess", "tempfile", "threading", "time", "tls", "urllib", "uvicorn",
@@ -37,6 +37,7 @@ FORBIDDEN = {
     "host/monitor": ["host.console", "host.cli", "host.sim", "ota", "provisioning"],
     "host/console": ["host.cli", "host.sim"],
     "host/budget": ["host.cli", "host.sim", "host.bench", "host.db", "ota", "provisioning"],   # what they find comes in as values
+    "host/boards": ["host.cli", "host.sim", "host.db", "host.budget", "ota", "provisioning"],
     "host/sim": ["host.cli"],
     "host/sim/rollout_fleet.py": ["host.sim"],
     "host/sim/rollout_rows.py": ["host.sim.rollout", "host.sim.rollout_outcome", "host.sim.rollout_runs"],

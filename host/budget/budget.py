@@ -7,8 +7,8 @@ Reads nothing, runs nothing, prints nothing. What nobody measured has the verdic
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from host.boards.profile import Board
 from host.budget import memory
-from host.budget.board import Board
 from host.budget.wire import Flow
 from node.settings import Config
 

@@ -12,10 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from host import settings
+from host.boards.profile import Board
 from host.budget import budget as rules
 from host.budget import wire
-from host.budget.board import Board
+from host.cli import boards
 from host.cli.application import read_application
 from host.cli.server import AsJson
 from host.sim import workday
@@ -28,7 +28,6 @@ from ota.release import bundle, drivers
 from provisioning.line.fetch import fetch_umqtt
 from provisioning.line.image import SECTOR_BYTES, ImageError, base_files, build_flash, compact, read_partitions, vfs_used
 
-BOARDS = FIRMWARE / "image" / "boards"
 EXAMPLE = FIRMWARE / "image" / "site.json"
 EXIT_MISSED, EXIT_UNMEASURED = 1, 3
 BAR = 12   # characters; the margin is in the middle
@@ -52,7 +51,7 @@ def budget(
 
     Example: tenfold budget --board esp32-generic --config site.json --data recording.csv
     """
-    profile = _profile(board)
+    profile = boards.load(board)
     parsed = site.parse(config.read_bytes(), Config())
     device = identity.device_id(parsed.product, workday.MAC)
     rows = workday.recorded(parsed, data) if data else workday.noise(parsed)
@@ -75,16 +74,6 @@ def budget(
         sys.exit(EXIT_UNMEASURED)
 
 
-def _profile(board: str) -> Board:
-    path = Path(board)
-    if path.suffix != ".json":
-        path = BOARDS / f"{board}.json"
-        if not path.is_file():
-            known = ", ".join(sorted(one.stem for one in BOARDS.glob("*.json")))
-            raise typer.BadParameter(f"got {board!r}, expected one of {known}, or a file ending in .json", param_hint="--board")
-    return settings.load(Board, path)
-
-
 def _work(config: Config, rows: Iterator[workday.Row]) -> rules.Work:
     day = workday.work(config, rows)
     mean = sum(day.records) / len(day.records)
@@ -93,7 +82,7 @@ def _work(config: Config, rows: Iterator[workday.Row]) -> rules.Work:
 
 def _sizes(board: Board, config: Config, raw: bytes, stock: Path | None) -> rules.Sizes:
     """What the firmware of this folder takes, compiled and laid out as on the line."""
-    csv = BOARDS.parent / board.partitions
+    csv = FIRMWARE / "image" / board.partitions
     parts = {one.label: one.size for one in read_partitions(csv)}
     files = bundle.compile_tree(FIRMWARE, fetch_umqtt(), drivers=drivers.named([raw]))
     named = {"release": "10.10.10", "counter": 1000, "manifest": hashlib.sha256(b"").hexdigest(), "model": config.model,

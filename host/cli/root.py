@@ -5,7 +5,23 @@ from typing import NoReturn
 
 import typer
 
-from host.cli import archive, audit, bench, config, devices, image, keys, release, rollout, route, secure, sensors, sim, token
+from host.cli import (
+    archive,
+    audit,
+    bench,
+    boards,
+    config,
+    devices,
+    image,
+    keys,
+    release,
+    rollout,
+    route,
+    secure,
+    sensors,
+    sim,
+    token,
+)
 from host.cli.budget import budget
 from host.cli.demo import demo
 from host.cli.errors import USER_ERRORS
@@ -22,6 +38,7 @@ app.command("demo")(demo)
 app.command("up")(up)
 app.command("budget")(budget)
 app.add_typer(keys.app, name="keys")
+app.add_typer(boards.app, name="boards")
 app.add_typer(image.app, name="image")
 app.add_typer(secure.app, name="secure")
 app.add_typer(release.app, name="release")

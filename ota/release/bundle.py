@@ -34,7 +34,8 @@ MAIN = "main.py"
 RESIDENT = "device.py"   # what it imports stays in memory for as long as the device runs
 PACKAGES = {"node": "lib/node", "board": "board"}   # folder in the bundle -> folder under firmware/
 SELDOM = (               # what only some configurations load
-    "board/sensors/", "board/unix/", "node/catalog.py", "node/edges.py", "node/wiring.py", "node/agent/newest.py",
+    "board/esp32/dialup.py", "board/esp32/lan.py", "board/esp32/ppp.py", "board/sensors/", "board/unix/", "node/catalog.py",
+    "node/edges.py", "node/wiring.py", "node/agent/newest.py",
     "node/app/anomaly.py", "node/app/edge.py", "node/app/modbus.py", "node/app/oversampling.py", "node/app/picks.py",
     "node/app/stats.py", "node/app/windows.py",
 )

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from host import settings
+from host.boards.profile import Board
 from host.budget import budget as rules
 from host.budget import wire
-from host.budget.board import Board
 from host.settings import SettingsError
 from node.config import parse
 from node.settings import Config

@@ -50,6 +50,16 @@ class TestWiring(unittest.TestCase):
     def one_refused(self, key, sensor, **changes):
         self.refused("sensors[0]" + key, [changed(sensor, **changes)] + [each for each in ALL if each is not sensor])
 
+    def test_pin_of_the_boards_profile_is_refused_or_has_two_uses(self):
+        named = copy(BUSES)
+        named["i2c0"]["scl"], named["i2c0"]["sda"] = "i2c_scl", "i2c_sda"
+        self.assertEqual(parse(buses=named).buses["i2c0"]["scl"], "i2c_scl")
+        for name in ("I2C", "", "a" * 17, "_x"):
+            named["i2c0"]["sda"] = name
+            self.refused("buses.i2c0.sda", buses=named)
+        named["i2c0"]["sda"] = "i2c_scl"
+        self.refused("buses.i2c0.sda", buses=named)
+
     def test_what_is_left_out_is_filled_in(self):
         made = parse()
         self.assertEqual(made.buses["i2c0"]["hz"], 100_000)

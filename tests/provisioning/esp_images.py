@@ -10,6 +10,7 @@ from provisioning.line.image import TABLE_BYTES, TABLE_OFFSET, Partition, encode
 STOCK_TABLE = [Partition("nvs", "data", "nvs", 0x9000, 0x6000), Partition("factory", "app", "factory", 0x10000, 0x1F0000)]
 # chip -> id in the image's header, bootloader's place in flash, address of the memory-mapped flash
 ESP32, ESP32C3, ESP32C2 = (0, 0x1000, 0x3F400020), (5, 0x0, 0x3C000020), (12, 0x0, 0x3C000020)
+ESP32S3, ESP32C6 = (9, 0x0, 0x3C000020), (13, 0x0, 0x42000020)
 
 
 def esp_image_file(chip_id: int, segments: list[tuple[int, bytes]], size_code: int = 0x20, *, digest: bool = True) -> bytes:

@@ -27,7 +27,7 @@ from provisioning.line.image import (
     read_vfs,
     ring_partition,
 )
-from tests.provisioning.esp_images import ESP32, ESP32C2, ESP32C3, STOCK_TABLE, application, merged
+from tests.provisioning.esp_images import ESP32, ESP32C2, ESP32C3, ESP32C6, ESP32S3, STOCK_TABLE, application, merged
 
 MIB = 1 << 20
 FIRMWARE = Path(__file__).parents[2] / "firmware"
@@ -48,7 +48,7 @@ def changed(raw, at, value):
     return raw[:at] + value + raw[at + len(value):]
 
 
-@pytest.mark.parametrize(("name", "chip"), [("esp32", ESP32), ("esp32c3", ESP32C3)])
+@pytest.mark.parametrize(("name", "chip"), [("esp32", ESP32), ("esp32c3", ESP32C3), ("esp32s3", ESP32S3), ("esp32c6", ESP32C6)])
 def test_stock_image_becomes_a_flash_in_our_layout(stock_file, name, chip):
     stock = read_stock(stock_file(merged(chip)))
     assert (stock.chip, stock.bootloader_offset, stock.version, stock.project, stock.idf) == (
@@ -112,7 +112,7 @@ def test_missing_stock_image_says_where_to_get_it(tmp_path):
 
 def test_bootloader_is_told_the_size_of_a_larger_flash(stock_file):
     stock = read_stock(stock_file(merged()))
-    flash = build_esp_flash(stock, layout(LAYOUT.parent, 16 * MIB), FILES, 16 * MIB)
+    flash = build_esp_flash(stock, LAYOUT.parent / "partitions-8m.csv", FILES, 16 * MIB)
     boot = LoadFirmwareImage("esp32", flash[0x1000:0x8000])
     assert boot.flash_size_freq & 0xF0 == 0x40   # 16 MB
     assert boot.stored_digest == boot.calc_digest
@@ -152,7 +152,8 @@ def test_what_does_not_fit_is_refused_with_its_size(stock_file):
             build_esp_flash(replace(stock, **change), LAYOUT, files, size)
 
 
-@pytest.mark.parametrize(("size", "name"), [("4MB", "partitions.csv"), ("8MB", "partitions-8m.csv"), ("32mb", "partitions-8m.csv")])
+@pytest.mark.parametrize(("size", "name"), [("4MB", "partitions.csv"), ("8MB", "partitions-8m.csv"), ("16MB", "partitions-16m.csv"),
+                                            ("32mb", "partitions-16m.csv")])
 def test_layout_follows_the_size_of_the_flash(size, name):
     csv = layout(LAYOUT.parent, esp_image.flash_size(size))
     assert csv.name == name

@@ -10,15 +10,17 @@ import time
 import esp32
 import machine
 
+from board.esp32.interface import JoinedNet
 from board.esp32.reset import Causes
 from board.esp32.room import PSRAM_BYTES
 from board.esp32.rtc import Rtc
-from board.esp32.wifi import Wifi, WifiNet
+from board.esp32.wifi import Wifi
 from board.files import VfsFiles
 from board.net import Net
 from board.ntp import Ntp
 from node.agent.supervisor import SILENCE
 from node.errors import CallerError
+from node.loading import Loaded
 
 TICKS_WRAP_MS = 1 << 30   # time.ticks_ms on this port
 DOUBT_EVERY = 4   # boots in a row that heard no server: each fourth, after 8 hours, does without the remembered time
@@ -103,14 +105,13 @@ class Board:
         return Rtc(self.files, floor_s, self.system.silent % DOUBT_EVERY == DOUBT_EVERY - 1)
 
     def net(self, paths, config, clock, device):
-        """Switch the radio on; connections wait for the network by themselves.
+        """Bring up the board's network; connections wait for it by themselves.
 
         Args:
             paths: of our CA, certificate and key.
         """
-        ssid, password = self._credentials()
         inner = Net(self.files, config.address, ca_path=paths[0], cert_path=paths[1], key_path=paths[2])
-        return WifiNet(Wifi(ssid, password, device), Ntp(config.ntp, clock, self.chance.urandom), inner)
+        return JoinedNet(self._interface(device), Ntp(config.ntp, clock, self.chance.urandom), inner)
 
     def images(self):
         """The Images port, or None where the flash has no second application; its code is loaded when it is asked for."""
@@ -123,9 +124,21 @@ class Board:
         if not config.sensors:
             from board.sensors import own
             return own.sources(config, machine, celsius)
+        from board.esp32 import profile
         from board.sensors import build
+        profile.numbered(config, self.files, self.system.log)
         return build.sources(config, machine, celsius=celsius, one_wire=one_wire, time=time,
                              wait_ms=asyncio.sleep_ms)
+
+    def _interface(self, device):
+        """As the board's profile says; without one, Wi-Fi."""
+        with Loaded():
+            from board.esp32 import profile
+            found = profile.interface(self.files, device, self.system.log)
+        if found is None:
+            ssid, password = self._credentials()
+            found = Wifi(ssid, password, device)
+        return found
 
     def _credentials(self):
         """Name and password of the network; empty when the line wrote none: the device samples all the same."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 MAX_BUSES, MAX_SENSORS = 8, 16
 MAX_PIN = 48            # of an ESP32-S3
+MAX_PIN_NAME = 16       # characters
 MAX_DECIMAL = 16        # characters
 DECIMAL = 'a decimal text such as "0.1"'
 
@@ -35,9 +36,9 @@ class _Wiring:
     def __init__(self, channels: "list[Channel]") -> None:
         self._channels = {channel.name: channel for channel in channels}
         self._fed: dict[str, str] = {}     # channel: the key that feeds it
-        self._pins: dict[int, str] = {}    # pin: the key that has it
+        self._pins: dict[int | str, str] = {}    # pin: the key that has it
         self._ids: dict[tuple[str, int], str] = {}     # (kind, number) of a bus: its key
-        self._seats: dict[tuple[str, int], str] = {}   # (bus, place on it): the sensor there
+        self._seats: dict[tuple[str, Any], str] = {}   # (bus, place on it): the sensor there
 
     def check(self, raw: "dict[str, Any]") -> None:
         buses = raw.setdefault("buses", {})
@@ -103,11 +104,11 @@ class _Wiring:
         _once(self._seats, (bus, seat), where + ".bus", bus)
         _options(raw, where, name)
 
-    def _chip(self, raw: "dict[str, Any]", where: str, kind: str, addresses: list[int]) -> int:
+    def _chip(self, raw: "dict[str, Any]", where: str, kind: str, addresses: list[int]) -> "Any":
         """Where a chip sits on its bus."""
         if kind == "spi":
             self._pin(raw, where, "cs")
-            return int(raw["cs"])
+            return raw["cs"]
         if kind == "onewire":
             roms = _list(raw, "roms", where, 8)
             for i, rom in enumerate(roms):
@@ -159,7 +160,11 @@ class _Wiring:
             raise _error(where + ".channel", "unit " + channel.unit, "%s, or a gain that makes it another" % unit)
 
     def _pin(self, raw: "dict[str, Any]", where: str, key: str) -> None:
-        _once(self._pins, _int(raw, where, key, 0, MAX_PIN), where + "." + key, raw[key])
+        """A number, or a name of the board's profile, which the board puts a number to."""
+        name = raw.get(key)
+        if not isinstance(name, str) or not "a" <= name[:1] <= "z" or len(name) > MAX_PIN_NAME:
+            _int(raw, where, key, 0, MAX_PIN)
+        _once(self._pins, raw[key], where + "." + key, raw[key])
 
 
 def _options(raw: "dict[str, Any]", where: str, name: object) -> None:
