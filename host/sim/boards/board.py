@@ -151,6 +151,12 @@ class Board:
         program = self._program
         return program.pid if program else None
 
+    @property
+    def at_prompt(self) -> bool:
+        """Whether what runs on it has come to MicroPython's prompt."""
+        program = self._program
+        return program is not None and program.at_prompt
+
     def close(self) -> None:
         """Power off, and no more of it; its state stays in its folder."""
         if self._closed:
