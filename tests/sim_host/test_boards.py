@@ -231,6 +231,27 @@ def test_program_that_runs_for_ever_is_interrupted_and_one_that_resets_starts_ag
     until(lambda: board.resets > resets)
 
 
+def test_what_a_former_user_did_not_read_is_not_heard_by_the_next(make: Make) -> None:
+    board = make("esp32")
+    board.load(flash_image("esp32"))
+    mpremote(board, "exec", "with open('main.py', 'w') as f: f.write('print(\"OLD \" * 5000)')")
+    with console(board):
+        board.reset()
+        until(lambda: board.at_prompt)
+    until(lambda: not board.is_heard)
+    port = os.open(board.port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)   # not pyserial, which throws away what it finds
+    try:
+        assert os.read(port, 1) == b""   # at once, as pyserial has set the terminal
+    finally:
+        os.close(port)
+
+
+def test_board_that_is_switched_on_is_not_switched_on_twice(make: Make, tmp_path: Path) -> None:
+    make()
+    with pytest.raises(BoardError, match="switched on already"):
+        Board(tmp_path, 1, "esp32c3")
+
+
 def test_boards_keep_what_they_are_and_a_folder_is_not_taken_for_another_chip(tmp_path: Path) -> None:
     with Bench(tmp_path, 2, "esp32c3") as bench:
         first, second = bench.boards

@@ -6,7 +6,6 @@ the loader's. A thread of its own serves the board and sleeps while nothing happ
 """
 
 import contextlib
-import json
 import os
 import queue
 import select
@@ -22,6 +21,7 @@ from host.sim.boards.faults import CablePulled, Fault, Faults, Kind
 from host.sim.boards.flash import FlashFile
 from host.sim.boards.interpreter import NOTHING_TO_RUN, RESET, Interpreter
 from host.sim.boards.loader import SYNC_START, Loader
+from host.sim.boards.place import take
 from host.sim.boards.port import Port
 from host.sim.boards.registers import Registers
 from host.sim.flash import SECTOR_BYTES, PowerCut
@@ -52,7 +52,7 @@ class Board:
             number: 1..65535, for its MAC address and its port's name.
 
         Raises:
-            BoardError: an unknown chip, or another than this board's; a flash of no such size.
+            BoardError: an unknown chip, or another than this board's; a flash of no such size; somebody else has the board.
         """
         if chip not in chips.CHIPS:
             raise BoardError(f"chip: got {chip!r}, expected one of {', '.join(chips.CHIPS)}")
@@ -61,7 +61,7 @@ class Board:
         place = folder / str(number)
         self._bench = place / "bench"
         self._bench.mkdir(parents=True, exist_ok=True)
-        self._remember(place / "board.json", {"chip": chip, "flash_bytes": flash_bytes})
+        self._lock = take(place, {"chip": chip, "flash_bytes": flash_bytes})
         self.number, self.chip, self.port = number, chip, folder / f"tty{number}"
         self._mac = chips.mac(number)
         self.mac = self._mac.hex(":")
@@ -84,14 +84,6 @@ class Board:
         self._thread = threading.Thread(target=self._serve, name=f"board {number}", daemon=True)
         self._thread.start()
         self._ask(self._connect)
-
-    @staticmethod
-    def _remember(path: Path, what: dict[str, object]) -> None:
-        text = json.dumps(what)
-        if path.exists() and path.read_text(encoding="utf-8") != text:
-            raise BoardError(f"{path.parent}: got a board with {path.read_text(encoding='utf-8')}, expected {text}; "
-                             f"take another folder, or remove this one")
-        path.write_text(text, encoding="utf-8")
 
     # What is asked of a board.
 
@@ -152,6 +144,11 @@ class Board:
         return program.pid if program else None
 
     @property
+    def is_heard(self) -> bool:
+        """Whether somebody has its port open."""
+        return bool(self._ask(self._is_heard))
+
+    @property
     def at_prompt(self) -> bool:
         """Whether what runs on it has come to MicroPython's prompt."""
         program = self._program
@@ -168,6 +165,7 @@ class Board:
         self._poll.close()
         os.close(self._bell)
         self._flash.close()
+        os.close(self._lock)
 
     def _ask(self, action: Callable[[], object]) -> object:
         done: Future[object] = Future()
@@ -217,9 +215,16 @@ class Board:
             self._take(data)
         if pulled:
             raise CablePulled
-        if not port.is_open and self._loader is not None:
-            port.forget()
+        self._is_heard()
+
+    def _is_heard(self) -> bool:
+        """Whether somebody has the port open. If not, what they left is over."""
+        if self._port is None or self._port.is_open:
+            return self._port is not None
+        self._port.forget()
+        if self._loader is not None:
             self._reset()
+        return False
 
     def _take(self, data: bytes) -> None:
         if self._loader is None:

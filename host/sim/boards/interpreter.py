@@ -22,7 +22,7 @@ FRIENDLY = b'Type "help()" for more information.'
 PROMPT = b">>> "
 CTRL_A, CTRL_C = b"\x01", b"\x03"
 MAX_HELD_BYTES = 4096       # a UART's driver keeps less
-END_S = 5.0                 # of a process that was killed
+END_S = 5.0                 # from closing its console to its end; that is milliseconds
 _TAIL_BYTES = 64            # enough for RAW or FRIENDLY cut in two
 _BARE_NEWLINE = re.compile(rb"(?<!\r)\n")
 
@@ -109,9 +109,13 @@ class Interpreter:
 
     def end(self) -> int:
         """Its exit code; kills it if it lives."""
-        if self._process.poll() is None and not self._hung_up():
+        if not self._hung_up():
             self._process.kill()
-        code = self._process.wait(END_S)
+        try:
+            code = self._process.wait(END_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            code = self._process.wait()
         os.close(self.fd)
         return code
 

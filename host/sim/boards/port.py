@@ -26,6 +26,7 @@ class Port:
         os.close(other)
         os.set_blocking(self.fd, False)
         self._unsent = bytearray()
+        self._unread = False   # something was sent that `forget` could throw away
         name.unlink(missing_ok=True)
         name.symlink_to(self._other)
 
@@ -63,11 +64,15 @@ class Port:
         try:
             while self._unsent:
                 del self._unsent[:os.write(self.fd, self._unsent)]
+                self._unread = True
         except OSError:   # EAGAIN: it is full
             pass
 
     def forget(self) -> None:
-        """Throw away what was sent and not read: who opens the port next must not hear it."""
+        """Throw away what was sent and not read: who opens the port next must not hear it. Does nothing the second time."""
+        if not self._unread:
+            return
+        self._unread = False
         self._unsent.clear()
         termios.tcflush(self.fd, termios.TCOFLUSH)
         other = os.open(self._other, os.O_RDWR | os.O_NOCTTY)
