@@ -1,4 +1,4 @@
-"""`tenfold sim`: boards that are emulated on this machine, and rollouts over fleets that are simulated."""
+"""`tenfold sim`: boards that are emulated or simulated on this machine, and rollouts over fleets that are simulated."""
 
 import asyncio
 import json
@@ -15,6 +15,7 @@ from rich.table import Table
 
 from host.cli.drawn import BLOCKS, progress, right
 from host.cli.server import AsJson
+from host.cli.sim_board import board
 from host.db import open_engine
 from host.sim import door, rollout_runs
 from host.sim.esp32 import efuse, line
@@ -26,7 +27,8 @@ from host.sim.rollout_fleet import Scenario
 from host.sim.rollout_outcome import Outcome, Stage
 from host.store.queries import Queries
 
-app = typer.Typer(no_args_is_help=True, help="Emulated boards, and rollouts over simulated fleets.")
+app = typer.Typer(no_args_is_help=True, help="Emulated and simulated boards, and rollouts over simulated fleets.")
+app.command()(board)
 PASSWORD_ENV = "TENFOLD_WIFI_PASSWORD"  # noqa: S105  the variable's name
 LOOK_S = 1.0
 CURVE = 12   # columns of a plot

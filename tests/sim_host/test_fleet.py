@@ -99,5 +99,5 @@ def test_noise_on_the_console_does_not_stop_the_listener(tmp_path: Path) -> None
 
 def test_starved_watchdog_resets_the_board(tmp_path: Path) -> None:
     one = board(tmp_path, HANGS)
-    run(one, lambda: until(lambda: one.starved == 1 and starts(one) == 2))
+    run(one, lambda: until(lambda: one.starved >= 1 and starts(one) >= 2))
     assert one.crashes >= 1

@@ -1,21 +1,26 @@
 """The simulated board: what is silicon, mask ROM, bootloader and _boot.py on an ESP32, under the unix port of MicroPython.
 
-    micropython -X heapsize=160k rom.py --flash FILE --mac 0242ac110001 --bench DIR [--dns 127.0.0.1:5300]
+    micropython -X heapsize=160k rom.py --flash FILE --mac 0242ac110001 --bench DIR [--dns 127.0.0.1:5300] [--repl friendly|raw]
 
 The flash is one file with NOR rules: programming only clears bits, erasing sets 4096 bytes. Writes are not buffered, so killing
-the process at any instant is a power cut. The file's first sector holds the partition table (provisioning/line/image.py
-writes it). The module `simchip` stands for the chip; the firmware sees nothing else of this file. DIR, mounted at /bench, is
-the world outside the board: sensor signals, the watchdog's pulse, and the few bytes of RTC memory that survive a reset. --dns is
-the DNS server of the board's network; without it names are the host's business.
+the process at any instant is a power cut. The partition table is JSON in the file's first sector, or an ESP32's
+(provisioning/line/image.py writes both). The module `simchip` stands for the chip; the firmware sees nothing else of this file.
+DIR is the world outside the board: the watchdog's pulse, the few bytes of RTC memory that survive a reset, and, at /bench,
+sensor signals. --dns is the DNS server of the board's network; without it names are the host's business.
 
 Exit codes: 75 the board reset itself, the power supply restarts it; 3 nothing to run: no usable partition table or file system, or
 boot.py came back to what would be the prompt, since the line has not written site.json yet; any other is a crash of the simulation.
+
+With --repl the prompt is there, on standard input and output, and a file system that is not there is made, as stock MicroPython
+does it. boot.py and main.py run as on a chip, main.py not in raw mode. Run as `-c "import rom"`, so that the prompt's names are its
+own. Exit codes then: 3 no usable partition table, 75 as above; any other is a soft reset.
 """
 
 import json
 import os
 import select
 import socket
+import struct
 import sys
 import time
 
@@ -23,6 +28,7 @@ SECTOR_BYTES = 4096
 EXIT_RESET = 75
 EXIT_UNBOOTABLE = 3
 PULSE_MS = 1000   # the watchdog's file is touched at most this often
+ESP_TABLE, ESP_ROW = 0x8000, 32   # an ESP32's partition table in flash: where, and bytes of a row
 DNS_TRIES, DNS_WAIT_MS = 4, 1000   # as lwIP's DNS_MAX_RETRIES and DNS_TMR_INTERVAL
 
 
@@ -31,6 +37,7 @@ class NorFlash:
 
     def __init__(self, path):
         self._file = open(path, "r+b")
+        self.size = self._file.seek(0, 2)
 
     def read(self, address, buf):
         self._file.seek(address)
@@ -84,10 +91,11 @@ class Partition:
 
 
 class Bench:
-    """The world at the board's edge, under /bench."""
+    """The world at the board's edge."""
 
-    def __init__(self, mac):
+    def __init__(self, mac, fs):
         self._mac = mac
+        self._fs = fs
         self.cause = self._take_cause()
 
     def name(self):
@@ -100,25 +108,28 @@ class Bench:
 
     def _take_cause(self):
         """Why this start: the word which reset() or the power supply's watchdog left, else a cold start."""
-        path = "/bench/" + self._mac + ".rtc"
+        name = "/" + self._mac + ".rtc"
         try:
-            with open(path) as file:
+            with self._fs.open(name, "r") as file:
                 word = file.read(16)
-            os.remove(path)
+            self._fs.remove(name)
             return word or "power"
         except OSError:
             return "power"
 
     def leave_cause(self, word):
-        with open("/bench/" + self._mac + ".rtc", "w") as file:
-            file.write(word)
+        self.write("/" + self._mac + ".rtc", word)
+
+    def write(self, name, text):
+        with self._fs.open(name, "w") as file:
+            file.write(text)
 
 
 class Watchdog:
     """A pulse for the power supply, which kills a board whose file has been still for longer than it says."""
 
     def __init__(self, timeout=5000):
-        self._path = "/bench/" + bench.name() + ".wdt"
+        self._name = "/" + bench.name() + ".wdt"
         self._text = str(timeout)
         self._fed_ms = 0
         self._pulse()
@@ -129,8 +140,7 @@ class Watchdog:
 
     def _pulse(self):
         self._fed_ms = time.ticks_ms()
-        with open(self._path, "w") as file:
-            file.write(self._text)
+        bench.write(self._name, self._text)
 
 
 class Rtc:
@@ -221,31 +231,95 @@ def absolute(path):
     return path if path.startswith("/") else os.getcwd() + "/" + path
 
 
+class Machine:
+    """What the prompt imports as `machine`: what mpremote asks of it, and what stock MicroPython on unix has."""
+
+    unique_id = Chip.unique_id
+    reset = Chip.reset
+
+    @staticmethod
+    def soft_reset():
+        sys.exit(0)
+
+
 def read_table():
-    """{label: (offset, size)} from the flash's first sector."""
+    """{label: (offset, size)} from the flash's first sector, or from an ESP32's table. Raises ValueError if there is neither."""
     raw = bytearray(SECTOR_BYTES)
     flash.read(0, raw)
-    return json.loads(bytes(raw[:raw.find(b"\xff")]))
+    if raw[:1] == b"{":
+        return json.loads(bytes(raw[:raw.find(b"\xff")]))
+    flash.read(ESP_TABLE, raw)
+    found = {}
+    for at in range(0, SECTOR_BYTES, ESP_ROW):
+        magic, _, _, offset, size, label = struct.unpack_from("<2sBBLL16s", raw, at)
+        if magic != b"\xaa\x50":
+            break
+        found[label.rstrip(b"\0").decode()] = (offset, size)
+    if "vfs" not in found and found:   # as MicroPython has it since 1.26: the rest of the flash
+        end = max(offset + size for offset, size in found.values())
+        found["vfs"] = (end, flash.size - end)
+    return found
+
+
+def mount():
+    """The file system of the partition `vfs`. Raises OSError if there is none, or no partition."""
+    device = Chip.partition("vfs")
+    if device is None:
+        raise OSError(19)   # ENODEV
+    try:
+        return os.VfsLfs2(device, readsize=32, progsize=32, lookahead=32)   # ESP32's sizes
+    except OSError:
+        if not repl:
+            raise
+    os.VfsLfs2.mkfs(device, readsize=32, progsize=32, lookahead=32)
+    return os.VfsLfs2(device, readsize=32, progsize=32, lookahead=32)
+
+
+def run(name):
+    """A program in the root of the file system, if it is there, with the prompt's names. One that fails leads to the prompt."""
+    import __main__
+    try:
+        with open(name) as file:
+            program = file.read()
+    except OSError:
+        return
+    try:
+        exec(compile(program, name, "exec"), __main__.__dict__)  # noqa: S102
+    except SystemExit:
+        raise
+    except BaseException as error:
+        sys.print_exception(error)
 
 
 options = {sys.argv[i]: sys.argv[i + 1] for i in range(1, len(sys.argv) - 1, 2)}
 mac = options["--mac"]
+repl = options.get("--repl")
 bench_path = absolute(options["--bench"])
 try:
     flash = NorFlash(absolute(options["--flash"]))
     table = read_table()
-    vfs = os.VfsLfs2(Chip.partition("vfs"), readsize=32, progsize=32, lookahead=32)   # ESP32's sizes
+    vfs = mount()
 except (OSError, ValueError):
     sys.exit(EXIT_UNBOOTABLE)
+world = os.VfsPosix(bench_path)
+mounted = not repl or any(entry[0] == "signals" for entry in os.ilistdir(bench_path))   # who is at the prompt finds it in the way
 os.umount("/")
 os.mount(vfs, "/")
-os.mount(os.VfsPosix(bench_path), "/bench")
+if mounted:
+    os.mount(world, "/bench")
 os.chdir("/")
-bench = Bench(mac)
+bench = Bench(mac, world)
 if "--dns" in options:
     Chip.ask = Dns(options["--dns"])
 sys.modules["simchip"] = Chip
 sys.path[:] = ["", ".frozen"]
 del sys.argv[1:]
-__import__("boot")
-sys.exit(EXIT_UNBOOTABLE)
+if not repl:
+    __import__("boot")
+    sys.exit(EXIT_UNBOOTABLE)
+sys.path.append("/lib")
+sys.modules["machine"] = Machine
+run("boot.py")
+if repl != "raw":
+    run("main.py")
+os.putenv("MICROPYINSPECT", "1")   # the interpreter goes on to its prompt
