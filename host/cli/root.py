@@ -5,7 +5,24 @@ from typing import NoReturn
 
 import typer
 
-from host.cli import archive, audit, bench, config, devices, image, keys, release, rollout, route, secure, sensors, sim, token
+from host.cli import (
+    archive,
+    audit,
+    bench,
+    ca,
+    config,
+    devices,
+    enrol,
+    image,
+    keys,
+    release,
+    rollout,
+    route,
+    secure,
+    sensors,
+    sim,
+    token,
+)
 from host.cli.budget import budget
 from host.cli.demo import demo
 from host.cli.errors import USER_ERRORS
@@ -22,6 +39,8 @@ app.command("demo")(demo)
 app.command("up")(up)
 app.command("budget")(budget)
 app.add_typer(keys.app, name="keys")
+app.add_typer(ca.app, name="ca")
+app.add_typer(enrol.app, name="enrol")
 app.add_typer(image.app, name="image")
 app.add_typer(secure.app, name="secure")
 app.add_typer(release.app, name="release")

@@ -10,6 +10,7 @@ import datetime as dt
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
@@ -19,7 +20,9 @@ from fastapi.responses import JSONResponse
 
 from host.db import open_engine
 from host.tls import common_name, peer_certificate
+from ota.release import keys
 from provisioning import ca, pki
+from provisioning.attempts import Attempts
 from provisioning.enrol.requests import MAX_BODY_BYTES, parse_request
 from provisioning.enrol.service import Enrolment, Peer
 from provisioning.enrol.settings import EnrolSettings
@@ -41,12 +44,22 @@ def create_app(settings: EnrolSettings) -> FastAPI:
     """Make the application; opens the ledger and reads the CA's files.
 
     Raises:
-        PkiError, DatabaseError: a file or the database is unusable.
+        PkiError, KeyFileError, DatabaseError: a file or the database is unusable.
     """
-    issuing = pki.load_authority(settings.issuing_cert, settings.issuing_key)
+    issuing = pki.load_authority(settings.issuing_cert, settings.issuing_key, keys.passphrase())
     chain = [issuing.certificate, pki.load_certificates(settings.root_cert)[0]]
     engine = open_engine(settings.database)
-    enrolment = Enrolment(Ledger(engine), issuing, settings.device_days)
+    enrolment, attempts = Enrolment(Ledger(engine), issuing, settings.device_days), Attempts(engine)
+
+    async def issue(request: Request, renews: bool) -> Response:
+        parsed = parse_request(await _body(request))
+        work = partial(enrolment.renew, peer=_peer(request)) if renews else enrolment.enrol
+        try:
+            return _certs_only([await run_in_threadpool(work, parsed, now=_now())])
+        except ProvisioningError as error:
+            host = request.client.host if request.client else ""
+            await run_in_threadpool(attempts.note, parsed.device, error.code, host, int(_now().timestamp()))
+            raise
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -76,13 +89,11 @@ def create_app(settings: EnrolSettings) -> FastAPI:
 
     @app.post(PREFIX + "/simpleenroll")
     async def simpleenroll(request: Request) -> Response:
-        parsed = parse_request(await _body(request))
-        return _certs_only([await run_in_threadpool(enrolment.enrol, parsed, _now())])
+        return await issue(request, renews=False)
 
     @app.post(PREFIX + "/simplereenroll")
     async def simplereenroll(request: Request) -> Response:
-        parsed = parse_request(await _body(request))
-        return _certs_only([await run_in_threadpool(enrolment.renew, parsed, _peer(request), _now())])
+        return await issue(request, renews=True)
 
     return app
 

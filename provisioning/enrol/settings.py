@@ -19,7 +19,7 @@ class EnrolSettings(Settings):
         key_file: its PEM key.
         ca_file: PEM bundle of root and issuing CA: verifies the certificates of devices that renew.
         issuing_cert: PEM certificate of the issuing CA.
-        issuing_key: its PEM key.
+        issuing_key: its key: a PEM file, its passphrase where `ota.release.keys` looks, or a `pkcs11:` URI.
         root_cert: PEM certificate of the root, for /cacerts.
         database: URL of the ledger, e.g. "sqlite:////var/lib/tenfold/ledger.db".
         device_days: life of a device's certificate.

@@ -216,7 +216,8 @@ def test_an_expired_certificate_may_renew_a_revoked_one_may_not(connect, born, l
     old = ca.issue_device(issuing, key, born.device, past, days=1)
     client = connect(old, born)
     assert post(client, born.csr(), "simplereenroll").json()["code"] == "enrol.revoked"   # not in the ledger: not ours
-    ledger.record_certificate(ca.serial_hex(old), born.device, int(old.not_valid_after_utc.timestamp()), int(past.timestamp()))
+    ledger.record_certificate(ca.serial_hex(old), born.device, int(old.not_valid_after_utc.timestamp()), int(past.timestamp()),
+                              who="svc.enrol", why="birth key")
     issued(post(client, born.csr(), "simplereenroll"))
     ledger.revoke("certificate", ca.serial_hex(old), "lost", int(time.time()))
     assert post(client, born.csr(), "simplereenroll").json()["code"] == "enrol.revoked"
