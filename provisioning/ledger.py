@@ -19,7 +19,7 @@ from provisioning import chain
 from provisioning.errors import ProvisioningError
 from provisioning.rules.quota import ACCEPTED, Lot, Reason, judge_birth
 from provisioning.rules.validity import ISSUE_WINDOW_S, History
-from provisioning.tables import CHAINED, births, certificates, lots, named, revocations
+from provisioning.tables import CHAINED, births, certificates, lots, named, permits, revocations
 
 MAX_REASON = 200   # characters of a who, a why or a reason that are kept
 
@@ -189,7 +189,22 @@ class Ledger:
         with self._engine.connect() as connection:
             recent = connection.execute(count.where(certificates.c.at_s > now_s - ISSUE_WINDOW_S)).scalar_one()
             ever = recent > 0 or connection.execute(count).scalar_one() > 0
-            return History(recent, ever, _revoked(connection, "device", device))
+            return History(recent, ever, _revoked(connection, "device", device), _permit(connection, device, "first", now_s))
+
+    def permit(self, device: str, kind: str, until_s: int, now_s: int, *, who: str, why: str) -> None:
+        """Enter an operator's word for a device.
+
+        Args:
+            kind: "first": it may have its first certificate though it lay too long.
+
+        Raises:
+            ProvisioningError: "enrol.no_birth".
+        """
+        with self._writing() as connection:
+            if _birth(connection, device) is None:
+                raise ProvisioningError("enrol.no_birth", f"device {device}: no birth record")
+            row = {"device": device, "kind": kind, "until_s": until_s, "at_s": now_s}
+            chain.append(connection, permits, {**row, **_told(who, why)})
 
     def revoke(self, kind: str, subject: str, reason: str, now_s: int, *, who: str | None = None) -> bool:
         """Revoke a lot, a device or a certificate (by serial), for ever; a second time changes nothing.
@@ -267,6 +282,11 @@ def _birth(connection: Connection, device: str) -> Birth | None:
 
 def _revoked(connection: Connection, kind: str, subject: str) -> bool:
     query: Select[Any] = select(revocations.c.n).where(revocations.c.kind == kind, revocations.c.subject == subject)
+    return connection.execute(query).first() is not None
+
+
+def _permit(connection: Connection, device: str, kind: str, now_s: int) -> bool:
+    query = select(permits.c.n).where(permits.c.device == device, permits.c.kind == kind, permits.c.until_s > now_s)
     return connection.execute(query).first() is not None
 
 

@@ -69,6 +69,17 @@ revocations = Table(
     Column("who", String(200)),
 )
 
+permits = Table(   # an operator's word for one device
+    "permits", metadata,
+    Column("n", Integer, ForeignKey("chain.n"), primary_key=True, autoincrement=False),
+    Column("device", String(29), ForeignKey("births.device"), nullable=False, index=True),
+    Column("kind", String(16), nullable=False),           # "first": its first certificate though it lay too long
+    Column("until_s", BigInteger, nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("why", String(200), nullable=False),
+    Column("at_s", BigInteger, nullable=False),
+)
+
 attempts = Table(   # no entry of the ledger: rows change and go (attempts.py)
     "attempts", metadata,
     Column("device", String(29), primary_key=True),
@@ -79,4 +90,4 @@ attempts = Table(   # no entry of the ledger: rows change and go (attempts.py)
     Column("peer", String(64), nullable=False),           # the address it came from
 )
 
-CHAINED = (lots, births, certificates, named, revocations)
+CHAINED = (lots, births, certificates, named, revocations, permits)

@@ -53,10 +53,10 @@ def init(
     """
     secret = keys.passphrase()
     root_secret = keys.first_line(root_passphrase_file, "--root-passphrase-file") if root_passphrase_file else secret
-    word, book = _word(by, why), _ledger(ledger)
-    authority = desk.open_root(root, KeyPlace(root_key or FleetPki(root).key("root"), root_secret), book, word)
+    said, book = word(by, why), _ledger(ledger)
+    authority = desk.open_root(root, KeyPlace(root_key or FleetPki(root).key("root"), root_secret), book, said)
     made = desk.make_issuing(
-        folder, authority, KeyPlace(issuing_key or FleetPki(folder).key("issuing"), secret), book, word)
+        folder, authority, KeyPlace(issuing_key or FleetPki(folder).key("issuing"), secret), book, said)
     issuing = pki.load_certificates(made.cert("issuing"))[0]
     if as_json:
         print(json.dumps({"root": str(made.cert("root")), "issuing": str(made.cert("issuing")),
@@ -85,7 +85,7 @@ def issue(
     where = FleetPki(folder)
     issuing = pki.load_authority(where.cert("issuing"), issuing_key or where.key("issuing"), keys.passphrase())
     path, certificate = Desk(where, issuing, _ledger(ledger)).issue(
-        name, _word(by, why), hosts=host or [], csr=csr.read_bytes() if csr else None, days=days)
+        name, word(by, why), hosts=host or [], csr=csr.read_bytes() if csr else None, days=days)
     if as_json:
         print(json.dumps({"file": str(path), "serial": ca.serial_hex(certificate),
                           "not_after": certificate.not_valid_after_utc.isoformat()}))
@@ -104,7 +104,7 @@ def revoke(
 
     Example: tenfold ca revoke hall-0242ac110001 --why "stolen from hall 2"
     """
-    done = desk.revoke(_ledger(ledger), subject, _word(by, why), lot=lot)
+    done = desk.revoke(_ledger(ledger), subject, word(by, why), lot=lot)
     if as_json:
         print(json.dumps([{"kind": kind, "subject": one} for kind, one in done]))
         return
@@ -156,7 +156,8 @@ def _ledger(url: str) -> Ledger:
     return Ledger(open_engine(url))
 
 
-def _word(by: str | None, why: str) -> Word:
+def word(by: str | None, why: str) -> Word:
+    """Take an operator's word; ends the command when there is no reason in it."""
     if not why.strip():
         print("tenfold: --why: expected a reason, it is kept in the ledger", file=sys.stderr)
         raise typer.Exit(2)

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from host.cli.ca import LEDGER, LedgerUrl
+from host.cli.ca import LEDGER, By, LedgerUrl, Why, word
 from host.cli.server import AsJson
 from host.db import open_engine
 from provisioning.attempts import Attempts
@@ -50,6 +50,20 @@ def explain(device: Device, ledger: LedgerUrl = LEDGER, as_json: AsJson = False)
         print(f"{told['code']}: {told['means']}\nwhat to do: {told['do']}")
     else:
         print("nothing stands in its way: its birth key gets a certificate")
+
+
+@app.command()
+def allow(
+    device: Device, why: Why, ledger: LedgerUrl = LEDGER, by: By = None,
+    days: Annotated[int, typer.Option(min=1, max=365, help="How long your word holds.")] = 30,
+) -> None:
+    """Let a device have its first certificate though it lay on a shelf for too long; it asks again by itself.
+
+    Example: tenfold enrol allow hall-0242ac110001 --why "spare of 2022, seal unbroken"
+    """
+    said = word(by, why)
+    Ledger(open_engine(ledger)).permit(device, "first", said.now_s + days * 86_400, said.now_s, who=said.who, why=said.why)
+    print(f"{device}: may have its first certificate within {days} days")
 
 
 def _time(at_s: int) -> str:

@@ -1,13 +1,15 @@
 """Enrolment over Secure Transport (RFC 7030, errata in RFC 8951): the HTTP face of service.py.
 
-Decides statuses, headers and encodings. A refusal is JSON `{"code", "message"}`: 400 the request is malformed, 401 a client
-certificate is missing, 403 refused by the rules, 413 too large, 429 too many. Answers are one line of base64, since clients
-exist that cannot read more (strongSwan's pki).
+Decides statuses, headers and encodings. A refusal is JSON `{"code", "message"}`: 202 come again (an operator must speak, or
+others are served first), 400 the request is malformed, 401 a client certificate is missing, 403 refused by the rules, 413 too
+large, 429 too many, 503 the CA's key is out of reach. Answers are one line of base64, since clients exist that cannot read more
+(strongSwan's pki).
 """
 
 import base64
 import datetime as dt
 import logging
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -21,6 +23,7 @@ from fastapi.responses import JSONResponse
 from host.db import open_engine
 from host.tls import common_name, peer_certificate
 from ota.release import keys
+from ota.release.keys import KeyFileError
 from provisioning import ca, pki
 from provisioning.attempts import Attempts
 from provisioning.enrol.requests import MAX_BODY_BYTES, parse_request
@@ -33,10 +36,12 @@ log = logging.getLogger(__name__)
 
 PREFIX = "/.well-known/est"
 RETRY_AFTER_S = 3600   # after 429: the window is a day, an hour of it frees some
-_CSR_ATTRIBUTES = bytes.fromhex("300a06082a8648ce3d040302")   # SEQUENCE { ecdsa-with-SHA256 }, RFC 7030 section 4.5.2
+RETRY_BUSY_S = 10      # after 202 for load and 503: this to twice this, drawn anew each time, so that nobody comes back in step
+# SEQUENCE { SEQUENCE { id-ecPublicKey, SET { prime256v1 } }, ecdsa-with-SHA256 }: RFC 7030 4.5.2, its example with our curve
+_CSR_ATTRIBUTES = bytes.fromhex("3021" "3015" "06072a8648ce3d0201" "310a" "06082a8648ce3d030107" "06082a8648ce3d040302")
 _STATUS = {
     "enrol.size": 413, "enrol.encoding": 400, "enrol.csr": 400, "enrol.key": 400, "enrol.proof": 400, "enrol.subject": 400,
-    "enrol.no_certificate": 401, "enrol.too_many": 429,
+    "enrol.no_certificate": 401, "enrol.too_many": 429, "enrol.shelf_life": 202, "enrol.busy": 202, "enrol.key_away": 503,
 }
 
 
@@ -51,15 +56,33 @@ def create_app(settings: EnrolSettings) -> FastAPI:
     engine = open_engine(settings.database)
     enrolment, attempts = Enrolment(Ledger(engine), issuing, settings.device_days), Attempts(engine)
 
+    under_way = 0
+
     async def issue(request: Request, renews: bool) -> Response:
-        parsed = parse_request(await _body(request))
+        nonlocal under_way
+        body = await _body(request)
+        if under_way >= settings.max_under_way:   # before anything is computed: that is what there is too much of
+            raise ProvisioningError("enrol.busy", f"{under_way} others are served first")
+        parsed = parse_request(body)
         work = partial(enrolment.renew, peer=_peer(request)) if renews else enrolment.enrol
+        under_way += 1
         try:
             return _certs_only([await run_in_threadpool(work, parsed, now=_now())])
         except ProvisioningError as error:
             host = request.client.host if request.client else ""
             await run_in_threadpool(attempts.note, parsed.device, error.code, host, int(_now().timestamp()))
             raise
+        except KeyFileError as error:   # nothing was issued; the log has the reason, a stranger does not
+            log.error("the issuing CA's key: %s", error)
+            raise ProvisioningError("enrol.key_away", "the CA cannot sign now") from None
+        finally:
+            under_way -= 1
+
+    def retry_after_s(code: str) -> int | None:
+        """How long to stay away, seconds; None when coming again is no use or the sender's own affair."""
+        if code in ("enrol.busy", "enrol.key_away"):
+            return RETRY_BUSY_S + secrets.randbelow(RETRY_BUSY_S + 1)
+        return {"enrol.too_many": RETRY_AFTER_S, "enrol.shelf_life": settings.word_retry_s}.get(code)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
@@ -71,9 +94,9 @@ def create_app(settings: EnrolSettings) -> FastAPI:
     @app.exception_handler(ProvisioningError)
     async def refuse(_request: Request, error: ProvisioningError) -> Response:
         log.warning("refused: %s", error)
-        status = _STATUS.get(error.code, 403)
-        headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 429 else None
-        return JSONResponse({"code": error.code, "message": error.message}, status, headers)
+        wait_s = retry_after_s(error.code)
+        headers = None if wait_s is None else {"Retry-After": str(wait_s)}
+        return JSONResponse({"code": error.code, "message": error.message}, _STATUS.get(error.code, 403), headers)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

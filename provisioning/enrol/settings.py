@@ -23,6 +23,9 @@ class EnrolSettings(Settings):
         root_cert: PEM certificate of the root, for /cacerts.
         database: URL of the ledger, e.g. "sqlite:////var/lib/tenfold/ledger.db".
         device_days: life of a device's certificate.
+        max_under_way: requests that are worked on at a time; others are asked to come again in some seconds. A machine with two
+            cores does some 300 a second, so the last of 128 waits for less than half a second.
+        word_retry_s: how often a device that waits for an operator's word comes again.
     """
 
     host: str = "127.0.0.1"
@@ -35,6 +38,8 @@ class EnrolSettings(Settings):
     root_cert: Path
     database: str
     device_days: int = Field(default=ca.DEVICE_DAYS, ge=1, le=ca.ISSUING_DAYS)
+    max_under_way: int = Field(default=128, ge=1)
+    word_retry_s: int = Field(default=3600, ge=1, le=86_400)
 
     def tls(self) -> TlsSettings:
         """Give the server's TLS: a device has no certificate yet, or one that expired while it slept."""

@@ -30,7 +30,12 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "nothing, if that was meant; a revocation is for ever, and a device of that id never comes back"),
     "enrol.lot_revoked": Explanation("its whole lot was revoked", "nothing, if that was meant; a revocation is for ever"),
     "enrol.shelf_life": Explanation(
-        "it enrols for the first time more than three years after its lot's end", "see where it comes from before it is let in"),
+        "it enrols for the first time more than three years after its lot's end, and waits for an operator's word",
+        "see where it comes from; then tenfold enrol allow DEVICE --why …, and it has its certificate within the hour"),
+    "enrol.busy": Explanation(
+        "more devices asked at once than are served at a time", "nothing: they come again in some seconds, scattered"),
+    "enrol.key_away": Explanation(
+        "the issuing CA's key in its HSM cannot be used now", "see the server's log and the HSM; devices come again by themselves"),
     "enrol.too_many": Explanation(
         "it got 24 certificates in a day, so it does not keep them",
         "wait a day; if it comes again, its flash cannot be written or somebody else has its key"),

@@ -3,15 +3,21 @@
 import datetime as dt
 import json
 import os
+import threading
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import pytest
 
 from host.db import open_engine
 from host.ecdsa import point
+from host.tls import listen, make_server
 from node.compat import sha256
 from node.wire import der, identity, p256
 from provisioning import ca, pki
+from provisioning.enrol.app import create_app
+from provisioning.enrol.settings import EnrolSettings
 from provisioning.ledger import Ledger
 from provisioning.line.station import Station
 
@@ -83,3 +89,44 @@ def station_key():
 def station(ledger, station_key):
     ledger.open_lot(LOT, point(station_key.public_key()).hex(), quota=2, expires_s=NOW_S + DAY_S, now_s=NOW_S)
     return Station(ledger, LOT, "bench-1", station_key)
+
+
+@pytest.fixture
+def settings(fleet_pki, ledger_url):
+    return EnrolSettings(
+        port=0, database=ledger_url, cert_file=fleet_pki.cert("svc.enrol"), key_file=fleet_pki.key("svc.enrol"),
+        ca_file=fleet_pki.ca_file, issuing_cert=fleet_pki.cert("issuing"), issuing_key=fleet_pki.key("issuing"),
+        root_cert=fleet_pki.cert("root"))
+
+
+@contextmanager
+def running(app, tls):
+    server, listener = make_server(app, tls), listen("127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@pytest.fixture
+def port(settings):
+    with running(create_app(settings), settings.tls()) as port:
+        yield port
+
+
+@pytest.fixture
+def bench(ledger: Ledger, station_key) -> Station:
+    now_s = int(time.time())
+    ledger.open_lot(LOT, point(station_key.public_key()).hex(), 10, now_s + 3600, now_s)
+    return Station(ledger, LOT, "bench-1", station_key)
+
+
+@pytest.fixture
+def born(bench):
+    device = Device()
+    bench.hear(device.line(), int(time.time()))
+    return device

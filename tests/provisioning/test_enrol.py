@@ -5,9 +5,7 @@ import datetime as dt
 import shutil
 import subprocess
 import sys
-import threading
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -18,15 +16,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from host.ecdsa import point
-from host.tls import client_context, listen, make_server
+from host.tls import client_context
 from node.wire import der
 from provisioning import ca, pki
-from provisioning.enrol.app import create_app
 from provisioning.enrol.requests import MAX_BODY_BYTES, parse_request
-from provisioning.enrol.settings import EnrolSettings
 from provisioning.errors import ProvisioningError
-from provisioning.ledger import Ledger
-from provisioning.line.station import Station
 from provisioning.rules.validity import ISSUE_LIMIT
 
 from .conftest import LOT, Device
@@ -34,33 +28,6 @@ from .conftest import LOT, Device
 EST = "/.well-known/est"
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-
-
-@pytest.fixture
-def settings(fleet_pki, ledger_url):
-    return EnrolSettings(
-        port=0, database=ledger_url, cert_file=fleet_pki.cert("svc.enrol"), key_file=fleet_pki.key("svc.enrol"),
-        ca_file=fleet_pki.ca_file, issuing_cert=fleet_pki.cert("issuing"), issuing_key=fleet_pki.key("issuing"),
-        root_cert=fleet_pki.cert("root"))
-
-
-@contextmanager
-def running(app, tls):
-    server, listener = make_server(app, tls), listen("127.0.0.1", 0)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
-
-
-@pytest.fixture
-def port(settings):
-    with running(create_app(settings), settings.tls()) as port:
-        yield port
 
 
 @pytest.fixture
@@ -81,20 +48,6 @@ def connect(port, fleet_pki, tmp_path):
     yield make
     for client in clients:
         client.close()
-
-
-@pytest.fixture
-def bench(ledger: Ledger, station_key) -> Station:
-    now_s = int(time.time())
-    ledger.open_lot(LOT, point(station_key.public_key()).hex(), 10, now_s + 3600, now_s)
-    return Station(ledger, LOT, "bench-1", station_key)
-
-
-@pytest.fixture
-def born(bench):
-    device = Device()
-    bench.hear(device.line(), int(time.time()))
-    return device
 
 
 def post(client, csr, path="simpleenroll", **kwargs):
@@ -196,7 +149,6 @@ def test_cacerts_gives_issuing_and_root(connect, fleet_pki):
     chain = pkcs7.load_der_pkcs7_certificates(base64.b64decode(connect().get(f"{EST}/cacerts").content))
     wanted = [pki.load_certificates(fleet_pki.cert(name))[0] for name in ("issuing", "root")]
     assert sorted(chain, key=hash) == sorted(wanted, key=hash)
-    assert base64.b64decode(connect().get(f"{EST}/csrattrs").content) == bytes.fromhex("300a06082a8648ce3d040302")
 
 
 def test_renewal_needs_the_certificate_of_the_same_device(connect, born, bench):

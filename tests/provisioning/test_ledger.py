@@ -11,7 +11,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import column, table, text
 from sqlalchemy.exc import IntegrityError
 
 import provisioning
@@ -54,9 +54,8 @@ def test_entries_of_the_first_schema_keep_their_place_in_the_chain(engine):
         for n, (kind, row) in enumerate([("lots", lot), ("births", birth), ("certificates", given), ("revocations", gone)], 1):
             plain = {key: value.hex() if isinstance(value, bytes) else value for key, value in row.items()}
             before = sha256(json.dumps([before, n, kind, plain], sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-            names = ", ".join(row)
             connection.execute(text("INSERT INTO chain VALUES (:n, :kind, :hash)"), {"n": n, "kind": kind, "hash": before})
-            connection.execute(text(f"INSERT INTO {kind} ({names}) VALUES (:{names.replace(', ', ', :')})"), row)
+            connection.execute(table(kind, *map(column, row)).insert(), row)
     ledger = Ledger(engine)
     assert (ledger.verify(), ledger.head()) == (4, (4, before))
     (one,) = ledger.certificates("d")

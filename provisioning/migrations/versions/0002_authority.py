@@ -1,4 +1,4 @@
-"""Who had a certificate issued or revoked, and why; certificates that are no device's; what devices were refused."""
+"""Who had a certificate issued or revoked, and why; those that are no device's; operators' words; what devices were refused."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,6 +23,16 @@ def upgrade() -> None:
         sa.Column("why", sa.String(200), nullable=False),
     )
     op.create_table(
+        "permits",
+        sa.Column("n", sa.Integer, sa.ForeignKey("chain.n"), primary_key=True, autoincrement=False),
+        sa.Column("device", sa.String(29), sa.ForeignKey("births.device"), nullable=False, index=True),
+        sa.Column("kind", sa.String(16), nullable=False),
+        sa.Column("until_s", sa.BigInteger, nullable=False),
+        sa.Column("who", sa.String(200), nullable=False),
+        sa.Column("why", sa.String(200), nullable=False),
+        sa.Column("at_s", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
         "attempts",
         sa.Column("device", sa.String(29), primary_key=True),
         sa.Column("code", sa.String(32), primary_key=True),
@@ -32,11 +42,12 @@ def upgrade() -> None:
         sa.Column("peer", sa.String(64), nullable=False),
     )
     if op.get_bind().dialect.name == "sqlite":
-        for action in ("UPDATE", "DELETE"):
-            op.execute(
-                f"CREATE TRIGGER named_no_{action.lower()} BEFORE {action} ON named "
-                "BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: named'); END"
-            )
+        for table in ("named", "permits"):
+            for action in ("UPDATE", "DELETE"):
+                op.execute(
+                    f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
+                    f"BEGIN SELECT RAISE(ABORT, 'the ledger is append-only: {table}'); END"
+                )
 
 
 def downgrade() -> None:
