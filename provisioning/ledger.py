@@ -177,6 +177,12 @@ class Ledger:
         with self._engine.connect() as connection:
             return [Revoked(serial, at_s) for serial, at_s in connection.execute(query)]
 
+    def changes(self) -> tuple[int, int]:
+        """Tell the last entries about births and about revocations: what brokers and servers know is old when they differ."""
+        with self._engine.connect() as connection:
+            born, gone = (connection.execute(select(func.max(table.c.n))).scalar_one() or 0 for table in (births, revocations))
+            return born, gone
+
     def is_valid_certificate(self, serial: str, device: str) -> bool:
         """Tell whether this certificate was issued to this device and not revoked; its dates are not looked at."""
         issued = select(certificates.c.n).where(certificates.c.serial == serial, certificates.c.device == device)

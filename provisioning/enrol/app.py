@@ -6,12 +6,13 @@ large, 429 too many, 503 the CA's key is out of reach. Answers are one line of b
 (strongSwan's pki).
 """
 
+import asyncio
 import base64
 import datetime as dt
 import logging
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 from cryptography import x509
@@ -19,13 +20,16 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
 
+from host.broker import BrokerError
 from host.db import open_engine
 from host.tls import common_name, peer_certificate
 from ota.release import keys
 from ota.release.keys import KeyFileError
 from provisioning import ca, pki
 from provisioning.attempts import Attempts
+from provisioning.crl import Publisher, Targets
 from provisioning.enrol.requests import MAX_BODY_BYTES, parse_request
 from provisioning.enrol.service import Enrolment, Peer
 from provisioning.enrol.settings import EnrolSettings
@@ -35,6 +39,7 @@ from provisioning.ledger import Ledger
 log = logging.getLogger(__name__)
 
 PREFIX = "/.well-known/est"
+CRL_PATH = "/crl/issuing.crl"
 RETRY_AFTER_S = 3600   # after 429: the window is a day, an hour of it frees some
 RETRY_BUSY_S = 10      # after 202 for load and 503: this to twice this, drawn anew each time, so that nobody comes back in step
 # SEQUENCE { SEQUENCE { id-ecPublicKey, SET { prime256v1 } }, ecdsa-with-SHA256 }: RFC 7030 4.5.2, its example with our curve
@@ -54,7 +59,10 @@ def create_app(settings: EnrolSettings) -> FastAPI:
     issuing = pki.load_authority(settings.issuing_cert, settings.issuing_key, keys.passphrase())
     chain = [issuing.certificate, pki.load_certificates(settings.root_cert)[0]]
     engine = open_engine(settings.database)
-    enrolment, attempts = Enrolment(Ledger(engine), issuing, settings.device_days), Attempts(engine)
+    ledger, attempts = Ledger(engine), Attempts(engine)
+    enrolment = Enrolment(ledger, issuing, settings.device_days)
+    targets = Targets(settings.crl_files, settings.broker_folder, settings.broker_pid_files)
+    publisher = Publisher(ledger, issuing, targets, dt.timedelta(days=settings.crl_days))
 
     under_way = 0
 
@@ -86,7 +94,11 @@ def create_app(settings: EnrolSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        job = asyncio.create_task(_publish(publisher, settings.push_s))
         yield
+        job.cancel()
+        with suppress(asyncio.CancelledError):
+            await job
         engine.dispose()
 
     app = FastAPI(title="Tenfold enrolment", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
@@ -110,6 +122,12 @@ def create_app(settings: EnrolSettings) -> FastAPI:
     async def csrattrs() -> Response:
         return _base64(_CSR_ATTRIBUTES, "application/csrattrs")
 
+    @app.get(CRL_PATH)
+    async def crl() -> Response:
+        if not publisher.der:
+            raise ProvisioningError("enrol.key_away", "the CA has signed no revocation list yet")
+        return Response(publisher.der, media_type="application/pkix-crl")
+
     @app.post(PREFIX + "/simpleenroll")
     async def simpleenroll(request: Request) -> Response:
         return await issue(request, renews=False)
@@ -119,6 +137,17 @@ def create_app(settings: EnrolSettings) -> FastAPI:
         return await issue(request, renews=True)
 
     return app
+
+
+async def _publish(publisher: Publisher, every_s: float) -> None:
+    """Keep the revocation list and the brokers' files as the ledger has them."""
+    while True:
+        try:
+            if await run_in_threadpool(publisher.tick, _now()):
+                log.info("revocation list and brokers told")
+        except (OSError, KeyFileError, BrokerError, SQLAlchemyError) as error:
+            log.error("revocations are not told: %s", error)
+        await asyncio.sleep(every_s)
 
 
 def _peer(request: Request) -> Peer | None:
