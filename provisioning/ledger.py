@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, func, select, text, union_all
+from sqlalchemy import Connection, Engine, RowMapping, Select, Subquery, func, select, text, union_all
 
 from host.db import migrate
 from node.errors import NodeError
 from node.wire import identity, signed
 from provisioning import chain
 from provisioning.errors import ProvisioningError
-from provisioning.rules.quota import ACCEPTED, Lot, Reason, judge_birth
+from provisioning.rules.quota import ACCEPTED, Known, Lot, Reason, judge_birth
 from provisioning.rules.validity import ISSUE_WINDOW_S, History
-from provisioning.tables import CHAINED, births, certificates, lots, named, permits, revocations
+from provisioning.tables import CHAINED, births, certificates, lots, named, permits, rebirths, revocations
 
 MAX_REASON = 200   # characters of a who, a why or a reason that are kept
 
@@ -98,12 +98,15 @@ class Ledger:
     def append_birth(self, lot: str, raw: bytes, now_s: int) -> tuple[Birth, Reason]:
         """Append a birth record; the same device with the same key again is accepted and appends nothing.
 
+        Another key of a device that was born takes an operator's word (`permit`), which is used up by it; the certificates of the
+        key before are revoked with it.
+
         Args:
             lot: the lot whose station must have signed `raw`.
             raw: signed envelope of kind 4.
 
         Returns:
-            The birth as the ledger holds it (the first one), and Reason.NEW or Reason.KNOWN.
+            The birth as the ledger holds it, and Reason.NEW, Reason.KNOWN or Reason.REBORN.
 
         Raises:
             ProvisioningError: "birth.lot_unknown", "birth.signature", "birth.lot" or a Reason's code.
@@ -114,31 +117,41 @@ class Ledger:
         record = _verified_birth(order, raw)   # before the write lock: it costs milliseconds
         with self._writing() as connection:
             order = _lot(connection, lot) or order
-            known = _birth(connection, record["device"])
+            device, known = record["device"], _birth(connection, record["device"])
+            permit = _permit(connection, device, "rebirth", now_s)
             count = connection.execute(select(func.count()).select_from(births).where(births.c.lot == lot)).scalar_one()
-            reason = judge_birth(order, count, known.key if known else None, record["key"], now_s)
+            before = None if known is None else Known(
+                known.key, permit is not None, _revoked(connection, "device", device) or _revoked(connection, "lot", known.lot))
+            reason = judge_birth(order, count, before, record["key"], now_s)
             if reason not in ACCEPTED:
-                raise ProvisioningError(reason.value, f"device {record['device']}, lot {lot}: {count} of {order.quota} births")
-            if known is not None:
+                raise ProvisioningError(reason.value, f"device {device}, lot {lot}: {count} of {order.quota} births")
+            if known is not None and reason is Reason.KNOWN:
                 return known, reason
-            row = {"device": record["device"], "lot": lot, "key": record["key"], "raw": raw, "at_s": now_s}
-            chain.append(connection, births, row)
+            row = {"device": device, "lot": lot, "key": record["key"], "raw": raw, "at_s": now_s}
+            if permit is None:
+                chain.append(connection, births, row)
+            else:
+                chain.append(connection, rebirths, {**row, "permit": permit["n"]})
+                for one in list(_issued(connection, certificates.c.device == device, "device")):
+                    if not one.revoked and one.not_after_s > now_s:
+                        gone = {"kind": "certificate", "subject": one.serial, "reason": "reborn", "at_s": now_s}
+                        chain.append(connection, revocations, {**gone, "who": permit["who"]})
             return Birth(**row), reason
 
     def birth(self, device: str) -> Birth | None:
-        """Give a device's birth record; None when it has none."""
+        """Give a device's birth record, the last one; None when it has none."""
         with self._engine.connect() as connection:
             return _birth(connection, device)
 
     def devices(self) -> list[str]:
         """List the devices that may connect: born, and neither they nor their lots revoked. For the broker's users."""
-        gone = select(revocations.c.subject)
-        query = select(births.c.device).where(
-            births.c.device.not_in(gone.where(revocations.c.kind == "device")),
-            births.c.lot.not_in(gone.where(revocations.c.kind == "lot")),
+        gone, born = select(revocations.c.subject), _born()
+        query = select(born.c.device).where(
+            born.c.device.not_in(gone.where(revocations.c.kind == "device")),
+            born.c.lot.not_in(gone.where(revocations.c.kind == "lot")),
         )
         with self._engine.connect() as connection:
-            return list(connection.execute(query.order_by(births.c.device)).scalars())
+            return list(connection.execute(query.order_by(born.c.device)).scalars())
 
     def record_certificate(self, serial: str, device: str, not_after_s: int, now_s: int, *, who: str, why: str) -> None:
         """Record a device's certificate; called before the device gets it."""
@@ -169,8 +182,9 @@ class Ledger:
         of_device = select(certificates.c.serial, revocations.c.at_s).join(
             revocations, revocations.c.subject == certificates.c.device).where(
             revocations.c.kind == "device", certificates.c.not_after_s > now_s)
+        born = _born()
         of_lot = select(certificates.c.serial, revocations.c.at_s).join(
-            births, births.c.device == certificates.c.device).join(revocations, revocations.c.subject == births.c.lot).where(
+            born, born.c.device == certificates.c.device).join(revocations, revocations.c.subject == born.c.lot).where(
             revocations.c.kind == "lot", certificates.c.not_after_s > now_s)
         every = union_all(*by_itself, of_device, of_lot).subquery()
         query = select(every.c.serial, func.min(every.c.at_s)).group_by(every.c.serial).order_by(every.c.serial)
@@ -180,8 +194,9 @@ class Ledger:
     def changes(self) -> tuple[int, int]:
         """Tell the last entries about births and about revocations: what brokers and servers know is old when they differ."""
         with self._engine.connect() as connection:
-            born, gone = (connection.execute(select(func.max(table.c.n))).scalar_one() or 0 for table in (births, revocations))
-            return born, gone
+            born, again, gone = (connection.execute(select(func.max(table.c.n))).scalar_one() or 0
+                                 for table in (births, rebirths, revocations))
+            return max(born, again), gone
 
     def is_valid_certificate(self, serial: str, device: str) -> bool:
         """Tell whether this certificate was issued to this device and not revoked; its dates are not looked at."""
@@ -195,20 +210,24 @@ class Ledger:
         with self._engine.connect() as connection:
             recent = connection.execute(count.where(certificates.c.at_s > now_s - ISSUE_WINDOW_S)).scalar_one()
             ever = recent > 0 or connection.execute(count).scalar_one() > 0
-            return History(recent, ever, _revoked(connection, "device", device), _permit(connection, device, "first", now_s))
+            return History(recent, ever, _revoked(connection, "device", device),
+                           _permit(connection, device, "first", now_s) is not None)
 
     def permit(self, device: str, kind: str, until_s: int, now_s: int, *, who: str, why: str) -> None:
         """Enter an operator's word for a device.
 
         Args:
-            kind: "first": it may have its first certificate though it lay too long.
+            kind: "first": it may have its first certificate though it lay too long; "rebirth": once, it may be born with
+                another key.
 
         Raises:
-            ProvisioningError: "enrol.no_birth".
+            ProvisioningError: "enrol.no_birth", "birth.revoked".
         """
         with self._writing() as connection:
             if _birth(connection, device) is None:
                 raise ProvisioningError("enrol.no_birth", f"device {device}: no birth record")
+            if _revoked(connection, "device", device):
+                raise ProvisioningError("birth.revoked", f"device {device}: revoked, which is for ever")
             row = {"device": device, "kind": kind, "until_s": until_s, "at_s": now_s}
             chain.append(connection, permits, {**row, **_told(who, why)})
 
@@ -282,7 +301,9 @@ def _lot(connection: Connection, lot: str) -> Lot | None:
 
 
 def _birth(connection: Connection, device: str) -> Birth | None:
-    row = connection.execute(select(births).where(births.c.device == device)).mappings().first()
+    again = select(rebirths).where(rebirths.c.device == device).order_by(rebirths.c.n.desc()).limit(1)
+    row = connection.execute(again).mappings().first() or connection.execute(
+        select(births).where(births.c.device == device)).mappings().first()
     return None if row is None else Birth(row["device"], row["lot"], row["key"], row["raw"], row["at_s"])
 
 
@@ -291,9 +312,17 @@ def _revoked(connection: Connection, kind: str, subject: str) -> bool:
     return connection.execute(query).first() is not None
 
 
-def _permit(connection: Connection, device: str, kind: str, now_s: int) -> bool:
-    query = select(permits.c.n).where(permits.c.device == device, permits.c.kind == kind, permits.c.until_s > now_s)
-    return connection.execute(query).first() is not None
+def _permit(connection: Connection, device: str, kind: str, now_s: int) -> RowMapping | None:
+    """An operator's word that holds and is not used up."""
+    query = select(permits).where(permits.c.device == device, permits.c.kind == kind, permits.c.until_s > now_s,
+                                  permits.c.n.not_in(select(rebirths.c.permit)))
+    return connection.execute(query).mappings().first()
+
+
+def _born() -> Subquery:
+    """Every device that was born with the lot that it is of: of its last birth."""
+    last = select(rebirths.c.lot).where(rebirths.c.device == births.c.device).order_by(rebirths.c.n.desc()).limit(1)
+    return select(births.c.device, func.coalesce(last.scalar_subquery(), births.c.lot).label("lot")).subquery()
 
 
 def _issued(connection: Connection, where: Any, kind: str | None = None) -> Iterator[Issued]:

@@ -73,10 +73,21 @@ permits = Table(   # an operator's word for one device
     "permits", metadata,
     Column("n", Integer, ForeignKey("chain.n"), primary_key=True, autoincrement=False),
     Column("device", String(29), ForeignKey("births.device"), nullable=False, index=True),
-    Column("kind", String(16), nullable=False),           # "first": its first certificate though it lay too long
+    Column("kind", String(16), nullable=False),           # "first": its first certificate though it lay too long; "rebirth"
     Column("until_s", BigInteger, nullable=False),
     Column("who", String(200), nullable=False),
     Column("why", String(200), nullable=False),
+    Column("at_s", BigInteger, nullable=False),
+)
+
+rebirths = Table(   # a new key for a device that was born; the last one counts
+    "rebirths", metadata,
+    Column("n", Integer, ForeignKey("chain.n"), primary_key=True, autoincrement=False),
+    Column("device", String(29), ForeignKey("births.device"), nullable=False, index=True),
+    Column("permit", Integer, ForeignKey("permits.n"), nullable=False, unique=True),   # the word that it was done by, once
+    Column("lot", String(32), ForeignKey("lots.lot"), nullable=False),
+    Column("key", String(130), nullable=False),
+    Column("raw", LargeBinary, nullable=False),
     Column("at_s", BigInteger, nullable=False),
 )
 
@@ -90,4 +101,4 @@ attempts = Table(   # no entry of the ledger: rows change and go (attempts.py)
     Column("peer", String(64), nullable=False),           # the address it came from
 )
 
-CHAINED = (lots, births, certificates, named, revocations, permits)
+CHAINED = (lots, births, certificates, named, revocations, permits, rebirths)

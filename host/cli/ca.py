@@ -115,6 +115,23 @@ def revoke(
 
 
 @app.command()
+def rebirth(
+    device: Annotated[str, typer.Argument(help="Device id.")],
+    why: Why, ledger: LedgerUrl = LEDGER, by: By = None,
+    days: Annotated[int, typer.Option(min=1, max=90, help="How long your word holds, if it is not used.")] = 7,
+) -> None:
+    """Let a device that lost its key be born once more, with a new key: a station must hear it. What it had is revoked then.
+
+    Be sure that it is the device: whoever is heard first under its id becomes it.
+
+    Example: tenfold ca rebirth hall-0242ac110001 --why "flash erased in repair 4711"
+    """
+    said = word(by, why)
+    _ledger(ledger).permit(device, "rebirth", said.now_s + days * 86_400, said.now_s, who=said.who, why=said.why)
+    print(f"{device}: may be born once more within {days} days; connect it to a station")
+
+
+@app.command()
 def show(
     name: Annotated[str | None, typer.Argument(help="A device or a name; default: all but devices.")] = None,
     ledger: LedgerUrl = LEDGER, as_json: AsJson = False,

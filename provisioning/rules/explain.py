@@ -21,7 +21,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "let the line's station enter it; the device asks again by itself"),
     "enrol.other_key": Explanation(
         "it shows another key than its birth record's: its flash was erased, or somebody else uses its id",
-        "find out which; an erased device gets a new birth by an operator's word only"),
+        "find out which; for an erased device: tenfold ca rebirth DEVICE --why …, then let a station hear it"),
     "enrol.other_subject": Explanation(
         "it showed one device's certificate and asked for another's",
         "look for a copied certificate; revoke the device that it is of"),
@@ -55,11 +55,13 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     "birth.lot": Explanation("the birth record names another lot", "use the station that the lot was opened for"),
     "birth.lot_unknown": Explanation("no such lot was opened", "open the lot"),
     "birth.lot_revoked": Explanation("the lot was revoked", "open a new lot with a new station key"),
+    "birth.revoked": Explanation(
+        "the device was revoked, or the lot that it is of", "nothing: a revocation is for ever, no word takes it back"),
     "birth.lot_expired": Explanation("the lot's end has come", "open a new lot"),
     "birth.quota": Explanation("the lot has as many births as it may", "count the boards; then open a new lot"),
     "provisioning.second_identity": Explanation(
         "a device that was born shows another key: its flash was erased, or it is a copy",
-        "find out which; an erased device gets a new birth by an operator's word only"),
+        "find out which; for an erased device: tenfold ca rebirth DEVICE --why …, then let a station hear it"),
     "lot.exists": Explanation("a lot of that name was opened with other values", "choose a new name"),
     "revoke.kind": Explanation("no such kind of thing is revoked", "revoke a lot, a device or a certificate"),
     "revoke.unknown": Explanation("the ledger holds no such thing", "see what it holds: tenfold ca show"),

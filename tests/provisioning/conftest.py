@@ -8,11 +8,13 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from host.db import open_engine
 from host.ecdsa import point
-from host.tls import listen, make_server
+from host.tls import client_context, listen, make_server
 from node.compat import sha256
 from node.wire import der, identity, p256
 from provisioning import ca, pki
@@ -130,3 +132,23 @@ def born(bench):
     device = Device()
     bench.hear(device.line(), int(time.time()))
     return device
+
+
+@pytest.fixture
+def connect(port, fleet_pki, tmp_path):
+    clients = []
+
+    def make(certificate=None, device=None):
+        cert_file = key_file = None
+        if certificate is not None:
+            cert_file, key_file = tmp_path / "device.pem", tmp_path / "device.key"
+            key_file.unlink(missing_ok=True)
+            pki.write_pem(cert_file, certificate)
+            pki.write_key(key_file, ec.derive_private_key(device.private, ec.SECP256R1()))
+        context = client_context(fleet_pki.cert("root"), cert_file, key_file)
+        clients.append(httpx.Client(base_url=f"https://localhost:{port}", verify=context, trust_env=False))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()

@@ -10,7 +10,7 @@ PART = Path(__file__).parent.parent.parent / "provisioning"
 README = "".join((PART / name).read_text(encoding="utf-8") for name in ("README.md", "SECURE.md"))
 NAMES = r"(?:enrol|birth|provisioning|route|secure|ca|lot|revoke)\.[a-z_]+"
 CODE = re.compile(rf'"({NAMES})"')
-NO_REFUSALS = {"enrol.issue", "birth.new", "birth.known", "provisioning.enrol", "provisioning.ledger", "ca.pem"}
+NO_REFUSALS = {"enrol.issue", "birth.new", "birth.known", "birth.reborn", "provisioning.enrol", "provisioning.ledger", "ca.pem"}
 
 
 def refusals() -> set[str]:

@@ -16,7 +16,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 
 from host.ecdsa import point
-from host.tls import client_context
 from node.wire import der
 from provisioning import ca, pki
 from provisioning.enrol.requests import MAX_BODY_BYTES, parse_request
@@ -28,26 +27,6 @@ from .conftest import LOT, Device
 EST = "/.well-known/est"
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
-
-
-@pytest.fixture
-def connect(port, fleet_pki, tmp_path):
-    clients = []
-
-    def make(certificate=None, device=None):
-        cert_file = key_file = None
-        if certificate is not None:
-            cert_file, key_file = tmp_path / "device.pem", tmp_path / "device.key"
-            key_file.unlink(missing_ok=True)
-            pki.write_pem(cert_file, certificate)
-            pki.write_key(key_file, ec.derive_private_key(device.private, ec.SECP256R1()))
-        context = client_context(fleet_pki.cert("root"), cert_file, key_file)
-        clients.append(httpx.Client(base_url=f"https://localhost:{port}", verify=context, trust_env=False))
-        return clients[-1]
-
-    yield make
-    for client in clients:
-        client.close()
 
 
 def post(client, csr, path="simpleenroll", **kwargs):

@@ -33,6 +33,16 @@ def upgrade() -> None:
         sa.Column("at_s", sa.BigInteger, nullable=False),
     )
     op.create_table(
+        "rebirths",
+        sa.Column("n", sa.Integer, sa.ForeignKey("chain.n"), primary_key=True, autoincrement=False),
+        sa.Column("device", sa.String(29), sa.ForeignKey("births.device"), nullable=False, index=True),
+        sa.Column("permit", sa.Integer, sa.ForeignKey("permits.n"), nullable=False, unique=True),
+        sa.Column("lot", sa.String(32), sa.ForeignKey("lots.lot"), nullable=False),
+        sa.Column("key", sa.String(130), nullable=False),
+        sa.Column("raw", sa.LargeBinary, nullable=False),
+        sa.Column("at_s", sa.BigInteger, nullable=False),
+    )
+    op.create_table(
         "attempts",
         sa.Column("device", sa.String(29), primary_key=True),
         sa.Column("code", sa.String(32), primary_key=True),
@@ -42,7 +52,7 @@ def upgrade() -> None:
         sa.Column("peer", sa.String(64), nullable=False),
     )
     if op.get_bind().dialect.name == "sqlite":
-        for table in ("named", "permits"):
+        for table in ("named", "permits", "rebirths"):
             for action in ("UPDATE", "DELETE"):
                 op.execute(
                     f"CREATE TRIGGER {table}_no_{action.lower()} BEFORE {action} ON {table} "
