@@ -15,6 +15,7 @@ from provisioning.tables import attempts
 
 MAX_ROWS = 10_000        # beyond it the oldest go
 EVERY_S = 60             # a device and code is written once in this time; what comes between is counted with the next
+MAX_WRITES = 20          # in one second, for all devices together: made-up ids must not keep the ledger's disk busy
 MAX_WAITING = 4096       # devices and codes that are counted between two writes
 
 
@@ -36,13 +37,17 @@ class Attempts:
         """Use a database that `Ledger` has brought up to date."""
         self._engine = engine
         self._lock = threading.Lock()
+        self._second, self._writes = 0, 0   # writes in the second that is now
         self._counted: OrderedDict[tuple[str, str], tuple[int, int]] = OrderedDict()   # not written yet, and when written last
 
     def note(self, device: str, code: str, peer: str, now_s: int) -> None:
         """Count one refusal."""
         with self._lock:
             count, written_s = self._counted.get((device, code), (0, 0))
-            is_due = now_s - written_s >= EVERY_S
+            if now_s != self._second:
+                self._second, self._writes = now_s, 0
+            is_due = now_s - written_s >= EVERY_S and self._writes < MAX_WRITES
+            self._writes += is_due
             self._counted[device, code] = (0, now_s) if is_due else (count + 1, written_s)
             self._counted.move_to_end((device, code))
             if len(self._counted) > MAX_WAITING:

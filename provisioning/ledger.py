@@ -153,9 +153,21 @@ class Ledger:
         with self._engine.connect() as connection:
             return list(connection.execute(query.order_by(born.c.device)).scalars())
 
-    def record_certificate(self, serial: str, device: str, not_after_s: int, now_s: int, *, who: str, why: str) -> None:
-        """Record a device's certificate; called before the device gets it."""
+    def record_certificate(
+        self, serial: str, device: str, not_after_s: int, now_s: int, *, who: str, why: str, key: str | None = None,
+    ) -> None:
+        """Record a device's certificate; called before the device gets it.
+
+        Args:
+            key: the public key (hex) that it is for; None asks nothing.
+
+        Raises:
+            ProvisioningError: "enrol.other_key": the device was reborn with another one since it was judged.
+        """
         with self._writing() as connection:
+            birth = _birth(connection, device)
+            if key is not None and (birth is None or birth.key != key):
+                raise ProvisioningError("enrol.other_key", f"device {device}: got another key than its birth record's")
             row = {"serial": serial, "device": device, "not_after_s": not_after_s, "at_s": now_s}
             chain.append(connection, certificates, {**row, **_told(who, why)})
 

@@ -49,7 +49,7 @@ class Enrolment:
         certificate = ca.issue_device(self._issuing, request.public_key, request.device, now, days=self._device_days)
         not_after_s = int(certificate.not_valid_after_utc.timestamp())
         serial = ca.serial_hex(certificate)
-        self._ledger.record_certificate(serial, request.device, not_after_s, now_s, who=WHO, why=why)
+        self._ledger.record_certificate(serial, request.device, not_after_s, now_s, who=WHO, why=why, key=request.key_hex)
         log.info("issued %s to %s until %s", serial, request.device, certificate.not_valid_after_utc.date())
         return certificate
 

@@ -13,7 +13,7 @@ from cryptography import x509
 from host.db import open_engine
 from node.wire.der import csr as device_csr
 from provisioning import desk, pki
-from provisioning.attempts import EVERY_S, MAX_ROWS, Attempts
+from provisioning.attempts import EVERY_S, MAX_ROWS, MAX_WRITES, Attempts
 from provisioning.enrol.explain import explain
 from provisioning.ledger import Ledger
 from provisioning.rules.validity import SHELF_LIFE_S
@@ -230,6 +230,10 @@ def test_strangers_cannot_fill_the_ledgers_disk_with_attempts(ledger, engine):
     with engine.connect() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM attempts").scalar_one() <= MAX_ROWS + 1
     assert attempts.last("hall-0242ac110002")
+    ids = [f"hall-0242ac12{number:04x}" for number in range(3 * MAX_WRITES)]
+    for device in ids:
+        attempts.note(device, "enrol.no_birth", "192.0.2.7", NOW_S + 1000)
+    assert sum(bool(attempts.last(device)) for device in ids) == MAX_WRITES
 
 
 def test_the_keys_of_root_and_issuing_ca_may_lie_in_an_hsm(folder):

@@ -69,6 +69,16 @@ def test_certificates_of_the_lost_key_are_revoked_with_the_rebirth(ledger, stati
     ledger.verify()
 
 
+def test_a_certificate_that_was_under_way_for_the_lost_key_is_not_given_out(ledger, station, erased):
+    before, after = erased
+    permit(ledger, after)
+    station.hear(after.line(), NOW_S)
+    more = {"who": "svc.enrol", "why": "birth key"}
+    with pytest.raises(ProvisioningError, match=r"enrol\.other_key"):
+        ledger.record_certificate("1a", after.device, NOW_S + DAY_S, NOW_S, **more, key=before.public.hex())
+    ledger.record_certificate("1b", after.device, NOW_S + DAY_S, NOW_S, **more, key=after.public.hex())
+
+
 def test_no_word_brings_a_revoked_device_or_lot_back(ledger, station, erased, station_key):
     _, after = erased
     permit(ledger, after)
