@@ -4,19 +4,22 @@ import getpass
 import json
 import sys
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from cryptography.hazmat.primitives.serialization import Encoding
 from rich.console import Console
 from rich.table import Table
 
 from host.cli.server import AsJson
 from host.db import open_engine
+from host.files import write_whole
 from ota.release import keys
 from provisioning import ca, desk, pki
 from provisioning.ca import CaError
+from provisioning.crl import make_crl
 from provisioning.desk import Desk, KeyPlace, Word
 from provisioning.ledger import Issued, Ledger
 from provisioning.pki import FleetPki
@@ -82,9 +85,7 @@ def issue(
 
     Example: tenfold ca issue op.anna --csr anna.csr --why "release desk"
     """
-    where = FleetPki(folder)
-    issuing = pki.load_authority(where.cert("issuing"), issuing_key or where.key("issuing"), keys.passphrase())
-    path, certificate = Desk(where, issuing, _ledger(ledger)).issue(
+    path, certificate = Desk(FleetPki(folder), _issuing(folder, issuing_key), _ledger(ledger)).issue(
         name, word(by, why), hosts=host or [], csr=csr.read_bytes() if csr else None, days=days)
     if as_json:
         print(json.dumps({"file": str(path), "serial": ca.serial_hex(certificate),
@@ -132,6 +133,22 @@ def rebirth(
 
 
 @app.command()
+def crl(
+    out: Annotated[Path, typer.Argument(help="File for the list, PEM; replaced in one step.", dir_okay=False)],
+    folder: Folder = FOLDER, ledger: LedgerUrl = LEDGER, issuing_key: IssuingKey = None,
+    days: Annotated[float, typer.Option(min=0.01, max=366, help="Until its end.")] = 7,
+) -> None:
+    """Make a revocation list by hand. The enrolment server makes and tells one by itself.
+
+    Example: tenfold ca crl /etc/mosquitto/crl.pem
+    """
+    now = datetime.now(UTC)
+    made = make_crl(_issuing(folder, issuing_key), _ledger(ledger).revoked(int(now.timestamp())), now, timedelta(days=days))
+    write_whole(out, made.public_bytes(Encoding.PEM))
+    print(f"{out}: {len(made)} certificates, until {made.next_update_utc}")
+
+
+@app.command()
 def show(
     name: Annotated[str | None, typer.Argument(help="A device or a name; default: all but devices.")] = None,
     ledger: LedgerUrl = LEDGER, as_json: AsJson = False,
@@ -167,6 +184,11 @@ def _state(one: Issued, gone: set[str], now_s: float) -> str:
     if one.not_after_s <= now_s:
         return "ended"
     return "ends soon" if one.not_after_s - now_s < SOON_S else "valid"
+
+
+def _issuing(folder: Path, key: Path | None) -> ca.Authority:
+    where = FleetPki(folder)
+    return pki.load_authority(where.cert("issuing"), key or where.key("issuing"), keys.passphrase())
 
 
 def _ledger(url: str) -> Ledger:

@@ -169,6 +169,10 @@ def test_a_name_that_was_revoked_may_be_issued_anew_a_certificate_not(run, made,
     assert run("ca", "show", "op.anna", "--json") == 0
     assert [one["state"] for one in json.loads(capsys.readouterr().out)] == ["revoked", "valid"]
     assert len(book(made).revoked(NOW_S)) == 1
+    assert run("ca", "crl", "crl.pem") == 0
+    check = ("verify", "-CAfile", "ca/ca.pem", "-crl_check", "-CRLfile", "crl.pem")
+    assert openssl(*check, "ca/op.anna.pem").returncode == 0
+    assert openssl("crl", "-in", "crl.pem", "-CAfile", "ca/ca.pem", "-noout", "-text").stdout.count("Serial Number:") == 1
     assert run("ca", "revoke", "op.nobody", "--why", "gone") == 2
     assert "revoke.unknown" in capsys.readouterr().err
 
