@@ -125,10 +125,11 @@ class Device:
         alive = self.supervisor.watch("enrol", TASK_LIMIT_MS)
         await self._obtain(alive)   # the other connections wait for the certificate, so this one needs no turn
         self.certified.set()
+        state = {}
         while True:
             await self.turns.take(alive)
             try:
-                wait_ms = await self._enrolment().refresh(self._enrol_fault)
+                wait_ms = await self._enrolment().refresh(state, self._enrol_fault)
             finally:
                 self.turns.give()
             due_ms = self.clock.ticks_ms() + wait_ms

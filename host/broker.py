@@ -37,6 +37,7 @@ class BrokerSettings(Settings):
         store_dir: JetStream's folder; survives restarts and holds retained states and queued messages.
         server_name: must not change: it names the persistent sessions' owner.
         log_file: None logs to standard error.
+        pid_file: where the broker writes its process id, for who sends it SIGHUP.
         max_connections: sockets; above it the broker refuses, it does not degrade.
         max_store_bytes: JetStream's disk; when full, publishes get no PUBACK and devices keep their readings.
         max_payload_bytes: one message; a ring record is at most 2048.
@@ -54,6 +55,7 @@ class BrokerSettings(Settings):
     store_dir: Path
     server_name: str = "tenfold"
     log_file: Path | None = None
+    pid_file: Path | None = None
     max_connections: int = 20_000
     max_store_bytes: int = 8 << 30
     max_payload_bytes: int = 64 << 10
@@ -90,6 +92,7 @@ def render(settings: BrokerSettings) -> str:
     """Render the main configuration file. It includes USERS_FILE, which must lie beside it."""
     tls = _tls(settings)
     log = "" if settings.log_file is None else f"log_file: {_quote(settings.log_file)}\n"
+    log += "" if settings.pid_file is None else f"pid_file: {_quote(settings.pid_file)}\n"
     return f"""\
 # Rendered by host.broker; edit the settings, not this file.
 server_name: {_quote(settings.server_name)}

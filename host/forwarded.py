@@ -19,6 +19,7 @@ from cryptography.x509 import verification
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from cryptography.x509.verification import Criticality, ExtensionPolicy, PolicyBuilder, Store
 
+from host.revoked import RevocationList
 from host.settings import SettingsError
 from host.tls import NAME_CACHE, common_name
 
@@ -44,19 +45,22 @@ class ForwardedCertificates:
 
     Args:
         ca_file: PEM bundle of root and issuing CA, as for the handshake.
+        revoked: asked at every request; None: nobody is.
 
     Raises:
         SettingsError: it cannot be read.
     """
 
-    def __init__(self, ca_file: Path) -> None:
+    def __init__(self, ca_file: Path, revoked: RevocationList | None = None) -> None:
+        self._revoked = revoked
         try:
             known = x509.load_pem_x509_certificates(ca_file.read_bytes())
             self._store = Store([each for each in known if each.issuer == each.subject])
         except (OSError, ValueError) as error:
             raise SettingsError("ca_file", f"{ca_file} ({error})", "a PEM file of CA certificates, a root among them") from None
         self._between = [each for each in known if each.issuer != each.subject]
-        self._names: OrderedDict[bytes, tuple[str, float, float]] = OrderedDict()   # by header: name, valid from and until
+        # By header: name, valid from and until, serial number.
+        self._names: OrderedDict[bytes, tuple[str, float, float, int]] = OrderedDict()
 
     def name(self, headers: list[tuple[bytes, bytes]], now_s: float) -> str:
         """Tell whose certificate a proxy passes on.
@@ -72,14 +76,16 @@ class ForwardedCertificates:
             raise ForwardedError(f"got {len(headers)} headers with a client certificate, expected one")
         kind, value = headers[0]
         known = self._names.get(value)
-        if known is not None and known[1] <= now_s <= known[2]:
-            return known[0]
-        name, chain = self._verified(_certificate(kind, value), now_s)
-        self._names[value] = (name, max(each.not_valid_before_utc.timestamp() for each in chain),
-                              min(each.not_valid_after_utc.timestamp() for each in chain))
-        if len(self._names) > NAME_CACHE:
-            self._names.popitem(last=False)
-        return name
+        if known is None or not known[1] <= now_s <= known[2]:
+            name, chain = self._verified(_certificate(kind, value), now_s)
+            known = (name, max(each.not_valid_before_utc.timestamp() for each in chain),
+                     min(each.not_valid_after_utc.timestamp() for each in chain), chain[0].serial_number)
+            self._names[value] = known
+            if len(self._names) > NAME_CACHE:
+                self._names.popitem(last=False)
+        if self._revoked is not None and self._revoked.has_serial(known[3]):
+            raise ForwardedError("the certificate was revoked")
+        return known[0]
 
     def _verified(self, certificate: x509.Certificate, now_s: float) -> tuple[str, list[x509.Certificate]]:
         # Our leaves carry no alternative name, which the library's own profile of a leaf asks for: so it has one of its own here.

@@ -21,6 +21,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from host.revoked import RevocationList, Unrevoked
 from host.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class TlsSettings(Settings):
         require_client: False lets a client without a certificate through to the application, which then sees no name.
         accept_expired: True admits an expired but correctly signed client certificate, so that a device that slept can renew
             it. For the enrolment server only.
+        crl_file: CRL of the issuing CA; revoked client certificates are refused at every request. None: nobody is asked.
     """
 
     cert_file: Path
@@ -61,6 +63,7 @@ class TlsSettings(Settings):
     ca_file: Path
     require_client: bool = True
     accept_expired: bool = False
+    crl_file: Path | None = None
 
 
 def server_context(tls: TlsSettings) -> ssl.SSLContext:
@@ -177,6 +180,8 @@ def make_server(app: Callable[..., Any], tls: TlsSettings | None) -> Server:
     Raises:
         SettingsError: a TLS file is unusable.
     """
+    if tls is not None and tls.crl_file is not None:
+        app = Unrevoked(app, RevocationList(tls.crl_file, tls.ca_file))
     config = uvicorn.Config(
         app, http=protocol_class(), ws="none", log_config=None, log_level="warning", access_log=False,
         proxy_headers=False,      # a header must never change who the peer is

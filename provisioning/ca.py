@@ -23,6 +23,7 @@ ROOT_DAYS = 20 * 365          # outlives the devices: the root is what they hold
 ISSUING_DAYS = 10 * 365       # replaced by the root, without touching devices
 SERVER_DAYS = 398             # the longest that public web clients accept (CA/Browser Forum ballot SC-22)
 CLIENT_DAYS = 398
+STATION_DAYS = 90             # about a lot's time on the line; a bench that was carried off is out soon
 DEVICE_DAYS = 365             # long enough for a winter in a drawer; devices renew well before
 BACKDATE = dt.timedelta(hours=1)   # a device whose clock is a little behind still accepts a new certificate
 
@@ -88,12 +89,12 @@ def issue_server(
 def issue_client(
     issuing: Authority, public_key: ec.EllipticCurvePublicKey, name: str, now: dt.datetime, *, days: int = CLIENT_DAYS,
 ) -> x509.Certificate:
-    """Issue a client certificate for a service or an operator; refuses device names.
+    """Issue a client certificate for a service, an operator or a station; refuses device names.
 
     Raises:
         CaError: "ca.name".
     """
-    _require(name, Kind.SERVICE, Kind.OPERATOR)
+    _require(name, Kind.SERVICE, Kind.OPERATOR, Kind.STATION)
     builder = _leaf(issuing, public_key, name, ExtendedKeyUsageOID.CLIENT_AUTH, now=now, days=days)
     return _sign(builder, issuing, now, days)
 

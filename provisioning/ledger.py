@@ -5,31 +5,23 @@ nothing and decides no certificate (enrol/service.py). The chain shows any chang
 were cut off at its end shows only against a head (`Ledger.head`) that was noted elsewhere.
 """
 
-import hashlib
-import heapq
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Select, Table, func, insert, select, text
+from sqlalchemy import Connection, Engine, RowMapping, Select, Subquery, func, select, text, union_all
 
 from host.db import migrate
 from node.errors import NodeError
 from node.wire import identity, signed
+from provisioning import chain
 from provisioning.errors import ProvisioningError
-from provisioning.rules.quota import ACCEPTED, Lot, Reason, judge_birth
+from provisioning.rules.quota import ACCEPTED, Known, Lot, Reason, judge_birth
 from provisioning.rules.validity import ISSUE_WINDOW_S, History
-from provisioning.tables import CHAINED, births, certificates, chain, lots, revocations
+from provisioning.tables import CHAINED, births, certificates, lots, named, permits, rebirths, revocations
 
-GENESIS = "0" * 64   # the hash before the first entry
-_Row = Mapping[str, Any]
-_NO_ROW: tuple[str, _Row] = ("", {})
-
-
-class LedgerError(Exception):
-    """The ledger's rows and its chain do not agree: somebody changed them. The message names the entry."""
+MAX_REASON = 200   # characters of a who, a why or a reason that are kept
 
 
 @dataclass(frozen=True)
@@ -45,11 +37,30 @@ class Birth:
 
 @dataclass(frozen=True)
 class Issued:
-    """A certificate that was issued."""
+    """A certificate that was issued: to whom, until when, and who had it issued, when and why.
+
+    Attributes:
+        name: a device id, a name (svc.…, op.…, st.…), or the CA's own ("Tenfold Root CA").
+        kind: "device", "server", "client", "root" or "issuing".
+        who, why: None in entries from before they were asked for.
+        revoked: this certificate was revoked by itself; a device's or lot's revocation is not looked at.
+    """
 
     serial: str
-    device: str
+    name: str
+    kind: str
     not_after_s: int
+    at_s: int
+    who: str | None
+    why: str | None
+    revoked: bool
+
+
+@dataclass(frozen=True)
+class Revoked:
+    """A certificate that must not be accepted any more though its end has not come."""
+
+    serial: str
     at_s: int
 
 
@@ -74,7 +85,7 @@ class Ledger:
             known = _lot(connection, lot)
             if known is None:
                 row = {"lot": lot, "station_key": station_key, "quota": quota, "expires_s": expires_s, "at_s": now_s}
-                _append(connection, lots, row)
+                chain.append(connection, lots, row)
             elif (known.station_key, known.quota, known.expires_s) != (station_key, quota, expires_s):
                 got = f"quota {quota}, end {expires_s}, key {station_key[:16]}…"
                 raise ProvisioningError("lot.exists", f"lot {lot}: got {got}, expected its first values or a new name")
@@ -87,12 +98,15 @@ class Ledger:
     def append_birth(self, lot: str, raw: bytes, now_s: int) -> tuple[Birth, Reason]:
         """Append a birth record; the same device with the same key again is accepted and appends nothing.
 
+        Another key of a device that was born takes an operator's word (`permit`), which is used up by it; the certificates of the
+        key before are revoked with it.
+
         Args:
             lot: the lot whose station must have signed `raw`.
             raw: signed envelope of kind 4.
 
         Returns:
-            The birth as the ledger holds it (the first one), and Reason.NEW or Reason.KNOWN.
+            The birth as the ledger holds it, and Reason.NEW, Reason.KNOWN or Reason.REBORN.
 
         Raises:
             ProvisioningError: "birth.lot_unknown", "birth.signature", "birth.lot" or a Reason's code.
@@ -103,44 +117,98 @@ class Ledger:
         record = _verified_birth(order, raw)   # before the write lock: it costs milliseconds
         with self._writing() as connection:
             order = _lot(connection, lot) or order
-            known = _birth(connection, record["device"])
+            device, known = record["device"], _birth(connection, record["device"])
+            permit = _permit(connection, device, "rebirth", now_s)
             count = connection.execute(select(func.count()).select_from(births).where(births.c.lot == lot)).scalar_one()
-            reason = judge_birth(order, count, known.key if known else None, record["key"], now_s)
+            before = None if known is None else Known(
+                known.key, permit is not None, _revoked(connection, "device", device) or _revoked(connection, "lot", known.lot))
+            reason = judge_birth(order, count, before, record["key"], now_s)
             if reason not in ACCEPTED:
-                raise ProvisioningError(reason.value, f"device {record['device']}, lot {lot}: {count} of {order.quota} births")
-            if known is not None:
+                raise ProvisioningError(reason.value, f"device {device}, lot {lot}: {count} of {order.quota} births")
+            if known is not None and reason is Reason.KNOWN:
                 return known, reason
-            row = {"device": record["device"], "lot": lot, "key": record["key"], "raw": raw, "at_s": now_s}
-            _append(connection, births, row)
+            row = {"device": device, "lot": lot, "key": record["key"], "raw": raw, "at_s": now_s}
+            if permit is None:
+                chain.append(connection, births, row)
+            else:
+                chain.append(connection, rebirths, {**row, "permit": permit["n"]})
+                for one in list(_issued(connection, certificates.c.device == device, "device")):
+                    if not one.revoked and one.not_after_s > now_s:
+                        gone = {"kind": "certificate", "subject": one.serial, "reason": "reborn", "at_s": now_s}
+                        chain.append(connection, revocations, {**gone, "who": permit["who"]})
             return Birth(**row), reason
 
     def birth(self, device: str) -> Birth | None:
-        """Give a device's birth record; None when it has none."""
+        """Give a device's birth record, the last one; None when it has none."""
         with self._engine.connect() as connection:
             return _birth(connection, device)
 
     def devices(self) -> list[str]:
         """List the devices that may connect: born, and neither they nor their lots revoked. For the broker's users."""
-        gone = select(revocations.c.subject)
-        query = select(births.c.device).where(
-            births.c.device.not_in(gone.where(revocations.c.kind == "device")),
-            births.c.lot.not_in(gone.where(revocations.c.kind == "lot")),
+        gone, born = select(revocations.c.subject), _born()
+        query = select(born.c.device).where(
+            born.c.device.not_in(gone.where(revocations.c.kind == "device")),
+            born.c.lot.not_in(gone.where(revocations.c.kind == "lot")),
         )
         with self._engine.connect() as connection:
-            return list(connection.execute(query.order_by(births.c.device)).scalars())
+            return list(connection.execute(query.order_by(born.c.device)).scalars())
 
-    def record_certificate(self, serial: str, device: str, not_after_s: int, now_s: int) -> None:
-        """Record an issued certificate; called before the device gets it."""
+    def record_certificate(
+        self, serial: str, device: str, not_after_s: int, now_s: int, *, who: str, why: str, key: str | None = None,
+    ) -> None:
+        """Record a device's certificate; called before the device gets it.
+
+        Args:
+            key: the public key (hex) that it is for; None asks nothing.
+
+        Raises:
+            ProvisioningError: "enrol.other_key": the device was reborn with another one since it was judged.
+        """
         with self._writing() as connection:
+            birth = _birth(connection, device)
+            if key is not None and (birth is None or birth.key != key):
+                raise ProvisioningError("enrol.other_key", f"device {device}: got another key than its birth record's")
             row = {"serial": serial, "device": device, "not_after_s": not_after_s, "at_s": now_s}
-            _append(connection, certificates, row)
+            chain.append(connection, certificates, {**row, **_told(who, why)})
 
-    def certificates(self, device: str) -> list[Issued]:
-        """List a device's certificates, the oldest first."""
-        query = select(certificates).where(certificates.c.device == device).order_by(certificates.c.n)
+    def record_named(self, serial: str, name: str, kind: str, not_after_s: int, now_s: int, *, who: str, why: str) -> None:
+        """Record a certificate of the CA itself, a service, a station or an operator; called before anybody gets it."""
+        with self._writing() as connection:
+            row = {"serial": serial, "name": name, "kind": kind, "not_after_s": not_after_s, "at_s": now_s}
+            chain.append(connection, named, {**row, **_told(who, why)})
+
+    def certificates(self, name: str) -> list[Issued]:
+        """List the certificates of a device or of a name, the oldest first."""
         with self._engine.connect() as connection:
-            return [Issued(row["serial"], device, row["not_after_s"], row["at_s"])
-                    for row in connection.execute(query).mappings()]
+            return [*_issued(connection, certificates.c.device == name, "device"), *_issued(connection, named.c.name == name)]
+
+    def named(self) -> list[Issued]:
+        """List all certificates that are no device's, the oldest first."""
+        with self._engine.connect() as connection:
+            return list(_issued(connection, named.c.n > 0))
+
+    def revoked(self, now_s: int) -> list[Revoked]:
+        """List the certificates that are revoked and have not ended: by themselves, with their device, or with its lot."""
+        by_itself = [select(table.c.serial, revocations.c.at_s).join(revocations, revocations.c.subject == table.c.serial).where(
+            revocations.c.kind == "certificate", table.c.not_after_s > now_s) for table in (certificates, named)]
+        of_device = select(certificates.c.serial, revocations.c.at_s).join(
+            revocations, revocations.c.subject == certificates.c.device).where(
+            revocations.c.kind == "device", certificates.c.not_after_s > now_s)
+        born = _born()
+        of_lot = select(certificates.c.serial, revocations.c.at_s).join(
+            born, born.c.device == certificates.c.device).join(revocations, revocations.c.subject == born.c.lot).where(
+            revocations.c.kind == "lot", certificates.c.not_after_s > now_s)
+        every = union_all(*by_itself, of_device, of_lot).subquery()
+        query = select(every.c.serial, func.min(every.c.at_s)).group_by(every.c.serial).order_by(every.c.serial)
+        with self._engine.connect() as connection:
+            return [Revoked(serial, at_s) for serial, at_s in connection.execute(query)]
+
+    def changes(self) -> tuple[int, int]:
+        """Tell the last entries about births and about revocations: what brokers and servers know is old when they differ."""
+        with self._engine.connect() as connection:
+            born, again, gone = (connection.execute(select(func.max(table.c.n))).scalar_one() or 0
+                                 for table in (births, rebirths, revocations))
+            return max(born, again), gone
 
     def is_valid_certificate(self, serial: str, device: str) -> bool:
         """Tell whether this certificate was issued to this device and not revoked; its dates are not looked at."""
@@ -154,28 +222,57 @@ class Ledger:
         with self._engine.connect() as connection:
             recent = connection.execute(count.where(certificates.c.at_s > now_s - ISSUE_WINDOW_S)).scalar_one()
             ever = recent > 0 or connection.execute(count).scalar_one() > 0
-            return History(recent, ever, _revoked(connection, "device", device))
+            return History(recent, ever, _revoked(connection, "device", device),
+                           _permit(connection, device, "first", now_s) is not None)
 
-    def revoke(self, kind: str, subject: str, reason: str, now_s: int) -> None:
+    def permit(self, device: str, kind: str, until_s: int, now_s: int, *, who: str, why: str) -> None:
+        """Enter an operator's word for a device.
+
+        Args:
+            kind: "first": it may have its first certificate though it lay too long; "rebirth": once, it may be born with
+                another key.
+
+        Raises:
+            ProvisioningError: "enrol.no_birth", "birth.revoked".
+        """
+        with self._writing() as connection:
+            if _birth(connection, device) is None:
+                raise ProvisioningError("enrol.no_birth", f"device {device}: no birth record")
+            if _revoked(connection, "device", device):
+                raise ProvisioningError("birth.revoked", f"device {device}: revoked, which is for ever")
+            row = {"device": device, "kind": kind, "until_s": until_s, "at_s": now_s}
+            chain.append(connection, permits, {**row, **_told(who, why)})
+
+    def revoke(self, kind: str, subject: str, reason: str, now_s: int, *, who: str | None = None) -> bool:
         """Revoke a lot, a device or a certificate (by serial), for ever; a second time changes nothing.
+
+        Returns:
+            Whether it was not revoked before.
 
         Raises:
             ProvisioningError: "revoke.kind" or "revoke.unknown".
         """
-        key = {"lot": lots.c.lot, "device": births.c.device, "certificate": certificates.c.serial}.get(kind)
-        if key is None:
+        keys = {"lot": [lots.c.lot], "device": [births.c.device], "certificate": [certificates.c.serial, named.c.serial]}.get(kind)
+        if keys is None:
             raise ProvisioningError("revoke.kind", f"got {kind!r}, expected lot, device or certificate")
         with self._writing() as connection:
-            if connection.execute(select(key).where(key == subject)).first() is None:
+            if not any(connection.execute(select(key).where(key == subject)).first() for key in keys):
                 raise ProvisioningError("revoke.unknown", f"{kind}: got {subject!r}, expected one that the ledger holds")
-            if not _revoked(connection, kind, subject):
-                row = {"kind": kind, "subject": subject, "reason": reason[:200], "at_s": now_s}
-                _append(connection, revocations, row)
+            if _revoked(connection, kind, subject):
+                return False
+            row = {"kind": kind, "subject": subject, "reason": reason[:MAX_REASON], "at_s": now_s}
+            chain.append(connection, revocations, {**row, "who": who})
+            return True
+
+    def is_revoked(self, kind: str, subject: str) -> bool:
+        """Tell whether this lot, device or certificate was revoked, by itself."""
+        with self._engine.connect() as connection:
+            return _revoked(connection, kind, subject)
 
     def head(self) -> tuple[int, str]:
         """Give number and hash of the last entry; noted elsewhere (a print-out), it shows a ledger that was cut short."""
         with self._engine.connect() as connection:
-            return _head(connection)
+            return chain.head(connection)
 
     def verify(self) -> int:
         """Recompute the chain over all rows.
@@ -187,17 +284,7 @@ class Ledger:
             LedgerError: the first entry that does not fit.
         """
         with self._engine.connect() as connection:
-            rows = heapq.merge(*(_rows(connection, table) for table in CHAINED), key=lambda item: int(item[1]["n"]))
-            before, n = GENESIS, 0
-            for n, entry in enumerate(connection.execute(select(chain).order_by(chain.c.n)).mappings(), start=1):
-                kind, row = next(rows, _NO_ROW)
-                if not entry["n"] == row.get("n") == n or entry["hash"] != _digest(before, n, kind, row):
-                    raise LedgerError(f"entry {n} ({entry['kind']}): the row was changed, removed or put in")
-                before = entry["hash"]
-            extra = next(rows, None)
-            if extra is not None:
-                raise LedgerError(f"entry {extra[1]['n']} ({extra[0]}): the row has no entry in the chain")
-        return n
+            return chain.verify(connection, CHAINED)
 
     @contextmanager
     def _writing(self) -> Iterator[Connection]:
@@ -226,7 +313,9 @@ def _lot(connection: Connection, lot: str) -> Lot | None:
 
 
 def _birth(connection: Connection, device: str) -> Birth | None:
-    row = connection.execute(select(births).where(births.c.device == device)).mappings().first()
+    again = select(rebirths).where(rebirths.c.device == device).order_by(rebirths.c.n.desc()).limit(1)
+    row = connection.execute(again).mappings().first() or connection.execute(
+        select(births).where(births.c.device == device)).mappings().first()
     return None if row is None else Birth(row["device"], row["lot"], row["key"], row["raw"], row["at_s"])
 
 
@@ -235,25 +324,27 @@ def _revoked(connection: Connection, kind: str, subject: str) -> bool:
     return connection.execute(query).first() is not None
 
 
-def _head(connection: Connection) -> tuple[int, str]:
-    row = connection.execute(select(chain.c.n, chain.c.hash).order_by(chain.c.n.desc()).limit(1)).first()
-    return (0, GENESIS) if row is None else (row.n, row.hash)
+def _permit(connection: Connection, device: str, kind: str, now_s: int) -> RowMapping | None:
+    """An operator's word that holds and is not used up."""
+    query = select(permits).where(permits.c.device == device, permits.c.kind == kind, permits.c.until_s > now_s,
+                                  permits.c.n.not_in(select(rebirths.c.permit)))
+    return connection.execute(query).mappings().first()
 
 
-def _append(connection: Connection, table: Table, row: _Row) -> None:
-    last, before = _head(connection)
-    chained = {**row, "n": last + 1}
-    digest = _digest(before, last + 1, table.name, chained)
-    connection.execute(insert(chain).values(n=last + 1, kind=table.name, hash=digest))
-    connection.execute(insert(table).values(chained))
+def _born() -> Subquery:
+    """Every device that was born with the lot that it is of: of its last birth."""
+    last = select(rebirths.c.lot).where(rebirths.c.device == births.c.device).order_by(rebirths.c.n.desc()).limit(1)
+    return select(births.c.device, func.coalesce(last.scalar_subquery(), births.c.lot).label("lot")).subquery()
 
 
-def _digest(before: str, n: int, kind: str, row: _Row) -> str:
-    plain = {key: value.hex() if isinstance(value, bytes) else value for key, value in row.items()}
-    text_form = json.dumps([before, n, kind, plain], sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text_form.encode()).hexdigest()
+def _issued(connection: Connection, where: Any, kind: str | None = None) -> Iterator[Issued]:
+    """Rows of `certificates` (with the kind given) or of `named`."""
+    table = certificates if kind else named
+    gone = select(revocations.c.subject).where(revocations.c.kind == "certificate", revocations.c.subject == table.c.serial)
+    for row in connection.execute(select(table, gone.exists().label("gone")).where(where).order_by(table.c.n)).mappings():
+        yield Issued(row["serial"], row["device" if kind else "name"], kind or row["kind"], row["not_after_s"], row["at_s"],
+                     row["who"], row["why"], bool(row["gone"]))
 
 
-def _rows(connection: Connection, table: Table) -> Iterator[tuple[str, _Row]]:
-    for row in connection.execute(select(table).order_by(table.c.n)).mappings():
-        yield table.name, dict(row)
+def _told(who: str, why: str) -> dict[str, str]:
+    return {"who": who[:MAX_REASON], "why": why[:MAX_REASON]}

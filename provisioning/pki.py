@@ -1,21 +1,24 @@
 """The files of a PKI: one call makes everything a plant (or the demo) needs to start.
 
 Decides file names and modes: private keys are created readable by their owner alone and never overwritten. What the
-certificates contain is decided in ca.py. In production the root's key is made on an offline machine and `root.key` leaves
-this folder; nothing at run time reads it.
+certificates contain is decided in ca.py. `make_fleet_pki` is for trying things out: its keys are plain files, and nothing is
+recorded. A plant's CA is made by desk.py.
 """
 
 import datetime as dt
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from host.files import write_whole
+from ota.release import keys
+from ota.release.keys import KeyFileError
 from provisioning import ca
+from provisioning.held import held
 
 SERVERS = ("svc.broker", "svc.ota", "svc.enrol")
 CLIENTS = ("svc.ingest", "op.console", "op.release")
@@ -84,16 +87,20 @@ def make_fleet_pki(folder: Path, server_names: Sequence[str] = (), now: dt.datet
     return pki
 
 
-def load_authority(cert_file: Path, key_file: Path) -> ca.Authority:
-    """Read a CA's certificate (the first in the file) and key.
+def load_authority(cert_file: Path, key_place: Path, secret: bytes | None = None) -> ca.Authority:
+    """Read a CA's certificate (the first in the file) and open its key.
+
+    Args:
+        key_place: PEM file, or `pkcs11:` URI of a key in an HSM.
+        secret: passphrase of the file.
 
     Raises:
         PkiError: a file is unreadable, the key is not P-256, or the two do not belong together.
     """
     certificate = load_certificates(cert_file)[0]
-    key = load_key(key_file)
+    key = load_key(key_place, secret)
     if certificate.public_key() != key.public_key():
-        raise PkiError(f"{key_file}: got a key that is not the one of {cert_file}")
+        raise PkiError(f"{key_place}: got a key that is not the one of {cert_file}")
     return ca.Authority(certificate, key)
 
 
@@ -109,39 +116,38 @@ def load_certificates(path: Path) -> list[x509.Certificate]:
         raise PkiError(f"{path}: got {error}, expected PEM certificates") from None
 
 
-def load_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """Read a P-256 private key.
+def load_key(place: Path, secret: bytes | None = None) -> ec.EllipticCurvePrivateKey:
+    """Open a P-256 private key, in a file or in an HSM; arguments as `load_authority`.
 
     Raises:
-        PkiError: the file is unreadable or holds something else.
+        PkiError: it is unreadable, readable by others, or something else.
     """
     try:
-        key = load_pem_private_key(path.read_bytes(), password=None)
-    except (OSError, ValueError, TypeError) as error:
-        raise PkiError(f"{path}: got {error}, expected a PEM private key without a password") from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
-        raise PkiError(f"{path}: got another kind of key, expected P-256")
-    return key
+        return held(keys.load(place, secret))
+    except KeyFileError as error:
+        raise PkiError(str(error)) from None
+
+
+def pem(*certificates: x509.Certificate) -> bytes:
+    """Give certificates in PEM, in the given order."""
+    return b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates)
 
 
 def write_pem(path: Path, *certificates: x509.Certificate) -> None:
-    """Write certificates to a PEM file, in the given order."""
-    path.write_bytes(b"".join(certificate.public_bytes(Encoding.PEM) for certificate in certificates))
+    """Write certificates to a PEM file, in the given order; what was there is replaced in one step."""
+    write_whole(path, pem(*certificates))
 
 
-def write_key(path: Path, key: ec.EllipticCurvePrivateKey) -> None:
+def write_key(path: Path, key: ec.EllipticCurvePrivateKey, secret: bytes | None = None) -> None:
     """Write a private key, mode 0600 from its first byte; an existing file is never overwritten.
 
     Raises:
         PkiError: the file exists or cannot be made.
     """
-    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as error:
-        raise PkiError(f"{path}: got {error.strerror}, expected to make a new key file") from None
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(pem)
+        keys.save(path, key, secret)
+    except KeyFileError as error:
+        raise PkiError(str(error)) from None
 
 
 def _new_key(pki: FleetPki, name: str) -> ec.EllipticCurvePrivateKey:

@@ -1,7 +1,7 @@
 """The ledger's tables.
 
-Every row belongs to one entry of the chain (`n`), and no row is ever changed or deleted (on SQLite triggers refuse it,
-migrations/versions/0001_first.py). Times are Unix seconds, keys and hashes lower-case hex.
+Every row but those of `attempts` belongs to one entry of the chain (`n`), and no such row is ever changed or deleted (on SQLite
+triggers refuse it, migrations/versions). Times are Unix seconds, keys and hashes lower-case hex.
 """
 
 from sqlalchemy import BigInteger, Column, ForeignKey, Index, Integer, LargeBinary, MetaData, String, Table
@@ -42,7 +42,21 @@ certificates = Table(
     Column("device", String(29), ForeignKey("births.device"), nullable=False),
     Column("not_after_s", BigInteger, nullable=False),
     Column("at_s", BigInteger, nullable=False),
+    Column("who", String(200)),                           # who had it issued and why; empty in entries of the first schema
+    Column("why", String(200)),
     Index("ix_certificates_device", "device", "at_s"),
+)
+
+named = Table(   # certificates that are no device's
+    "named", metadata,
+    Column("serial", String(40), primary_key=True),
+    Column("n", Integer, ForeignKey("chain.n"), nullable=False, unique=True),
+    Column("name", String(64), nullable=False, index=True),
+    Column("kind", String(16), nullable=False),           # "root", "issuing", "server" or "client"
+    Column("not_after_s", BigInteger, nullable=False),
+    Column("at_s", BigInteger, nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("why", String(200), nullable=False),
 )
 
 revocations = Table(
@@ -52,6 +66,39 @@ revocations = Table(
     Column("subject", String(40), nullable=False, index=True),
     Column("reason", String(200), nullable=False),
     Column("at_s", BigInteger, nullable=False),
+    Column("who", String(200)),
 )
 
-CHAINED = (lots, births, certificates, revocations)
+permits = Table(   # an operator's word for one device
+    "permits", metadata,
+    Column("n", Integer, ForeignKey("chain.n"), primary_key=True, autoincrement=False),
+    Column("device", String(29), ForeignKey("births.device"), nullable=False, index=True),
+    Column("kind", String(16), nullable=False),           # "first": its first certificate though it lay too long; "rebirth"
+    Column("until_s", BigInteger, nullable=False),
+    Column("who", String(200), nullable=False),
+    Column("why", String(200), nullable=False),
+    Column("at_s", BigInteger, nullable=False),
+)
+
+rebirths = Table(   # a new key for a device that was born; the last one counts
+    "rebirths", metadata,
+    Column("n", Integer, ForeignKey("chain.n"), primary_key=True, autoincrement=False),
+    Column("device", String(29), ForeignKey("births.device"), nullable=False, index=True),
+    Column("permit", Integer, ForeignKey("permits.n"), nullable=False, unique=True),   # the word that it was done by, once
+    Column("lot", String(32), ForeignKey("lots.lot"), nullable=False),
+    Column("key", String(130), nullable=False),
+    Column("raw", LargeBinary, nullable=False),
+    Column("at_s", BigInteger, nullable=False),
+)
+
+attempts = Table(   # no entry of the ledger: rows change and go (attempts.py)
+    "attempts", metadata,
+    Column("device", String(29), primary_key=True),
+    Column("code", String(32), primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("first_s", BigInteger, nullable=False),
+    Column("last_s", BigInteger, nullable=False, index=True),
+    Column("peer", String(64), nullable=False),           # the address it came from
+)
+
+CHAINED = (lots, births, certificates, named, revocations, permits, rebirths)

@@ -10,8 +10,10 @@ from host.cli import (
     audit,
     bench,
     boards,
+    ca,
     config,
     devices,
+    enrol,
     image,
     keys,
     release,
@@ -39,6 +41,8 @@ app.command("up")(up)
 app.command("budget")(budget)
 app.add_typer(keys.app, name="keys")
 app.add_typer(boards.app, name="boards")
+app.add_typer(ca.app, name="ca")
+app.add_typer(enrol.app, name="enrol")
 app.add_typer(image.app, name="image")
 app.add_typer(secure.app, name="secure")
 app.add_typer(release.app, name="release")

@@ -13,8 +13,9 @@ from rich.console import Console
 from rich.table import Table
 
 from host.cli.server import AsJson
+from host.files import write_whole
 from provisioning.errors import ProvisioningError
-from provisioning.routing.file import entry, load, save, shown, write_whole
+from provisioning.routing.file import entry, load, save, shown
 from provisioning.routing.key import read_key
 from provisioning.routing.server import Pushed, Server
 from provisioning.rules.routes import (

@@ -16,6 +16,7 @@ from fastapi import FastAPI
 
 from host.db import migrate, open_engine
 from host.forwarded import ForwardedCertificates
+from host.revoked import RevocationList
 from host.settings import SettingsError
 from node.wire.manifest import MAX_ARTIFACT_BYTES
 from ota.archive.folder import Archive
@@ -116,7 +117,8 @@ def make_context(settings: OtaSettings, clock: Callable[[], float]) -> Context:
         raise SettingsError("direction_key", f"{settings.direction_key}, a key that the newest root does not list",
                             "a key of the root's direction role")
     desk = Desk(engine, key, settings.pace(), clock(), random.SystemRandom().random)
-    forwarded = ForwardedCertificates(settings.ca_file) if settings.proxies else None
+    revoked = RevocationList(settings.crl_file, settings.ca_file) if settings.crl_file else None
+    forwarded = ForwardedCertificates(settings.ca_file, revoked) if settings.proxies else None
     return Context(settings, engine, archive, desk, clock, key_hex, forwarded, ThreadPoolExecutor(THREADS, "ota"))
 
 

@@ -47,6 +47,7 @@ class OtaSettings(Settings):
         cert_file: PEM chain of the server, leaf first.
         key_file: its PEM key.
         ca_file: PEM bundle of root and issuing CA: verifies devices and operators.
+        crl_file: the CA's revocation list; whom it names is refused at every request. None: nobody is asked.
         database: URL, e.g. "sqlite:////var/lib/tenfold/ota.db".
         archive: folder of the content-addressed archive; made when missing.
         root_file: the signed root (version 1) that devices are born with.
@@ -75,6 +76,7 @@ class OtaSettings(Settings):
     cert_file: Path
     key_file: Path
     ca_file: Path
+    crl_file: Path | None = None
     database: str
     archive: Path
     root_file: Path
@@ -96,7 +98,7 @@ class OtaSettings(Settings):
 
     def tls(self) -> TlsSettings:
         """Give the server's TLS: nobody without a certificate."""
-        return TlsSettings(cert_file=self.cert_file, key_file=self.key_file, ca_file=self.ca_file)
+        return TlsSettings(cert_file=self.cert_file, key_file=self.key_file, ca_file=self.ca_file, crl_file=self.crl_file)
 
     def pace(self) -> Pace:
         """Give what the desk needs of this."""

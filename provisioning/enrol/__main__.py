@@ -8,6 +8,7 @@ from pathlib import Path
 from host.db import DatabaseError
 from host.settings import SettingsError, load
 from host.tls import EXIT_CANNOT_START, serve
+from ota.release.keys import KeyFileError
 from provisioning.enrol.app import create_app
 from provisioning.enrol.settings import EnrolSettings
 from provisioning.pki import PkiError
@@ -25,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load(EnrolSettings, options.config, env_prefix="TENFOLD_ENROL_")
         app = create_app(settings)
-    except (SettingsError, PkiError, DatabaseError) as error:
+    except (SettingsError, PkiError, KeyFileError, DatabaseError) as error:
         log.error("cannot start: %s", error)
         return EXIT_CANNOT_START
     return serve(app, settings.host, settings.port, settings.tls())

@@ -1,25 +1,35 @@
 """Enrolment over Secure Transport (RFC 7030, errata in RFC 8951): the HTTP face of service.py.
 
-Decides statuses, headers and encodings. A refusal is JSON `{"code", "message"}`: 400 the request is malformed, 401 a client
-certificate is missing, 403 refused by the rules, 413 too large, 429 too many. Answers are one line of base64, since clients
-exist that cannot read more (strongSwan's pki).
+Decides statuses, headers and encodings. A refusal is JSON `{"code", "message"}`: 202 come again (an operator must speak, or
+others are served first), 400 the request is malformed, 401 a client certificate is missing, 403 refused by the rules, 413 too
+large, 429 too many, 503 the CA's key is out of reach. Answers are one line of base64, since clients exist that cannot read more
+(strongSwan's pki).
 """
 
+import asyncio
 import base64
 import datetime as dt
 import logging
+import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from fastapi import FastAPI, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
 
+from host.broker import BrokerError
 from host.db import open_engine
 from host.tls import common_name, peer_certificate
+from ota.release import keys
+from ota.release.keys import KeyFileError
 from provisioning import ca, pki
+from provisioning.attempts import Attempts
+from provisioning.crl import Publisher, Targets
 from provisioning.enrol.requests import MAX_BODY_BYTES, parse_request
 from provisioning.enrol.service import Enrolment, Peer
 from provisioning.enrol.settings import EnrolSettings
@@ -29,11 +39,14 @@ from provisioning.ledger import Ledger
 log = logging.getLogger(__name__)
 
 PREFIX = "/.well-known/est"
+CRL_PATH = "/crl/issuing.crl"
 RETRY_AFTER_S = 3600   # after 429: the window is a day, an hour of it frees some
-_CSR_ATTRIBUTES = bytes.fromhex("300a06082a8648ce3d040302")   # SEQUENCE { ecdsa-with-SHA256 }, RFC 7030 section 4.5.2
+RETRY_BUSY_S = 10      # after 202 for load and 503: this to twice this, drawn anew each time, so that nobody comes back in step
+# SEQUENCE { SEQUENCE { id-ecPublicKey, SET { prime256v1 } }, ecdsa-with-SHA256 }: RFC 7030 4.5.2, its example with our curve
+_CSR_ATTRIBUTES = bytes.fromhex("3021" "3015" "06072a8648ce3d0201" "310a" "06082a8648ce3d030107" "06082a8648ce3d040302")
 _STATUS = {
     "enrol.size": 413, "enrol.encoding": 400, "enrol.csr": 400, "enrol.key": 400, "enrol.proof": 400, "enrol.subject": 400,
-    "enrol.no_certificate": 401, "enrol.too_many": 429,
+    "enrol.no_certificate": 401, "enrol.too_many": 429, "enrol.shelf_life": 202, "enrol.busy": 202, "enrol.key_away": 503,
 }
 
 
@@ -41,16 +54,51 @@ def create_app(settings: EnrolSettings) -> FastAPI:
     """Make the application; opens the ledger and reads the CA's files.
 
     Raises:
-        PkiError, DatabaseError: a file or the database is unusable.
+        PkiError, KeyFileError, DatabaseError: a file or the database is unusable.
     """
-    issuing = pki.load_authority(settings.issuing_cert, settings.issuing_key)
+    issuing = pki.load_authority(settings.issuing_cert, settings.issuing_key, keys.passphrase())
     chain = [issuing.certificate, pki.load_certificates(settings.root_cert)[0]]
     engine = open_engine(settings.database)
-    enrolment = Enrolment(Ledger(engine), issuing, settings.device_days)
+    ledger, attempts = Ledger(engine), Attempts(engine)
+    enrolment = Enrolment(ledger, issuing, settings.device_days)
+    targets = Targets(settings.crl_files, settings.broker_folder, settings.broker_pid_files)
+    publisher = Publisher(ledger, issuing, targets, dt.timedelta(days=settings.crl_days))
+
+    under_way = 0
+
+    async def issue(request: Request, renews: bool) -> Response:
+        nonlocal under_way
+        body = await _body(request)
+        if under_way >= settings.max_under_way:   # before anything is computed: that is what there is too much of
+            raise ProvisioningError("enrol.busy", f"{under_way} others are served first")
+        parsed = parse_request(body)
+        work = partial(enrolment.renew, peer=_peer(request)) if renews else enrolment.enrol
+        under_way += 1
+        try:
+            return _certs_only([await run_in_threadpool(work, parsed, now=_now())])
+        except ProvisioningError as error:
+            host = request.client.host if request.client else ""
+            await run_in_threadpool(attempts.note, parsed.device, error.code, host, int(_now().timestamp()))
+            raise
+        except KeyFileError as error:   # nothing was issued; the log has the reason, a stranger does not
+            log.error("the issuing CA's key: %s", error)
+            raise ProvisioningError("enrol.key_away", "the CA cannot sign now") from None
+        finally:
+            under_way -= 1
+
+    def retry_after_s(code: str) -> int | None:
+        """How long to stay away, seconds; None when coming again is no use or the sender's own affair."""
+        if code in ("enrol.busy", "enrol.key_away"):
+            return RETRY_BUSY_S + secrets.randbelow(RETRY_BUSY_S + 1)
+        return {"enrol.too_many": RETRY_AFTER_S, "enrol.shelf_life": settings.word_retry_s}.get(code)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        job = asyncio.create_task(_publish(publisher, settings.push_s))
         yield
+        job.cancel()
+        with suppress(asyncio.CancelledError):
+            await job
         engine.dispose()
 
     app = FastAPI(title="Tenfold enrolment", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)
@@ -58,9 +106,9 @@ def create_app(settings: EnrolSettings) -> FastAPI:
     @app.exception_handler(ProvisioningError)
     async def refuse(_request: Request, error: ProvisioningError) -> Response:
         log.warning("refused: %s", error)
-        status = _STATUS.get(error.code, 403)
-        headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 429 else None
-        return JSONResponse({"code": error.code, "message": error.message}, status, headers)
+        wait_s = retry_after_s(error.code)
+        headers = None if wait_s is None else {"Retry-After": str(wait_s)}
+        return JSONResponse({"code": error.code, "message": error.message}, _STATUS.get(error.code, 403), headers)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -74,17 +122,32 @@ def create_app(settings: EnrolSettings) -> FastAPI:
     async def csrattrs() -> Response:
         return _base64(_CSR_ATTRIBUTES, "application/csrattrs")
 
+    @app.get(CRL_PATH)
+    async def crl() -> Response:
+        if not publisher.der:
+            raise ProvisioningError("enrol.key_away", "the CA has signed no revocation list yet")
+        return Response(publisher.der, media_type="application/pkix-crl")
+
     @app.post(PREFIX + "/simpleenroll")
     async def simpleenroll(request: Request) -> Response:
-        parsed = parse_request(await _body(request))
-        return _certs_only([await run_in_threadpool(enrolment.enrol, parsed, _now())])
+        return await issue(request, renews=False)
 
     @app.post(PREFIX + "/simplereenroll")
     async def simplereenroll(request: Request) -> Response:
-        parsed = parse_request(await _body(request))
-        return _certs_only([await run_in_threadpool(enrolment.renew, parsed, _peer(request), _now())])
+        return await issue(request, renews=True)
 
     return app
+
+
+async def _publish(publisher: Publisher, every_s: float) -> None:
+    """Keep the revocation list and the brokers' files as the ledger has them."""
+    while True:
+        try:
+            if await run_in_threadpool(publisher.tick, _now()):
+                log.info("revocation list and brokers told")
+        except (OSError, KeyFileError, BrokerError, SQLAlchemyError) as error:
+            log.error("revocations are not told: %s", error)
+        await asyncio.sleep(every_s)
 
 
 def _peer(request: Request) -> Peer | None:

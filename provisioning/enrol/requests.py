@@ -20,8 +20,16 @@ MAX_BODY_BYTES = 8 << 10   # a P-256 request is about 260 bytes of DER, 350 of b
 
 
 @dataclass(frozen=True)
+class Proved:
+    """A request whose signature holds: the sender has the private half of `public_key`, which is P-256."""
+
+    subject: x509.Name
+    public_key: ec.EllipticCurvePublicKey
+
+
+@dataclass(frozen=True)
 class CertificateRequest:
-    """A request whose signature holds: the sender has the private half of `public_key`."""
+    """A device's request, proved."""
 
     device: str
     public_key: ec.EllipticCurvePublicKey
@@ -33,10 +41,23 @@ class CertificateRequest:
 
 
 def parse_request(body: bytes) -> CertificateRequest:
-    """Read the body of /simpleenroll or /simplereenroll: base64 (RFC 8951, line breaks allowed) or plain DER.
+    """Read the body of /simpleenroll or /simplereenroll.
 
     Raises:
-        ProvisioningError: "enrol.size", "enrol.encoding", "enrol.csr", "enrol.key", "enrol.proof" or "enrol.subject".
+        ProvisioningError: as `verified_request`, or "enrol.subject".
+    """
+    request = verified_request(body)
+    name = common_name_of(request.subject)
+    if name is None or kind_of(name) is not Kind.DEVICE:
+        raise ProvisioningError("enrol.subject", "got another subject, expected exactly CN=<device id>")
+    return CertificateRequest(name, request.public_key)
+
+
+def verified_request(body: bytes) -> Proved:
+    """Read a PKCS#10 for anybody: base64 (RFC 8951, line breaks allowed) or plain DER.
+
+    Raises:
+        ProvisioningError: "enrol.size", "enrol.encoding", "enrol.csr", "enrol.key" or "enrol.proof".
     """
     if not 0 < len(body) <= MAX_BODY_BYTES:
         raise ProvisioningError("enrol.size", f"got {len(body)} bytes, expected 1 to {MAX_BODY_BYTES}")
@@ -49,7 +70,14 @@ def parse_request(body: bytes) -> CertificateRequest:
         raise ProvisioningError("enrol.key", "got another kind of key, expected P-256")
     if not _is_signed(csr):
         raise ProvisioningError("enrol.proof", "got a request that its key did not sign")
-    return CertificateRequest(_device(csr), public_key)
+    return Proved(csr.subject, public_key)
+
+
+def common_name_of(subject: x509.Name) -> str | None:
+    """Tell the name in a subject that is exactly one CN; None for every other."""
+    parts = list(subject)
+    name = parts[0].value if len(parts) == 1 and parts[0].oid == NameOID.COMMON_NAME else None
+    return name if isinstance(name, str) else None
 
 
 def _from_base64(body: bytes) -> bytes:
@@ -64,11 +92,3 @@ def _is_signed(csr: x509.CertificateSigningRequest) -> bool:
         return csr.is_signature_valid
     except (InvalidSignature, UnsupportedAlgorithm, ValueError):
         return False
-
-
-def _device(csr: x509.CertificateSigningRequest) -> str:
-    subject = list(csr.subject)
-    name = subject[0].value if len(subject) == 1 and subject[0].oid == NameOID.COMMON_NAME else None
-    if not isinstance(name, str) or kind_of(name) is not Kind.DEVICE:
-        raise ProvisioningError("enrol.subject", "got another subject, expected exactly CN=<device id>")
-    return name

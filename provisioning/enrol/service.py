@@ -18,6 +18,8 @@ from provisioning.rules.validity import Verdict, judge_enrolment
 
 log = logging.getLogger(__name__)
 
+WHO = "svc.enrol"   # as the ledger names this server
+
 
 @dataclass(frozen=True)
 class Peer:
@@ -33,7 +35,7 @@ class Enrolment:
     def __init__(self, ledger: Ledger, issuing: ca.Authority, device_days: int) -> None:
         self._ledger, self._issuing, self._device_days = ledger, issuing, device_days
 
-    def enrol(self, request: CertificateRequest, now: dt.datetime) -> x509.Certificate:
+    def enrol(self, request: CertificateRequest, now: dt.datetime, why: str = "birth key") -> x509.Certificate:
         """Issue a certificate on the strength of the birth key alone.
 
         The same key may ask again: a power cut between our answer and the device's flash costs a certificate, not the device.
@@ -43,19 +45,12 @@ class Enrolment:
                 Verdict's code.
         """
         now_s = int(now.timestamp())
-        birth = self._ledger.birth(request.device)
-        lot = self._ledger.lot(birth.lot) if birth else None
-        if birth is None or lot is None:
-            raise ProvisioningError("enrol.no_birth", f"device {request.device}: no birth record")
-        if birth.key != request.key_hex:
-            raise ProvisioningError("enrol.other_key", f"device {request.device}: got another key than its birth record's")
-        verdict = judge_enrolment(lot, self._ledger.history(request.device, now_s), now_s)
-        if verdict is not Verdict.ISSUE:
-            raise ProvisioningError(verdict.value, f"device {request.device}, lot {birth.lot}")
+        judged(self._ledger, request.device, request.key_hex, now_s)
         certificate = ca.issue_device(self._issuing, request.public_key, request.device, now, days=self._device_days)
         not_after_s = int(certificate.not_valid_after_utc.timestamp())
-        self._ledger.record_certificate(ca.serial_hex(certificate), request.device, not_after_s, now_s)
-        log.info("issued %s to %s until %s", ca.serial_hex(certificate), request.device, certificate.not_valid_after_utc.date())
+        serial = ca.serial_hex(certificate)
+        self._ledger.record_certificate(serial, request.device, not_after_s, now_s, who=WHO, why=why, key=request.key_hex)
+        log.info("issued %s to %s until %s", serial, request.device, certificate.not_valid_after_utc.date())
         return certificate
 
     def renew(self, request: CertificateRequest, peer: Peer | None, now: dt.datetime) -> x509.Certificate:
@@ -70,4 +65,21 @@ class Enrolment:
             raise ProvisioningError("enrol.other_subject", f"got a request for {request.device} from {peer.name}")
         if not self._ledger.is_valid_certificate(peer.serial, request.device):
             raise ProvisioningError("enrol.revoked", f"device {request.device}: certificate {peer.serial} is not valid")
-        return self.enrol(request, now)
+        return self.enrol(request, now, f"renewal of {peer.serial}")
+
+
+def judged(ledger: Ledger, device: str, key_hex: str, now_s: int) -> None:
+    """Let a device that proved this key pass, or refuse it.
+
+    Raises:
+        ProvisioningError: "enrol.no_birth", "enrol.other_key", or a Verdict's code.
+    """
+    birth = ledger.birth(device)
+    lot = ledger.lot(birth.lot) if birth else None
+    if birth is None or lot is None:
+        raise ProvisioningError("enrol.no_birth", f"device {device}: no birth record")
+    if birth.key != key_hex:
+        raise ProvisioningError("enrol.other_key", f"device {device}: got another key than its birth record's")
+    verdict = judge_enrolment(lot, ledger.history(device, now_s), now_s)
+    if verdict is not Verdict.ISSUE:
+        raise ProvisioningError(verdict.value, f"device {device}, lot {birth.lot}")

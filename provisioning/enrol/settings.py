@@ -19,10 +19,18 @@ class EnrolSettings(Settings):
         key_file: its PEM key.
         ca_file: PEM bundle of root and issuing CA: verifies the certificates of devices that renew.
         issuing_cert: PEM certificate of the issuing CA.
-        issuing_key: its PEM key.
+        issuing_key: its key: a PEM file, its passphrase where `ota.release.keys` looks, or a `pkcs11:` URI.
         root_cert: PEM certificate of the root, for /cacerts.
         database: URL of the ledger, e.g. "sqlite:////var/lib/tenfold/ledger.db".
         device_days: life of a device's certificate.
+        max_under_way: requests that are worked on at a time; others are asked to come again in some seconds. A machine with two
+            cores does some 300 a second, so the last of 128 waits for less than half a second.
+        crl_days: life of a revocation list; a new one is made at half of it.
+        crl_files: where the list is written, in PEM, for servers of this machine and Mosquitto.
+        broker_folder: nats-server's configuration (host/broker.py); its list of users is kept.
+        broker_pid_files: of brokers that get a SIGHUP after a change.
+        push_s: how soon a revocation is told to all of them.
+        word_retry_s: how often a device that waits for an operator's word comes again.
     """
 
     host: str = "127.0.0.1"
@@ -35,6 +43,13 @@ class EnrolSettings(Settings):
     root_cert: Path
     database: str
     device_days: int = Field(default=ca.DEVICE_DAYS, ge=1, le=ca.ISSUING_DAYS)
+    max_under_way: int = Field(default=128, ge=1)
+    crl_days: float = Field(default=7, gt=0, le=366)
+    crl_files: tuple[Path, ...] = ()
+    broker_folder: Path | None = None
+    broker_pid_files: tuple[Path, ...] = ()
+    push_s: float = Field(default=5, gt=0, le=60)
+    word_retry_s: int = Field(default=3600, ge=1, le=86_400)
 
     def tls(self) -> TlsSettings:
         """Give the server's TLS: a device has no certificate yet, or one that expired while it slept."""

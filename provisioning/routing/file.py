@@ -4,12 +4,11 @@ Decides its form and that it is replaced whole: temporary file, fsync, rename. W
 """
 
 import json
-import os
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from host.files import write_whole
 from provisioning.errors import ProvisioningError
 from provisioning.rules.routes import Route, Routes, checked, domain, name_in, targets, zone_name
 
@@ -43,23 +42,6 @@ def save(path: Path, routes: Routes) -> None:
     body = {"zone": routes.zone, "servers": list(routes.servers),
             "routes": {name: entry(routes.routes[name]) for name in sorted(routes.routes)}}
     write_whole(path, json.dumps(body, indent=1, ensure_ascii=False) + "\n")
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a file that is there whole, or as it was; a power cut right afterwards does not take it back."""
-    path = path.resolve()   # a link stays one
-    mode = path.stat().st_mode & 0o777 if path.exists() else 0o644
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-    try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, mode)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
 
 
 def shown(at_s: int) -> str:

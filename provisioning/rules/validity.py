@@ -9,7 +9,7 @@ from enum import Enum
 
 from provisioning.rules.quota import Lot
 
-SHELF_LIFE_S = 3 * 365 * 86_400   # from the lot's end to the last first enrolment: stock that is older needs a new lot
+SHELF_LIFE_S = 3 * 365 * 86_400   # from the lot's end to the last first enrolment: older stock needs an operator's word
 ISSUE_LIMIT = 24                  # certificates in a window for one device: power cuts between issue and store cost one each
 ISSUE_WINDOW_S = 86_400
 
@@ -22,11 +22,13 @@ class History:
         issued_in_window: certificates issued in the last ISSUE_WINDOW_S seconds.
         ever_issued: True after the first one.
         revoked: the device was revoked.
+        allowed: an operator's word for its first certificate holds.
     """
 
     issued_in_window: int
     ever_issued: bool
     revoked: bool
+    allowed: bool = False
 
 
 class Verdict(Enum):
@@ -35,8 +37,8 @@ class Verdict(Enum):
     ISSUE = "enrol.issue"
     REVOKED = "enrol.revoked"
     LOT_REVOKED = "enrol.lot_revoked"
-    SHELF_LIFE = "enrol.shelf_life"
-    TOO_MANY = "enrol.too_many"      # the only one that mends itself: wait for the window
+    SHELF_LIFE = "enrol.shelf_life"  # waits for an operator's word
+    TOO_MANY = "enrol.too_many"      # mends itself: wait for the window
 
 
 def judge_enrolment(lot: Lot, history: History, now_s: int) -> Verdict:
@@ -52,6 +54,6 @@ def judge_enrolment(lot: Lot, history: History, now_s: int) -> Verdict:
         return Verdict.REVOKED
     if lot.revoked:
         return Verdict.LOT_REVOKED
-    if not history.ever_issued and now_s >= lot.expires_s + SHELF_LIFE_S:
+    if not (history.ever_issued or history.allowed) and now_s >= lot.expires_s + SHELF_LIFE_S:
         return Verdict.SHELF_LIFE
     return Verdict.TOO_MANY if history.issued_in_window >= ISSUE_LIMIT else Verdict.ISSUE

@@ -5,7 +5,7 @@ import binascii
 import unittest
 
 from node.agent import enrol as module
-from node.agent.credentials import Identity, own_certificate, renewal_due
+from node.agent.credentials import Identity, own_certificate, renewal_due_s
 from node.agent.enrol import Enrolment
 from node.agent.http import Response
 from node.agent.paths import CERT_PATH, KEY_PATH
@@ -20,6 +20,7 @@ from tests.sim.network import RealClock, Zeros
 DEVICE = "hall-0242ac110001"
 DAY_S = 86400
 NOW_S = 1795237512
+BEGIN_S = 1793491200   # of `certificate`
 
 
 def certificate(pub65, start=b"261101000000Z", end=b"270130000000Z"):
@@ -55,6 +56,11 @@ class Est:
 class Chance(Zeros):
     def urandom(self, n):
         return bytes(range(1, n + 1))
+
+
+class Most:
+    def urandom(self, n):
+        return b"\xff" * n
 
 
 class Forgetful(MemoryFiles):
@@ -124,10 +130,6 @@ class TestEnrolment(unittest.TestCase):
         self.assertLessEqual(self.ask(Response(429, {"retry-after": "999999999"}, b"")), 86400 * 1000 + 2001)
 
     def test_waits_grow_with_each_failure(self):
-        class Most:
-            def urandom(self, n):
-                return b"\xff" * n
-
         enrolment = Enrolment(DEVICE, self.files, self.clock, Most(), first=Est(), renewing=Est())
         waits = [enrolment.wait_ms() for _ in range(9)]
         self.assertEqual(waits[:3], [2001, 4001, 8001])
@@ -156,24 +158,69 @@ class TestEnrolment(unittest.TestCase):
         self.assertEqual(seen, ["birth", "OSError", "ValueError", "NetworkError", "PeerError"])
         self.assertTrue(enrolment.certified())
 
-    def test_renewal_is_due_in_the_last_third(self):
-        self.assertFalse(renewal_due(0, 90 * DAY_S, 60 * DAY_S - 1))
-        self.assertTrue(renewal_due(0, 90 * DAY_S, 60 * DAY_S))
-        self.assertTrue(renewal_due(0, 90 * DAY_S, 400 * DAY_S))   # expired while asleep: ask, the server decides
+    def at(self, day, *answers, state=None, chance=None):
+        """Look at a certificate of 90 days `day` days into its life; gives the wait and the server's side."""
+        if self.files.read(CERT_PATH) is None:
+            self.files.write_atomic(CERT_PATH, certificate(self.identity.pub65))
+        self.clock.unix_ms = lambda: (BEGIN_S + int(day * DAY_S)) * 1000
+        renewing = Est(*answers)
+        enrolment = Enrolment(DEVICE, self.files, self.clock, chance or Most(), first=Est(), renewing=renewing)
+        state = {"waited": 1} if state is None else state
+        return asyncio.run(enrolment.refresh(state, lambda error: None)), renewing, state
+
+    def test_renewals_of_a_fleet_that_was_born_in_one_hour_are_spread_evenly_now_and_later(self):
+        fleet = 2000
+        for life_s in (365 * DAY_S + 3600, 90 * DAY_S, 7 * DAY_S):
+            hours = {}
+            for number in range(fleet):
+                device = f"hall-0242ac{number:06x}"
+                first_s = renewal_due_s(device, NOW_S, NOW_S + life_s)
+                self.assertTrue(life_s * 7 // 12 - 2 <= first_s - NOW_S <= life_s * 3 // 4)
+                again_s = renewal_due_s(device, first_s, first_s + life_s)
+                for turn, at_s in enumerate((first_s, again_s)):
+                    hours[turn, at_s // 3600] = hours.get((turn, at_s // 3600), 0) + 1
+            fair = fleet * 3600 / (life_s / 6)
+            self.assertLess(max(hours.values()), fair + 6 * fair**0.5 + 3)
+
+    def test_certificate_is_renewed_at_its_own_moment_and_not_before(self):
+        due_s = renewal_due_s(DEVICE, BEGIN_S, BEGIN_S + 90 * DAY_S)
+        day = (due_s - BEGIN_S) / DAY_S
+        self.assertEqual(self.at(1)[0], module.RENEW_CHECK_MS)
+        wait_ms, renewing, _ = self.at(day - 60 / DAY_S)
+        self.assertEqual(renewing.asked, [])
+        self.assertTrue(0 < wait_ms <= 61_000)
+        fresh = Response(200, {}, certs_only(certificate(self.identity.pub65, end=b"270230000000Z")))
+        wait_ms, renewing, _ = self.at(day + 1 / DAY_S, fresh)
+        self.assertEqual((wait_ms, renewing.asked[0][1]), (module.RENEW_CHECK_MS, "/.well-known/est/simplereenroll"))
+        self.assertEqual(der.cert_validity(self.files.read(CERT_PATH))[1], BEGIN_S + 121 * DAY_S)
+
+    def test_plant_that_comes_back_after_its_moment_asks_scattered_over_an_hour(self):
+        state = {}
+        wait_ms, renewing, state = self.at(80, state=state)
+        self.assertEqual((wait_ms, renewing.asked), (module.RENEW_CHECK_MS + 1, []))
+        self.assertEqual(self.at(80, Response(403, {}, b""), state=state)[1].asked[0][1], "/.well-known/est/simplereenroll")
+
+    def test_certificate_that_ended_in_a_drawer_is_renewed_at_once(self):
+        self.assertEqual(len(self.at(400, Response(403, {}, b""), state={})[1].asked), 1)
+
+    def test_refused_renewals_come_ever_more_seldom_though_the_object_is_made_anew(self):
+        waits, state = [], {"waited": 1}
+        for _ in range(9):
+            wait_ms, _, state = self.at(80, Response(403, {}, b""), state=state)
+            waits.append(wait_ms)
+        self.assertEqual(waits[:3], [60_001, 120_001, 240_001])
+        self.assertEqual(waits[-1], module.RENEW_CHECK_MS + 1)
+        ended = [self.at(400, OSError(111), state=state)[0] for _ in range(3)]
+        self.assertEqual(ended[-1], module.ENDED_CAP_MS + 1)
+
+    def test_without_the_time_of_day_nothing_is_asked_for_some_hours(self):
+        self.files.write_atomic(CERT_PATH, certificate(self.identity.pub65))
+        self.clock.unix_ms = lambda: 0
+        self.assertEqual(asyncio.run(self.enrolment().renew({})), module.LOOK_MS)
 
     def test_failed_renewal_keeps_the_old_certificate(self):
-        old = certificate(self.identity.pub65)
-        self.files.write_atomic(CERT_PATH, old)
-        self.clock.unix_ms = lambda: NOW_S * 1000 + 60 * DAY_S * 1000
-        renewing = Est(Response(403, {}, b""))
-        wait_ms = asyncio.run(self.enrolment(renewing=renewing).renew())
-        self.assertEqual((self.files.read(CERT_PATH), renewing.asked[0][1]), (old, "/.well-known/est/simplereenroll"))
-        self.assertLess(wait_ms, module.RENEW_CHECK_MS)
-
-    def test_fresh_certificate_is_not_renewed(self):
-        self.files.write_atomic(CERT_PATH, certificate(self.identity.pub65))
-        self.clock.unix_ms = lambda: NOW_S * 1000
-        self.assertEqual(asyncio.run(self.enrolment().renew()), module.RENEW_CHECK_MS)
+        self.at(80, Response(403, {}, b""))
+        self.assertEqual(self.files.read(CERT_PATH), certificate(self.identity.pub65))
 
     def test_key_generation_uses_all_its_chance(self):
         self.assertEqual(p256.keygen(Chance().urandom(32))[1], self.identity.pub65)

@@ -3,15 +3,23 @@
 import datetime as dt
 import json
 import os
+import threading
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from host.db import open_engine
 from host.ecdsa import point
+from host.tls import client_context, listen, make_server
 from node.compat import sha256
 from node.wire import der, identity, p256
 from provisioning import ca, pki
+from provisioning.enrol.app import create_app
+from provisioning.enrol.settings import EnrolSettings
 from provisioning.ledger import Ledger
 from provisioning.line.station import Station
 
@@ -83,3 +91,64 @@ def station_key():
 def station(ledger, station_key):
     ledger.open_lot(LOT, point(station_key.public_key()).hex(), quota=2, expires_s=NOW_S + DAY_S, now_s=NOW_S)
     return Station(ledger, LOT, "bench-1", station_key)
+
+
+@pytest.fixture
+def settings(fleet_pki, ledger_url):
+    return EnrolSettings(
+        port=0, database=ledger_url, cert_file=fleet_pki.cert("svc.enrol"), key_file=fleet_pki.key("svc.enrol"),
+        ca_file=fleet_pki.ca_file, issuing_cert=fleet_pki.cert("issuing"), issuing_key=fleet_pki.key("issuing"),
+        root_cert=fleet_pki.cert("root"))
+
+
+@contextmanager
+def running(app, tls):
+    server, listener = make_server(app, tls), listen("127.0.0.1", 0)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+        listener.close()
+
+
+@pytest.fixture
+def port(settings):
+    with running(create_app(settings), settings.tls()) as port:
+        yield port
+
+
+@pytest.fixture
+def bench(ledger: Ledger, station_key) -> Station:
+    now_s = int(time.time())
+    ledger.open_lot(LOT, point(station_key.public_key()).hex(), 10, now_s + 3600, now_s)
+    return Station(ledger, LOT, "bench-1", station_key)
+
+
+@pytest.fixture
+def born(bench):
+    device = Device()
+    bench.hear(device.line(), int(time.time()))
+    return device
+
+
+@pytest.fixture
+def connect(port, fleet_pki, tmp_path):
+    clients = []
+
+    def make(certificate=None, device=None):
+        cert_file = key_file = None
+        if certificate is not None:
+            cert_file, key_file = tmp_path / "device.pem", tmp_path / "device.key"
+            key_file.unlink(missing_ok=True)
+            pki.write_pem(cert_file, certificate)
+            pki.write_key(key_file, ec.derive_private_key(device.private, ec.SECP256R1()))
+        context = client_context(fleet_pki.cert("root"), cert_file, key_file)
+        clients.append(httpx.Client(base_url=f"https://localhost:{port}", verify=context, trust_env=False))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()

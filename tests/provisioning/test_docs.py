@@ -4,11 +4,18 @@ import re
 from pathlib import Path
 
 from provisioning.enrol.settings import EnrolSettings
+from provisioning.rules.explain import EXPLANATIONS
 
 PART = Path(__file__).parent.parent.parent / "provisioning"
 README = "".join((PART / name).read_text(encoding="utf-8") for name in ("README.md", "SECURE.md"))
-CODE = re.compile(r'"((?:enrol|birth|provisioning|route|secure)\.[a-z_]+)"')
-NO_REFUSALS = {"enrol.issue", "birth.new", "birth.known", "provisioning.enrol", "provisioning.ledger"}
+NAMES = r"(?:enrol|birth|provisioning|route|secure|ca|lot|revoke)\.[a-z_]+"
+CODE = re.compile(rf'"({NAMES})"')
+NO_REFUSALS = {"enrol.issue", "birth.new", "birth.known", "birth.reborn", "provisioning.enrol", "provisioning.ledger", "ca.pem"}
+
+
+def refusals() -> set[str]:
+    sources = (*(path for path in PART.rglob("*.py") if path.name != "explain.py"), *(PART.parent / "host/cli").glob("*.py"))
+    return {code for path in sources for code in CODE.findall(path.read_text(encoding="utf-8"))} - NO_REFUSALS
 
 
 def test_every_setting_of_the_enrolment_server_is_explained():
@@ -16,7 +23,8 @@ def test_every_setting_of_the_enrolment_server_is_explained():
 
 
 def test_every_refusal_is_explained_and_exists():
-    sources = (*PART.rglob("*.py"), PART.parent / "host/cli/secure.py")
-    in_code = {code for path in sources for code in CODE.findall(path.read_text(encoding="utf-8"))} - NO_REFUSALS
-    in_readme = set(re.findall(r"`((?:enrol|birth|provisioning|route|secure)\.[a-z_]+)`", README))
-    assert in_code == in_readme
+    assert refusals() == set(re.findall(rf"`({NAMES})`", README)) - NO_REFUSALS
+
+
+def test_every_refusal_of_ca_and_enrolment_is_explained_to_operators():
+    assert {code for code in refusals() if not code.startswith(("route.", "secure."))} == set(EXPLANATIONS)

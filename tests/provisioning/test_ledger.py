@@ -1,20 +1,29 @@
 """The ledger: append-only, chained, and the same for everyone who writes at once."""
 
 import dataclasses
+import json
 import threading
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import column, table, text
 from sqlalchemy.exc import IntegrityError
 
+import provisioning
+from provisioning.chain import LedgerError
 from provisioning.errors import ProvisioningError
-from provisioning.ledger import LedgerError
+from provisioning.ledger import Ledger
 from provisioning.rules.validity import ISSUE_WINDOW_S
 from provisioning.tables import metadata
 
 from .conftest import DAY_S, LOT, NOW_S, Device
+
+WORD = {"who": "svc.enrol", "why": "birth key"}
 
 
 @pytest.fixture
@@ -30,8 +39,31 @@ def test_scripts_and_tables_describe_the_same_database(engine, ledger):
         assert compare_metadata(context, metadata) == []
 
 
+def test_entries_of_the_first_schema_keep_their_place_in_the_chain(engine):
+    config = Config()
+    config.set_main_option("script_location", str(Path(next(iter(provisioning.__path__))) / "migrations"))
+    config.set_main_option("version_table", "schema_version_provisioning")
+    lot = {"lot": "a", "station_key": "04", "quota": 1, "expires_s": 9, "at_s": 1, "n": 1}
+    birth = {"device": "d", "lot": "a", "key": "05", "raw": b"\x01", "at_s": 2, "n": 2}
+    given = {"serial": "1f", "device": "d", "not_after_s": NOW_S, "at_s": 3, "n": 3}
+    gone = {"n": 4, "kind": "certificate", "subject": "1f", "reason": "lost", "at_s": 4}
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        before = "0" * 64
+        for n, (kind, row) in enumerate([("lots", lot), ("births", birth), ("certificates", given), ("revocations", gone)], 1):
+            plain = {key: value.hex() if isinstance(value, bytes) else value for key, value in row.items()}
+            before = sha256(json.dumps([before, n, kind, plain], sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+            connection.execute(text("INSERT INTO chain VALUES (:n, :kind, :hash)"), {"n": n, "kind": kind, "hash": before})
+            connection.execute(table(kind, *map(column, row)).insert(), row)
+    ledger = Ledger(engine)
+    assert (ledger.verify(), ledger.head()) == (4, (4, before))
+    (one,) = ledger.certificates("d")
+    assert (one.who, one.why, one.revoked) == (None, None, True)
+
+
 def test_the_chain_holds_over_every_kind_of_entry(ledger, born):
-    ledger.record_certificate("1f", born.device, NOW_S + DAY_S, NOW_S)
+    ledger.record_certificate("1f", born.device, NOW_S + DAY_S, NOW_S, **WORD)
     ledger.revoke("certificate", "1f", "lost", NOW_S)
     assert ledger.verify() == 4
     assert ledger.head()[0] == 4
@@ -51,7 +83,7 @@ def test_rows_cannot_be_changed_or_deleted(engine, ledger, born, statement):
     ("DELETE FROM chain WHERE n = 2", 2), ("DELETE FROM chain WHERE n = 3", 3),
 ])
 def test_a_change_past_the_triggers_is_found(engine, ledger, born, statement, entry):
-    ledger.record_certificate("1f", born.device, NOW_S + DAY_S, NOW_S)
+    ledger.record_certificate("1f", born.device, NOW_S + DAY_S, NOW_S, **WORD)
     with engine.begin() as connection:
         connection.execute(text("PRAGMA foreign_keys=OFF"))
         for name in connection.execute(text("SELECT name FROM sqlite_master WHERE type='trigger'")).scalars().all():
@@ -83,15 +115,15 @@ def test_writers_at_once_keep_one_chain(ledger):
 
 
 def test_history_counts_only_the_window(ledger, born):
-    ledger.record_certificate("1", born.device, NOW_S + DAY_S, NOW_S - ISSUE_WINDOW_S)
-    ledger.record_certificate("2", born.device, NOW_S + DAY_S, NOW_S)
+    ledger.record_certificate("1", born.device, NOW_S + DAY_S, NOW_S - ISSUE_WINDOW_S, **WORD)
+    ledger.record_certificate("2", born.device, NOW_S + DAY_S, NOW_S, **WORD)
     assert ledger.history(born.device, NOW_S).issued_in_window == 1
-    assert dataclasses.astuple(ledger.history(born.device, NOW_S + 10 * DAY_S)) == (0, True, False)
+    assert dataclasses.astuple(ledger.history(born.device, NOW_S + 10 * DAY_S)) == (0, True, False, False)
     assert [issued.serial for issued in ledger.certificates(born.device)] == ["1", "2"]
 
 
 def test_a_certificate_is_valid_for_its_own_device_until_revoked(ledger, born):
-    ledger.record_certificate("1", born.device, NOW_S + DAY_S, NOW_S)
+    ledger.record_certificate("1", born.device, NOW_S + DAY_S, NOW_S, **WORD)
     assert ledger.is_valid_certificate("1", born.device)
     assert not ledger.is_valid_certificate("1", "hall-0242ac1100ff")
     assert not ledger.is_valid_certificate("2", born.device)

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from provisioning.rules.names import Kind, kind_of
-from provisioning.rules.quota import Lot, Reason, judge_birth
+from provisioning.rules.quota import Known, Lot, Reason, judge_birth
 from provisioning.rules.validity import ISSUE_LIMIT, SHELF_LIFE_S, History, Verdict, judge_enrolment
 
 LOT = Lot("lot-1", "04" * 65, quota=2, expires_s=1000)
@@ -27,7 +27,18 @@ def test_a_name_has_one_kind_or_none(name, kind):
     (2, "aa", 5000, Reason.KNOWN), (0, "bb", 0, Reason.SECOND_IDENTITY),
 ])
 def test_a_lot_admits_no_more_than_ordered_and_no_second_identity(births, known, now_s, reason):
-    assert judge_birth(LOT, births, known, "aa", now_s) is reason
+    assert judge_birth(LOT, births, known and Known(known), "aa", now_s) is reason
+
+
+@pytest.mark.parametrize(("known", "now_s", "reason"), [
+    (Known("bb", permitted=True), 0, Reason.REBORN),            # a full lot, too: it was counted
+    (Known("bb", permitted=True, revoked=True), 0, Reason.REVOKED),
+    (Known("bb", revoked=True), 0, Reason.SECOND_IDENTITY),
+    (Known("aa", permitted=True), 0, Reason.KNOWN),             # it has its key still: the word is not used up
+    (Known("bb", permitted=True), LOT.expires_s, Reason.LOT_EXPIRED),
+])
+def test_another_key_takes_an_operators_word_and_no_revocation(known, now_s, reason):
+    assert judge_birth(LOT, LOT.quota, known, "aa", now_s) is reason
 
 
 def test_a_revoked_lot_admits_no_birth():

@@ -7,6 +7,7 @@ nothing: enrol.py does, and loads this module only while it is needed.
 import binascii
 
 from node.agent.paths import CERT_PATH, KEY_PATH
+from node.agent.scatter import phase_ms
 from node.compat import hexstr, sha256
 from node.errors import FlashError, FormatError, NodeError, PeerError
 from node.wire import der, p256
@@ -16,7 +17,7 @@ TYPE_CHECKING = False   # mypy reads it as true; the device never runs the impor
 if TYPE_CHECKING:
     from node.ports import Files, Random
 
-RENEW_FRACTION = 3   # renewed when less than 1/3 of the validity is left: 30 of 90 days to get through
+WINDOW_PARTS = 6   # a fleet's renewals are spread over a sixth of a life: 60 days of a year, 1,460 hours
 
 
 class Identity:
@@ -63,9 +64,15 @@ def certified(files: "Files", pub65: bytes) -> bool:
         return False
 
 
-def renewal_due(not_before_s: int, not_after_s: int, now_s: int) -> bool:
-    """Whether a certificate is to be renewed: in the last third of its validity."""
-    return now_s >= not_after_s - (not_after_s - not_before_s) // RENEW_FRACTION
+def renewal_due_s(device: str, not_before_s: int, not_after_s: int) -> int:
+    """When a certificate is renewed, Unix seconds: about two thirds through its life, each device at its own place.
+
+    The place is in a window around two thirds, by hash: devices that were certified in the same hour do not renew in the same one,
+    this time or any later time. At least a quarter of the life is left to get through.
+    """
+    life_s = not_after_s - not_before_s
+    window_s = life_s // WINDOW_PARTS
+    return not_before_s + life_s * 2 // 3 - window_s // 2 + phase_ms(device, window_s)   # it counts in whatever the period does
 
 
 def validity(files: "Files") -> tuple[int, int]:

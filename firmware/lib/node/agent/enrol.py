@@ -8,7 +8,7 @@ import asyncio
 
 from node.agent.dates import http_date_s
 from node.agent.paths import CERT_PATH
-from node.agent.scatter import backoff_ms
+from node.agent.scatter import backoff_ms, uniform
 from node.errors import NodeError
 from node.loading import Loaded
 from node.wire.batch import QUALITY_SERVER
@@ -25,7 +25,10 @@ MAX_ANSWER_BYTES = 6144        # base64 of a certs-only message with leaf and is
 RETRY_BASE_MS = 2000           # first wait after a refusal is 0..2 s
 RETRY_CAP_MS = 60_000          # a board fresh from the line enrols within a minute of its birth record
 MAX_RETRY_AFTER_S = 86_400     # a server may send us away for a day, not for ever
-RENEW_CHECK_MS = 3_600_000     # a certificate is looked at this often
+RENEW_CHECK_MS = 3_600_000     # a certificate is looked at this often; a renewal that was refused waits no longer
+RENEW_BASE_MS = 60_000         # first wait after a renewal was refused: months are left, and each attempt has the uplink step aside
+ENDED_CAP_MS = 600_000         # a certificate that has ended opens nothing any more: the device asks more often
+LOOK_MS = 60_000               # until the time of day is known
 SLICE_MS = 5000                # at most between two signs of life while waiting
 UNTOLD_MS = 21_600_000         # without the time of day (6 h): ask anyway, the answer's Date tells it
 
@@ -46,6 +49,7 @@ class Enrolment:
         self._first = first
         self._renewing = renewing
         self.failures = 0
+        self._base_ms, self._cap_ms = RETRY_BASE_MS, RETRY_CAP_MS
 
     async def obtain(self, tell: "Callable[[], None]", fault: "Callable[[Exception], object]", alive: "Callable[[], None]") -> None:
         """Get a certificate for our key, however often that takes.
@@ -61,9 +65,17 @@ class Enrolment:
             await self._wait(await self._try(self.enrol, fault), alive)
             certified = self.certified()
 
-    async def refresh(self, fault: "Callable[[Exception], object]") -> int:
-        """Renew the certificate if it is due; how long to wait before looking again, ms."""
-        return await self._try(self.renew, fault)
+    async def refresh(self, state: "dict[str, int]", fault: "Callable[[Exception], object]") -> int:
+        """Renew the certificate if it is due; how long to wait before looking again, ms.
+
+        Args:
+            state: `failures` in a row, and whether this boot has `waited`; the caller keeps it, for this object comes and goes.
+        """
+        self.failures = state.get("failures", 0)
+        try:
+            return await self._try(lambda: self.renew(state), fault)
+        finally:
+            state["failures"] = self.failures
 
     async def _try(self, attempt: "Callable[[], Coroutine[Any, Any, int]]", fault: "Callable[[Exception], object]") -> int:
         try:
@@ -108,22 +120,37 @@ class Enrolment:
         """
         return await self._ask(self._first, "simpleenroll")
 
-    async def renew(self) -> int:
+    async def renew(self, state: "dict[str, int]") -> int:
         """Renew the certificate if it is due; the old one stays until the new one is on flash.
+
+        One that fell due while the device was off is renewed somewhere in the next hour, since its whole plant may have been off;
+        one that has ended at once.
 
         Returns:
             How long to wait before looking again, ms.
         """
-        now_ms = self._clock.unix_ms()
-        due = self._renewal_due(now_ms)
-        if (now_ms and not due) or (not now_ms and self._clock.ticks_ms() < UNTOLD_MS):
-            return RENEW_CHECK_MS
+        now_s = self._clock.unix_ms() // 1000
+        if now_s:
+            due_s, end_s = self._renewal()
+            if now_s < due_s:
+                state["waited"] = 1
+                return min((due_s - now_s) * 1000, RENEW_CHECK_MS)
+            self._base_ms, self._cap_ms = RENEW_BASE_MS, RENEW_CHECK_MS
+            if now_s >= end_s:
+                self._base_ms, self._cap_ms = RETRY_BASE_MS, ENDED_CAP_MS
+            elif not state.get("waited"):
+                state["waited"] = 1
+                return uniform(self._chance.urandom(4), RENEW_CHECK_MS) + 1
+        elif self._clock.ticks_ms() < UNTOLD_MS:
+            return LOOK_MS
+        else:
+            self._cap_ms = RENEW_CHECK_MS
         return await self._ask(self._renewing, "simplereenroll") or RENEW_CHECK_MS
 
     def wait_ms(self, asked_s: int = 0) -> int:
         """How long to wait after a failure; longer with each, spread over the whole interval, after what was asked."""
         self.failures += 1
-        return asked_s * 1000 + backoff_ms(self.failures, RETRY_BASE_MS, RETRY_CAP_MS, self._chance.urandom(4)) + 1
+        return asked_s * 1000 + backoff_ms(self.failures, self._base_ms, self._cap_ms, self._chance.urandom(4)) + 1
 
     async def _ask(self, http: "HttpClient", operation: str) -> int:
         request, pub65 = self._request()
@@ -150,11 +177,12 @@ class Enrolment:
             from node.agent.credentials import own_certificate
             self._files.write_atomic(CERT_PATH, own_certificate(body, pub65))
 
-    def _renewal_due(self, now_ms: int) -> bool:
+    def _renewal(self) -> tuple[int, int]:
+        """When the certificate is to be renewed and when it ends, Unix seconds."""
         with Loaded():
             from node.agent import credentials
             not_before_s, not_after_s = credentials.validity(self._files)
-            return credentials.renewal_due(not_before_s, not_after_s, now_ms // 1000)
+            return credentials.renewal_due_s(self._device, not_before_s, not_after_s), not_after_s
 
 
 def _retry_after_s(answer: "Response") -> int:
