@@ -30,7 +30,7 @@ class Targets:
     """Who is told.
 
     Attributes:
-        crl_files: get the list in PEM: OTA servers' and consoles' `crl_file`, Mosquitto's `crlfile`.
+        crl_files: get the list in PEM: OTA servers' `crl_file`, Mosquitto's `crlfile`.
         broker_folder: nats-server's configuration, whose list of users is rewritten.
         pid_files: of brokers; they get a SIGHUP after a change.
     """
