@@ -52,7 +52,7 @@ def budget(
 
     Example: tenfold budget --board esp32-generic --config site.json --data recording.csv
     """
-    profile = _profile(board)
+    profile = named_board(board)
     parsed = site.parse(config.read_bytes(), Config())
     device = identity.device_id(parsed.product, workday.MAC)
     rows = workday.recorded(parsed, data) if data else workday.noise(parsed)
@@ -75,7 +75,7 @@ def budget(
         sys.exit(EXIT_UNMEASURED)
 
 
-def _profile(board: str) -> Board:
+def named_board(board: str) -> Board:
     path = Path(board)
     if path.suffix != ".json":
         path = BOARDS / f"{board}.json"

@@ -142,9 +142,14 @@ class Loader:
             line.dtr, line.rts = False, False
             line.open()
             with line:
-                line.rts = True
-                time.sleep(RESET_S)   # of the circuit: a capacitor at EN
-                line.rts = False
+                press_reset(line)
+
+
+def press_reset(line: serial.Serial) -> None:
+    """EN low and high again by an open port's RTS, as esptool does it; the board starts what is in its flash."""
+    line.dtr, line.rts = False, True
+    time.sleep(RESET_S)   # of the circuit: a capacitor at EN
+    line.rts = False
 
 
 def _run(command: list[str], deadline_s: float | None, tell: Tell | None) -> tuple[int | None, str]:
