@@ -36,6 +36,7 @@ from provisioning.rules.quota import Reason
 
 BOOTS = "/state/boot_count"   # a board counts on, and must never use a number twice
 DAY_S = 86_400
+LOOK_S = 300.0   # a person waits here: longer than for a list of ports
 
 
 def app(
@@ -127,7 +128,7 @@ def provision(
         files["/state/wifi.json"] = compact({"ssid": network.ssid, "password": network.password})
     want_port(port)
     desk_station = _station(Ledger(open_engine(ledger)), lot, station, key, open_lot)
-    found = ask(port)
+    found = ask(port, timeout_s=LOOK_S)
     if found.fault is not None:
         raise found.fault
     runs = found.contents

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -31,11 +32,18 @@ def call(*words: object) -> Result:
     return CliRunner().invoke(app, [str(word) for word in words])
 
 
+def told(*words: object) -> Any:
+    """What a command that succeeds says to machines."""
+    done = call(*words, "--json")
+    assert done.exit_code == 0, (done.exception, done.stderr)
+    return json.loads(done.stdout)
+
+
 def test_ports_says_what_each_board_is_and_which_does_not_answer(tmp_path: Path) -> None:
     with boards(tmp_path, "esp32", "esp32c6") as made:
         made[0].load(image("esp32", BORN).content)
         made[1].inject(Fault.parse("silent"))
-        first, second = json.loads(call("ports", "--port", tmp_path / "tty*", "--json").stdout)
+        first, second = told("ports", "--port", tmp_path / "tty*", "--timeout", 300)
     assert (first["chip"], first["mac"], first["contents"]["device"]) == ("esp32", made[0].mac, "hall-0242ac130001")
     assert (second["chip"], second["fault"]["code"]) == ("", "board.silent")
 
@@ -125,20 +133,20 @@ def test_new_board_is_flashed_provisioned_and_keeps_its_key(tmp_path: Path) -> N
     (tmp_path / "root.bin").write_bytes(b"none")
     url = f"sqlite:///{tmp_path}/ledger.db"
     words = ["--site", ROOT / "firmware/image/site.json", "--ca", tmp_path / "ca.der", "--root", tmp_path / "root.bin",
-             "--ledger", url, "--lot", "desk-1", "--key", tmp_path / "station.pem", "--json"]
+             "--ledger", url, "--lot", "desk-1", "--key", tmp_path / "station.pem"]
     with boards(tmp_path, "esp32") as (board,):
         place = ["--port", board.port]
         early = call("provision", *place, *words, "--open-lot", 1).exception
         assert isinstance(early, ProvisioningError)
         assert early.code == "board.firmware"
         assert call("flash", file, *place).exit_code == 0
-        copied = json.loads(call("app", *place, "--json").stdout)   # another name of the release
+        copied = told("app", *place)   # another name of the release
         assert list(copied["written"]) == ["/factory/release.json"]
-        born = json.loads(call("provision", *place, *words).stdout)
+        born = told("provision", *place, *words)
         assert born["birth"] == "birth.new"
         assert Ledger(open_engine(url)).devices() == [born["device"]]
-        assert json.loads(call("provision", *place, *words).stdout) == {**born, "birth": "birth.known", "site_kept": True}
-        shown = json.loads(call("ports", *place, "--json").stdout)[0]["contents"]
+        assert told("provision", *place, *words) == {**born, "birth": "birth.known", "site_kept": True}
+        shown = told("ports", *place, "--timeout", 300)[0]["contents"]
         assert (shown["device"], shown["release"], shown["has_identity"]) == (born["device"], "desk", True)
         refused = json.loads(call("flash", file, *place, "--json").stdout)[0]
         assert refused["code"] == "board.identity"
