@@ -32,10 +32,15 @@ LEVEL ?= signed
 KEYS ?=
 DO ?= plan
 
+# Settings of `make ports`, `make flash`, `make app`, `make monitor`, `make shell`, `make provision`: PORT=/dev/ttyUSB0, of the first two
+# also PORT=all; of `make flash` OUT=file.bin BOARD=name ERASE_IDENTITY=1; of `make provision` ARGS="…", tenfold provision's options
+ARGS ?=
+NEED_PORT = $(if $(BOARD_PORT),,echo 'make: name the board'"'"'s serial port: make $@ PORT=/dev/ttyUSB0 (make ports lists them)' >&2; exit 2)
+
 # Settings of `make fuzz`: SECONDS=60, for all decoders together
 SECONDS ?= 60
 
-.PHONY: help demo test test-slow test-power fuzz test-esp32 bench budget image secure second-source lint fix lock clean setup dev check-machine
+.PHONY: help demo test test-slow test-power fuzz test-esp32 bench budget image ports flash app monitor shell provision secure second-source lint fix lock clean setup dev check-machine
 
 help: ## this help
 	@printf 'Tenfold: a fleet in one repository. Start with:  make demo\n\n'
@@ -45,6 +50,9 @@ help: ## this help
 	@printf '                 ESP32=1 QEMU=qemu-system-xtensa IMAGE=file.bin (one emulated ESP32 more)  ROMS=folder (its ROM files)\n'
 	@printf 'make test-esp32 takes  QEMU=qemu-system-xtensa  IMAGE=file.bin  ROMS=folder  CUTS=50 (power cuts)  STEADY=1 (on a loaded machine)\n'
 	@printf 'make image takes BOARD=name  STOCK=file.bin  FLASH_SIZE=4MB (without BOARD)  OUT=build/flash-NAME.bin\n'
+	@printf 'make ports, flash, app, monitor, shell, provision take PORT=/dev/ttyUSB0; ports and flash also PORT=all\n'
+	@printf 'make flash takes BOARD=esp32-generic  OUT=build/flash-NAME.bin  ERASE_IDENTITY=1 (give up the device key on it)\n'
+	@printf 'make provision takes ARGS="--site site.json --ca root.der …" (.venv/bin/tenfold provision --help)\n'
 	@printf 'make second-source takes BOARD=wt32-eth01  CONFIG=site.json\n'
 	@printf 'make secure takes PORT=/dev/ttyUSB0  LEVEL=none|signed|guarded|locked  KEYS="a.pub b.pub"  DO=plan|rehearse|burn|status\n'
 	@printf 'make budget takes BOARD=esp32-generic  CONFIG=site.json  DATA=file.csv\n'
@@ -86,6 +94,30 @@ test-esp32: $(VENV)/.dev build/umqtt/simple.py ## on an emulated ESP32: QEMU=qem
 image: $(VENV)/.demo ## a board's flash image out of a stock MicroPython image: BOARD=wt32-eth01 STOCK=ESP32_GENERIC.bin
 	@$(BIN)/tenfold image build $(if $(NAMED_BOARD),--board "$(NAMED_BOARD)") $(if $(STOCK),--stock "$(STOCK)") --out "$(OUT)" \
 	  $(if $(FLASH_SIZE),--flash-size "$(FLASH_SIZE)")
+
+ports: $(VENV)/.demo ## the boards that are plugged in: port, chip, MAC, what runs on each
+	@$(BIN)/tenfold ports $(BOARD_PORT:%=--port "%")
+
+flash: $(VENV)/.demo ## erase, write, verify the image of `make image`: PORT=/dev/ttyUSB0 (or all) BOARD=esp32-generic
+	@$(NEED_PORT)
+	@$(BIN)/tenfold flash "$(OUT)" $(BOARD_PORT:%=--port "%") $(if $(NAMED_BOARD),--board "$(NAMED_BOARD)") \
+	  $(if $(ERASE_IDENTITY),--erase-identity)
+
+app: $(VENV)/.demo ## copy to a flashed board at its prompt what changed of the firmware: PORT=/dev/ttyUSB0
+	@$(NEED_PORT)
+	@$(BIN)/tenfold app --port "$(BOARD_PORT)"
+
+monitor: $(VENV)/.demo ## what a board says, with times, until Ctrl-C: PORT=/dev/ttyUSB0
+	@$(NEED_PORT)
+	@$(BIN)/tenfold monitor --port "$(BOARD_PORT)"
+
+shell: $(VENV)/.demo ## MicroPython's prompt of a board: PORT=/dev/ttyUSB0
+	@$(NEED_PORT)
+	@$(BIN)/tenfold shell --port "$(BOARD_PORT)"
+
+provision: $(VENV)/.demo ## make a flashed board a device of a lot: PORT=/dev/ttyUSB0 ARGS="--site site.json …"
+	@$(NEED_PORT)
+	@$(BIN)/tenfold provision --port "$(BOARD_PORT)" $(ARGS)
 
 secure: $(VENV)/.demo ## secure boot of a board, eFuses for ever: PORT=/dev/ttyUSB0 LEVEL=signed KEYS="a.pub b.pub" DO=plan|rehearse|burn|status
 	@$(if $(BOARD_PORT),,echo 'make: name the board'"'"'s serial port: make secure PORT=/dev/ttyUSB0 LEVEL=signed KEYS=key-1.pub' >&2; exit 2)

@@ -86,7 +86,7 @@ def build(
     Console().print(table)
     words = (parts.chip, parts.project, parts.version, f"ESP-IDF {parts.idf}" if parts.idf else "")
     print(f"{out}: {', '.join(word for word in words if word)}; {_mb(flash_bytes)} flash, sha256 {digest}")
-    print(f"Next: esptool write-flash 0x0 {out}")
+    print(f"Next: tenfold flash {out} --port /dev/ttyUSB0 (tenfold ports lists the boards)")
 
 
 @app.command("pin")

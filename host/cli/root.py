@@ -26,7 +26,11 @@ from host.cli import (
 )
 from host.cli.budget import budget
 from host.cli.demo import demo
+from host.cli.desk import app as desk_app
+from host.cli.desk import monitor, provision, shell
 from host.cli.errors import USER_ERRORS
+from host.cli.flash import flash
+from host.cli.ports import ports
 from host.cli.up import up
 
 EXIT_USAGE = 2
@@ -39,6 +43,12 @@ app = typer.Typer(
 app.command("demo")(demo)
 app.command("up")(up)
 app.command("budget")(budget)
+app.command("ports")(ports)
+app.command("flash")(flash)
+app.command("app")(desk_app)
+app.command("monitor")(monitor)
+app.command("shell")(shell)
+app.command("provision")(provision)
 app.add_typer(keys.app, name="keys")
 app.add_typer(boards.app, name="boards")
 app.add_typer(ca.app, name="ca")

@@ -7,15 +7,20 @@ line at its next start. Running it again after a pulled cable does no harm. Whic
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from provisioning.errors import ProvisioningError
+from provisioning.line.loader import want_port
+
 SITE = "/state/site.json"   # boot.py leaves the line when it is there
+HINT = ("check the port and that the board is at its prompt: one that has its site takes no input, and an erased one has no prompt "
+        "(tenfold ports tells)")
 TIMEOUT_S = 120.0           # a few small files take 2 s on a board, ten times that on an emulator on a loaded machine
 
 
-class SerialError(Exception):
-    """A board on the line could not be written; the message carries the port and mpremote's last words."""
+class SerialError(ProvisioningError):
+    """A board at its prompt could not be written; the message carries the port and mpremote's last words."""
 
 
 def provision(port: str, files: Mapping[str, bytes], timeout_s: float = TIMEOUT_S) -> None:
@@ -29,7 +34,8 @@ def provision(port: str, files: Mapping[str, bytes], timeout_s: float = TIMEOUT_
         SerialError: nobody answers, or the board refused a file. It is still on the line then: try again.
     """
     if SITE not in files:
-        raise SerialError(f"{port}: got no {SITE}, expected it among the files: without it a board never leaves the line")
+        raise SerialError("board.prompt", f"{port}: got no {SITE}, expected it among the files: without it a board never leaves "
+                                          "the line")
     with tempfile.TemporaryDirectory() as folder:
         for path, content in files.items():
             place = Path(folder) / ("last" if path == SITE else "first") / path.lstrip("/")
@@ -38,15 +44,24 @@ def provision(port: str, files: Mapping[str, bytes], timeout_s: float = TIMEOUT_
         first = [str(place) for place in sorted((Path(folder) / "first").glob("*"))]
         copies = ["fs", "cp", "-r", *first, ":/", "+"] if first else []
         last = str(Path(folder) / "last" / SITE.lstrip("/"))
-        _mpremote(port, [*copies, "fs", "cp", last, f":{SITE}", "+", "reset"], timeout_s)
+        mpremote(port, [*copies, "fs", "cp", last, f":{SITE}", "+", "reset"], timeout_s)
 
 
-def _mpremote(port: str, arguments: list[str], timeout_s: float) -> None:
+def mpremote(port: str, arguments: Sequence[str], timeout_s: float = TIMEOUT_S) -> str:
+    """Run mpremote's commands on a board at its prompt; gives what it said.
+
+    Raises:
+        SerialError: "port.absent", "port.busy"; "board.prompt": no prompt, no end in time, or a command failed on the board.
+    """
+    want_port(port)
     command = [sys.executable, "-m", "mpremote", "connect", port, *arguments]
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False)
     except subprocess.TimeoutExpired:
-        raise SerialError(f"{port}: mpremote did not end within {timeout_s:.0f} s; check that the board is at its prompt") from None
+        raise SerialError("board.prompt", f"{port}: mpremote did not end within {timeout_s:.0f} s; {HINT}") from None
     if done.returncode:
         words = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
-        raise SerialError(f"{port}: mpremote: {words}; check the port and that the board is at its prompt")
+        if "in use by another program" in words:
+            raise SerialError("port.busy", f"{port}: it is in use; end the monitor, shell or flashing that runs there")
+        raise SerialError("board.prompt", f"{port}: mpremote: {words}; {HINT}")
+    return done.stdout

@@ -7,9 +7,7 @@ opens nothing in the field, and is worthless when the lot is full or over.
 
 from dataclasses import dataclass
 
-from cryptography.hazmat.primitives.asymmetric import ec
-
-from host.ecdsa import point, sign_digest
+from host.ecdsa import Signer, point, sign_digest
 from node.errors import FormatError, NodeError
 from node.wire import identity, signed
 from node.wire.fields import parse_object, want_hex, want_text
@@ -55,7 +53,7 @@ def parse_line(line: str) -> Announcement | None:
 class Station:
     """One bench, working on one lot."""
 
-    def __init__(self, ledger: Ledger, lot: str, name: str, key: ec.EllipticCurvePrivateKey) -> None:
+    def __init__(self, ledger: Ledger, lot: str, name: str, key: Signer) -> None:
         """Make a station.
 
         Args:
