@@ -209,7 +209,7 @@ def build_flash(csv: Path, vfs_files: Mapping[str, bytes]) -> bytes:
 def build_vfs(size: int, files: Mapping[str, bytes]) -> bytes:
     """A littlefs image with these files (absolute paths), as MicroPython's VfsLfs2 mounts it."""
     context = UserContext(buffer=bytearray(NOTHING * size))
-    fs = _littlefs(context, size)
+    fs = littlefs(context, size)
     fs.format()
     fs.mount()
     try:
@@ -230,7 +230,7 @@ def read_vfs(flash: bytes) -> dict[str, bytes]:
         ImageError: there is no table or no file system.
     """
     vfs = _named(read_table(flash), "vfs")
-    fs = _littlefs(UserContext(buffer=bytearray(flash[vfs.offset:vfs.end])), vfs.size)
+    fs = littlefs(UserContext(buffer=bytearray(flash[vfs.offset:vfs.end])), vfs.size)
     try:
         fs.mount()
         return dict(_walk(fs))
@@ -241,7 +241,7 @@ def read_vfs(flash: bytes) -> dict[str, bytes]:
 def vfs_used(flash: bytes) -> int:
     """Bytes of the blocks that the flash's file system takes, its own among them."""
     vfs = _named(read_table(flash), "vfs")
-    fs = _littlefs(UserContext(buffer=bytearray(flash[vfs.offset:vfs.end])), vfs.size)
+    fs = littlefs(UserContext(buffer=bytearray(flash[vfs.offset:vfs.end])), vfs.size)
     try:
         fs.mount()
         return fs.used_block_count * SECTOR_BYTES
@@ -293,7 +293,8 @@ def _name(code: int, names: Mapping[str, int]) -> str:
     return next((name for name, number in names.items() if number == code), f"{code:#x}")
 
 
-def _littlefs(context: UserContext, size: int) -> LittleFS:
+def littlefs(context: UserContext, size: int) -> LittleFS:
+    """The file system as MicroPython sets it up, not mounted."""
     return LittleFS(context, mount=False, block_size=SECTOR_BYTES, block_count=size // SECTOR_BYTES, read_size=IO_BYTES,
                     prog_size=IO_BYTES, cache_size=CACHE_BYTES, lookahead_size=IO_BYTES, block_cycles=BLOCK_CYCLES,
                     disk_version=DISK_VERSION)
