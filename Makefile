@@ -30,10 +30,12 @@ LEVEL ?= signed
 KEYS ?=
 DO ?= plan
 
+# Settings of `make line`: LOT=2026-47 STATION=bench-1 IMAGE=build/flash-esp32.bin PORTS="build/boards/tty*" ONCE=1
+
 # Settings of `make fuzz`: SECONDS=60, for all decoders together
 SECONDS ?= 60
 
-.PHONY: help demo test test-slow test-power fuzz test-esp32 bench budget image secure second-source lint fix lock clean setup dev check-machine
+.PHONY: help demo test test-slow test-power fuzz test-esp32 bench budget image line secure second-source lint fix lock clean setup dev check-machine
 
 help: ## this help
 	@printf 'Tenfold: a fleet in one repository. Start with:  make demo\n\n'
@@ -43,6 +45,7 @@ help: ## this help
 	@printf '                 ESP32=1 QEMU=qemu-system-xtensa IMAGE=file.bin (one emulated ESP32 more)  ROMS=folder (its ROM files)\n'
 	@printf 'make test-esp32 takes  QEMU=qemu-system-xtensa  IMAGE=file.bin  ROMS=folder  CUTS=50 (power cuts)  STEADY=1 (on a loaded machine)\n'
 	@printf 'make image takes STOCK=file.bin  FLASH_SIZE=4MB  OUT=build/flash-esp32.bin\n'
+	@printf 'make line takes  LOT=2026-47  STATION=bench-1  IMAGE=build/flash-esp32.bin  PORTS="/dev/ttyUSB0 …"  ONCE=1\n'
 	@printf 'make second-source takes CONFIG=site.json\n'
 	@printf 'make secure takes PORT=/dev/ttyUSB0  LEVEL=none|signed|guarded|locked  KEYS="a.pub b.pub"  DO=plan|rehearse|burn|status\n'
 	@printf 'make budget takes BOARD=esp32-generic  CONFIG=site.json  DATA=file.csv\n'
@@ -83,6 +86,11 @@ test-esp32: $(VENV)/.dev build/umqtt/simple.py ## on an emulated ESP32: QEMU=qem
 
 image: $(VENV)/.demo ## a board's flash image out of a stock MicroPython image: STOCK=ESP32_GENERIC.bin
 	@$(BIN)/tenfold image build --stock "$(STOCK)" --out "$(OUT)" --flash-size $(FLASH_SIZE)
+
+line: $(VENV)/.demo ## the production line, many ports, until the lot is done: LOT=2026-47 STATION=bench-1 IMAGE=build/flash-esp32.bin
+	@$(if $(and $(LOT),$(STATION)),,echo 'make: name lot and station, after tenfold line open: make line LOT=2026-47 STATION=bench-1' >&2; exit 2)
+	@$(BIN)/tenfold line run --lot "$(LOT)" --station "$(STATION)" --image "$(or $(IMAGE),build/flash-esp32.bin)" \
+	  $(PORTS:%=--ports "%") $(if $(ONCE),--once)
 
 secure: $(VENV)/.demo ## secure boot of a board, eFuses for ever: PORT=/dev/ttyUSB0 LEVEL=signed KEYS="a.pub b.pub" DO=plan|rehearse|burn|status
 	@$(if $(BOARD_PORT),,echo 'make: name the board'"'"'s serial port: make secure PORT=/dev/ttyUSB0 LEVEL=signed KEYS=key-1.pub' >&2; exit 2)

@@ -104,7 +104,7 @@ class Ledger:
         with self._writing() as connection:
             order = _lot(connection, lot) or order
             known = _birth(connection, record["device"])
-            count = connection.execute(select(func.count()).select_from(births).where(births.c.lot == lot)).scalar_one()
+            count = _count(connection, lot)
             reason = judge_birth(order, count, known.key if known else None, record["key"], now_s)
             if reason not in ACCEPTED:
                 raise ProvisioningError(reason.value, f"device {record['device']}, lot {lot}: {count} of {order.quota} births")
@@ -118,6 +118,11 @@ class Ledger:
         """Give a device's birth record; None when it has none."""
         with self._engine.connect() as connection:
             return _birth(connection, device)
+
+    def count(self, lot: str) -> int:
+        """Tell how many births a lot holds."""
+        with self._engine.connect() as connection:
+            return _count(connection, lot)
 
     def devices(self) -> list[str]:
         """List the devices that may connect: born, and neither they nor their lots revoked. For the broker's users."""
@@ -223,6 +228,10 @@ def _lot(connection: Connection, lot: str) -> Lot | None:
     if row is None:
         return None
     return Lot(lot, row["station_key"], row["quota"], row["expires_s"], _revoked(connection, "lot", lot))
+
+
+def _count(connection: Connection, lot: str) -> int:
+    return connection.execute(select(func.count()).select_from(births).where(births.c.lot == lot)).scalar_one()
 
 
 def _birth(connection: Connection, device: str) -> Birth | None:

@@ -5,7 +5,7 @@ from typing import NoReturn
 
 import typer
 
-from host.cli import archive, audit, bench, config, devices, image, keys, release, rollout, route, secure, sensors, sim, token
+from host.cli import archive, audit, bench, config, devices, image, keys, line, release, rollout, route, secure, sensors, sim, token
 from host.cli.budget import budget
 from host.cli.demo import demo
 from host.cli.errors import USER_ERRORS
@@ -23,6 +23,7 @@ app.command("up")(up)
 app.command("budget")(budget)
 app.add_typer(keys.app, name="keys")
 app.add_typer(image.app, name="image")
+app.add_typer(line.app, name="line")
 app.add_typer(secure.app, name="secure")
 app.add_typer(release.app, name="release")
 app.add_typer(archive.app, name="archive")

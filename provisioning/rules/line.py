@@ -189,5 +189,5 @@ def ended(memory: Memory, step: Step, event: Event, *, key: str = "", image: str
 
 
 def set_aside(memory: Memory) -> Memory:
-    """The memory of a board that ends at FAULT: when it comes back it starts over, unless a record may be there."""
-    return memory if memory.offered else Memory()
+    """The memory of a board that ends at FAULT: when it comes back it starts over, unless it has shown a key, which may be good."""
+    return memory if memory.key else Memory()
