@@ -162,14 +162,14 @@ class Ledger:
             return History(recent, ever, _revoked(connection, "device", device))
 
     def revoke(self, kind: str, subject: str, reason: str, now_s: int) -> None:
-        """Revoke a lot, a device or a certificate (by serial), for ever; a second time changes nothing.
+        """Revoke a lot, its station (no more births), a device or a certificate (by serial), for ever; again changes nothing.
 
         Raises:
             ProvisioningError: "revoke.kind" or "revoke.unknown".
         """
-        key = {"lot": lots.c.lot, "device": births.c.device, "certificate": certificates.c.serial}.get(kind)
+        key = {"lot": lots.c.lot, "station": lots.c.lot, "device": births.c.device, "certificate": certificates.c.serial}.get(kind)
         if key is None:
-            raise ProvisioningError("revoke.kind", f"got {kind!r}, expected lot, device or certificate")
+            raise ProvisioningError("revoke.kind", f"got {kind!r}, expected lot, station, device or certificate")
         with self._writing() as connection:
             if connection.execute(select(key).where(key == subject)).first() is None:
                 raise ProvisioningError("revoke.unknown", f"{kind}: got {subject!r}, expected one that the ledger holds")
@@ -227,7 +227,8 @@ def _lot(connection: Connection, lot: str) -> Lot | None:
     row = connection.execute(select(lots).where(lots.c.lot == lot)).mappings().first()
     if row is None:
         return None
-    return Lot(lot, row["station_key"], row["quota"], row["expires_s"], _revoked(connection, "lot", lot))
+    return Lot(lot, row["station_key"], row["quota"], row["expires_s"], _revoked(connection, "lot", lot),
+               _revoked(connection, "station", lot))
 
 
 def _count(connection: Connection, lot: str) -> int:

@@ -1,5 +1,6 @@
 """`tenfold line`: boards from the box to a birth record and a label, many ports at once; a lot's opening and its report."""
 
+import contextlib
 import json
 import signal
 import time
@@ -16,12 +17,12 @@ from host.ecdsa import point
 from host.sim.plant import FIRMWARE
 from node import config as site
 from node.settings import Config
-from provisioning import ca
+from provisioning import allowance, ca
 from provisioning.errors import ProvisioningError
 from provisioning.ledger import Ledger
-from provisioning.line import journal, ports, running
+from provisioning.line import journal, ports, running, settling
 from provisioning.line.bench import Line, Order
-from provisioning.line.books import LedgerBooks
+from provisioning.line.books import AwayError, LedgerBooks
 from provisioning.line.flashing import read_image
 from provisioning.line.prompt import make_kit
 from provisioning.line.station import Signer, want_names
@@ -40,6 +41,7 @@ Books = Annotated[str, typer.Option("--ledger", envvar="TENFOLD_LEDGER", help="U
 FOLDER = Path("build/line")
 LEDGER = "sqlite:///build/line/ledger.db"
 KEY_FILE, JOURNAL_FILE = "station.key", "journal.jsonl"
+ALLOWANCE_FILE, OPERATOR_FILE = "allowance.json", "operator.pub"
 
 
 @app.command(name="open")
@@ -57,7 +59,7 @@ def open_lot(
     """
     want_names(lot, station)
     folder.mkdir(parents=True, exist_ok=True)
-    key = public if public is not None else _public(_place(folder, lot, station), make=True)
+    key = public if public is not None else _public(_place(folder, lot, station) / KEY_FILE)
     now_s = int(time.time())
     _ledger(ledger).open_lot(lot, key, quota, now_s + int(days * DAY_S), now_s)
     print(f"lot {lot}: {quota} births, {days:g} days, station {station} ({key[:16]}…)")
@@ -69,7 +71,7 @@ def key(lot: Lot, station: Station, folder: Folder = FOLDER) -> None:
 
     Example: tenfold line key --lot 2026-47 --station bench-1
     """
-    print(_public(_place(folder, lot, station), make=True))
+    print(_public(_place(folder, lot, station) / KEY_FILE))
 
 
 @app.command()
@@ -100,13 +102,14 @@ def run(
     order = Order(lot, settings.product, settings.model, loaded, wanted, raw if settings.sensors else b"")
     signer = Signer(lot, station, load_key(place / KEY_FILE))
     books = LedgerBooks(_ledger(ledger))
-    books.terms(lot)   # a lot that is not there is told now
+    with contextlib.suppress(AwayError):
+        books.terms(lot)   # a lot that is not there is told now
     where = ports.candidates(port or [])
     if not where:
         raise ProvisioningError("port.absent", "no port with a board; plug boards in, or name ports: --ports 'build/boards/tty*'")
     written = journal.Journal(place / JOURNAL_FILE)
     try:
-        line = Line(order, signer, books, written, make_kit(FIRMWARE, place / "kit"), place)
+        line = Line(order, signer, books, written, make_kit(FIRMWARE, place / "kit"), place, allowance=_allowance(place))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: line.stop.set())
         with display.Display(line, Console(stderr=as_json)) as draw:
@@ -141,14 +144,91 @@ def report(
                 print(f"{story.device or story.mac}  {story.state}  {faults}")
 
 
+@app.command()
+def allow(
+    lot: Lot, station: Station,
+    boards: Annotated[int, typer.Option(min=1, max=allowance.MAX_BOARDS, help="Births without the ledger, on top of the order.")],
+    days: Annotated[float, typer.Option(min=0.01, help="How long, from now; settling may come two weeks later.")] = 3.0,
+    operator: Annotated[Path, typer.Option("--operator-key", help="The operator's private key; made when it is missing.")] =
+        FOLDER / "operator.key",
+    out: Annotated[Path | None, typer.Option(help="Where to write it, for a station elsewhere. Default: the one here.")] = None,
+    folder: Folder = FOLDER, ledger: Books = LEDGER,
+) -> None:
+    """Let a station go on for a few boards while the ledger does not answer. The ledger takes so many later, and no more.
+
+    A station elsewhere needs the file as allowance.json in its folder, and the operator's public key, which is printed, as
+    operator.pub.
+
+    Example: tenfold line allow --lot 2026-47 --station bench-1 --boards 20 --days 2
+    """
+    rows, now_s = _ledger(ledger), int(time.time())
+    order = rows.lot(lot)
+    if order is None or order.revoked or order.closed:
+        raise ProvisioningError("line.allowance", f"lot: got {lot!r}, expected one that is open and whose station is not revoked")
+    public = _public(operator)
+    number = next(n for n in range(1, 1000) if rows.lot(allowance.name(lot, n)) is None)
+    granted = allowance.Allowance(lot, allowance.name(lot, number), station, boards, now_s + int(days * DAY_S))
+    text = allowance.grant(load_key(operator), granted)
+    rows.open_lot(granted.name, order.station_key, boards, granted.until_s + allowance.SETTLE_S, now_s)
+    if out is None:
+        (_place(folder, lot, station) / OPERATOR_FILE).write_text(public, encoding="utf-8")
+    (out or _place(folder, lot, station) / ALLOWANCE_FILE).write_text(text, encoding="utf-8")
+    print(f"lot {granted.name}: {boards} births without the ledger, {days:g} days; operator {public}")
+
+
+@app.command()
+def settle(lot: Lot, station: Station, folder: Folder = FOLDER, ledger: Books = LEDGER) -> None:
+    """Bring births that were made without the ledger to it; `tenfold line run` does it by itself.
+
+    Example: tenfold line settle --lot 2026-47 --station bench-1
+    """
+    place = _place(folder, lot, station)
+    written = journal.Journal(place / JOURNAL_FILE)
+    try:
+        settled = settling.settle(LedgerBooks(_ledger(ledger)), written, int(time.time()))
+    finally:
+        written.close()
+    for entry in settled:
+        print(f"{entry['mac']}  {entry['code'] or 'settled'}  {entry['message']}".rstrip())
+    if any(entry["code"] for entry in settled):
+        raise typer.Exit(EXIT_FAULTY)
+
+
+@app.command()
+def revoke(
+    lot: Lot, why: Annotated[str, typer.Option(help="Kept in the ledger.")],
+    devices: Annotated[bool, typer.Option("--devices", help="Its devices too: no certificates, no connection.")] = False,
+    ledger: Books = LEDGER,
+) -> None:
+    """Revoke a lot's station, for ever: no more births, under its allowances neither. Devices that it has made stay.
+
+    Example: tenfold line revoke --lot 2026-47 --why "bench stolen"
+    """
+    rows, now_s = _ledger(ledger), int(time.time())
+    kind = "lot" if devices else "station"
+    rows.revoke(kind, lot, why, now_s)
+    number = 1
+    while rows.lot(allowance.name(lot, number)) is not None:
+        rows.revoke(kind, allowance.name(lot, number), why, now_s)
+        number += 1
+    print(f"lot {lot}: its station is revoked" + (", and its devices" if devices else ""))
+
+
+def _allowance(place: Path) -> allowance.Allowance | None:
+    text, operator = place / ALLOWANCE_FILE, place / OPERATOR_FILE
+    if not text.exists():
+        return None
+    return allowance.read(text.read_text(encoding="utf-8"), operator.read_text(encoding="utf-8").strip())
+
+
 def _place(folder: Path, lot: str, station: str) -> Path:
     return folder / f"{lot}-{station}"
 
 
-def _public(place: Path, *, make: bool) -> str:
-    path = place / KEY_FILE
-    if make and not path.exists():
-        place.mkdir(mode=0o700, parents=True, exist_ok=True)
+def _public(path: Path) -> str:
+    """The public half of a key file, which is made when it is missing."""
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         write_key(path, ca.make_key())
     return point(load_key(path).public_key()).hex()
 

@@ -17,7 +17,8 @@ from provisioning.rules.line import WORKING, Step
 from provisioning.rules.tally import Story, Tally, stories, tally
 
 STYLES = {Step.DONE: "green", Step.FAULT: "red", Step.HOLD: "yellow", Step.EMPTY: "dim"}
-FIELDS = ("device", "mac", "state", "first_pass", "seconds", "pluggings", "failures", "recorded", "at", "key", "faults")
+FIELDS = ("device", "mac", "state", "first_pass", "seconds", "pluggings", "failures", "recorded",
+          "unsettled", "at", "key", "faults")
 
 
 class Display:
@@ -77,6 +78,7 @@ def as_rows(boards: Iterable[Story]) -> list[dict[str, Any]]:
     return [{
         "device": story.device, "mac": story.mac, "state": story.state, "first_pass": story.is_first_pass,
         "seconds": round(story.seconds, 1), "pluggings": story.pluggings, "failures": story.failures, "recorded": story.recorded,
+        "unsettled": story.unsettled,
         "at": story.at, "key": story.key, "faults": dict(story.faults), "numbers": dict(story.numbers)} for story in boards]
 
 

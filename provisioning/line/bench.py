@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from node.wire.identity import device_id
+from provisioning.allowance import Allowance, admits
 from provisioning.errors import ProvisioningError
 from provisioning.line import flashing, label, ports, prompt
 from provisioning.line.books import AwayError, Books
@@ -25,7 +26,7 @@ AGAIN_S = 10.0   # between questions to a ledger that did not answer
 REFUSED = {      # no second try makes these better
     "board.chip", "board.locked", "board.identity", "image.chip", "image.size", "port.denied", "line.twice",
     "provisioning.second_identity"}
-CLOSED = {"birth.quota", "birth.lot_expired", "birth.lot_revoked", "birth.lot_unknown", "birth.lot",
+CLOSED = {"birth.quota", "birth.lot_expired", "birth.lot_revoked", "birth.station_revoked", "birth.lot_unknown", "birth.lot",
           "birth.signature"}
 RESTING = (Step.DONE, Step.HOLD, Step.FAULT)
 
@@ -65,6 +66,7 @@ class Line:
 
     Attributes:
         faces: port -> what is shown of it.
+        allowance: what the station may do while the ledger does not answer.
         left: births that the lot still admits; None: not known. is_away: the ledger did not answer last time.
         stop: set it, and the line ends. closed: the ledger admits no more of this lot.
     """
@@ -76,6 +78,7 @@ class Line:
     kit: Path
     folder: Path
     now_s: Callable[[], int] = lambda: int(time.time())
+    allowance: Allowance | None = None
     faces: dict[str, Face] = field(default_factory=dict)
     stop: threading.Event = field(default_factory=threading.Event)
     closed: threading.Event = field(default_factory=threading.Event)
@@ -112,6 +115,18 @@ class Line:
     def leave(self, mac: str) -> None:
         with self._lock:
             self._busy.discard(mac)
+
+    def allow(self, announced: Announcement, mac: str) -> bool:
+        """Enter a birth in the journal, to be settled later, if an allowance admits it. Boards from before a crash count."""
+        with self._lock:
+            if self.allowance is None:
+                return False
+            used = sum(entry["what"] == "allowed" and entry["lot"] == self.allowance.name for entry in self.journal.entries)
+            if not admits(self.allowance, self.order.lot, self.signer.name, used, self.now_s()):
+                return False
+            raw = self.signer.of(self.allowance.name).record(announced, self.now_s())
+            self.remember(mac, self.memory(mac), "allowed", device=announced.device, lot=self.allowance.name, record=raw.hex())
+            return True
 
     @property
     def at_rest(self) -> bool:
@@ -267,6 +282,8 @@ class Port:
         try:
             self._line.books.append(self._line.order.lot, raw, self._line.now_s())
         except AwayError as error:
+            if self._line.allow(self._announced, self._mac):
+                return Event.OK, {"message": "born without the ledger: to be settled"}
             self._retry_at_s = time.monotonic() + AGAIN_S
             return Event.AWAY, {"code": "line.away", "message": f"the ledger does not answer: {error}"}
         return Event.OK, {}

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from provisioning.line.bench import RESTING, Line, Port
 from provisioning.line.books import AwayError
+from provisioning.line.settling import settle
 
 DRAW_S = 0.25   # between two looks for whoever shows the line
 ASK_EACH = 20   # looks between two questions how full the lot is
@@ -40,15 +41,16 @@ def run(line: Line, ports: Sequence[str], *, once: bool, show: Callable[[], None
 
 
 def ask(line: Line) -> None:
-    """How full the lot is; a ledger that does not answer says nothing new."""
+    """Settle what was born without the ledger, and ask how full the lot is; a ledger that does not answer says nothing new."""
     try:
+        settle(line.books, line.journal, line.now_s())
         terms = line.books.terms(line.order.lot)
     except AwayError:
         line.is_away = True
         return
     line.is_away = False
     line.left = max(0, terms.lot.quota - terms.births)
-    if not line.left or terms.lot.revoked or line.now_s() >= terms.lot.expires_s:
+    if not line.left or terms.lot.revoked or terms.lot.closed or line.now_s() >= terms.lot.expires_s:
         line.closed.set()
 
 

@@ -85,8 +85,12 @@ class Signer:
             ProvisioningError: "line.name".
         """
         want_names(lot, name)
-        self._lot, self._name, self._key = lot, name, key
+        self._lot, self.name, self._key = lot, name, key
         self._key_id = signed.key_id(point(key.public_key()))
+
+    def of(self, lot: str) -> "Signer":
+        """The same bench for another lot: an allowance's."""
+        return Signer(lot, self.name, self._key)
 
     def record(self, announced: Announcement, now_s: int) -> bytes:
         """Check an announcement's proof and sign its birth record: the envelope for the ledger.
@@ -97,7 +101,7 @@ class Signer:
         want_proof(announced)
         try:
             payload = identity.birth_payload(
-                announced.device, announced.key, announced.model, self._lot, self._name, now_s, announced.proof)
+                announced.device, announced.key, announced.model, self._lot, self.name, now_s, announced.proof)
             identity.parse_birth(payload)
             signature = sign_digest(self._key, signed.signing_digest(signed.BIRTH, payload))
             return signed.join(signed.BIRTH, [(self._key_id, signature)], payload)

@@ -75,7 +75,7 @@ TABLE: dict[tuple[Step, Event], Step] = {
 
 # How often a step is begun with a board, from plugging in to pulling out. Flashing thrice: a bad sector shows itself again, a bad
 # contact mostly does not. Testing twice: what fails at random would fail in the field too.
-BEGUN = {Step.DETECT: 3, Step.FLASH: 3, Step.VERIFY: 3, Step.TEST: 2, Step.KEY: 2, Step.READ_BACK: 2, Step.RECORD: 3, Step.LABEL: 3}
+BEGUN = {Step.DETECT: 3, Step.FLASH: 3, Step.VERIFY: 3, Step.TEST: 2, Step.KEY: 3, Step.READ_BACK: 3, Step.RECORD: 3, Step.LABEL: 3}
 
 
 @dataclass(frozen=True)

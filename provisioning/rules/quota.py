@@ -18,6 +18,7 @@ class Lot:
         quota: most births it may hold.
         expires_s: Unix seconds; no birth is appended from then on.
         revoked: its devices get no certificates any more.
+        closed: its station was revoked: no more births; its devices stay.
     """
 
     lot: str
@@ -25,6 +26,7 @@ class Lot:
     quota: int
     expires_s: int
     revoked: bool = False
+    closed: bool = False
 
 
 class Reason(Enum):
@@ -34,6 +36,7 @@ class Reason(Enum):
     KNOWN = "birth.known"                              # same device, same key: the line was interrupted and runs again
     SECOND_IDENTITY = "provisioning.second_identity"   # a known device shows another key: cloned id, or erased and re-made
     LOT_REVOKED = "birth.lot_revoked"
+    STATION_REVOKED = "birth.station_revoked"
     LOT_EXPIRED = "birth.lot_expired"
     QUOTA = "birth.quota"
 
@@ -54,6 +57,8 @@ def judge_birth(lot: Lot, births: int, known_key: str | None, key: str, now_s: i
         return Reason.KNOWN if known_key == key else Reason.SECOND_IDENTITY
     if lot.revoked:
         return Reason.LOT_REVOKED
+    if lot.closed:
+        return Reason.STATION_REVOKED
     if now_s >= lot.expires_s:
         return Reason.LOT_EXPIRED
     return Reason.NEW if births < lot.quota else Reason.QUOTA

@@ -22,7 +22,8 @@ class Story:
     Attributes:
         state: "done", "held" (good, but the ledger took no record), "faulty" or "open" (began, and did not end).
         seconds: that its steps took. pluggings: how often it came. faults: step -> code and message of its last failure there.
-        numbers: of its last self-test. key: its public key, "" without one.
+        unsettled: born under an allowance, and the ledger has not heard of it yet. numbers: of its last self-test.
+        key: its public key, "" without one.
     """
 
     mac: str
@@ -35,6 +36,7 @@ class Story:
     failures: int = 0
     key: str = ""
     recorded: bool = False
+    unsettled: bool = False
     faults: dict[str, str] = field(default_factory=dict)
     numbers: dict[str, float] = field(default_factory=dict)
 
@@ -95,6 +97,11 @@ def _go_on(story: Story, entry: Mapping[str, Any]) -> None:
         story.pluggings += 1
         if story.state != DONE:
             story.state = OPEN
+    if entry["what"] in ("allowed", "settled"):
+        story.unsettled = entry["what"] == "allowed"
+    if entry["what"] == "settled" and entry["code"]:   # labelled, and yet no device of ours
+        story.state, story.faults[Step.RECORD] = SET_ASIDE, f"{entry['code']}: {entry['message']}"
+        story.failures, story.recorded = story.failures + 1, False
     if "event" not in entry:
         return
     story.seconds += entry.get("took_s", 0.0)

@@ -1,19 +1,25 @@
 """The line with simulated boards and the real tools: born once, with a key on the board, whatever is pulled, broken or crashed."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from host.ecdsa import point
 from host.sim.boards.board import Board
 from host.sim.boards.faults import Fault
 from node.agent.paths import KEY_PATH
 from node.wire import der
+from provisioning.allowance import SETTLE_S, Allowance, name
 from provisioning.ledger import Ledger
+from provisioning.line import running
 from provisioning.line.bench import Port
+from provisioning.line.station import Announcement, parse_line
 from provisioning.rules.line import WORKING, Step
+from tests.provisioning.conftest import Device
 from tests.provisioning.flash_boards import boards
-from tests.provisioning.line_boards import LOT, Factory, until_rest
+from tests.provisioning.line_boards import LOT, STATION, Factory, until_rest
 
 
 @pytest.fixture
@@ -109,3 +115,72 @@ def test_a_board_that_cannot_be_made_is_set_aside(factory: Factory, board: Board
         assert line.journal.entries[-1]["code"] == code
     assert factory.ledger.count(LOT) == 0
     assert not board.flash().strip(b"\xff")
+
+
+def parsed(device: Device) -> Announcement:
+    announced = parse_line(device.line())
+    assert announced is not None
+    return announced
+
+
+@contextmanager
+def away(tmp_path: Path, factory: Factory) -> Iterator[None]:
+    """The ledger cannot be reached: its database is another place meanwhile."""
+    engine = factory.ledger._engine
+    engine.dispose()
+    for part in list(tmp_path.glob("ledger.db*")):
+        part.rename(tmp_path / f"away-{part.name}")
+    (tmp_path / "ledger.db").mkdir()
+    yield
+    (tmp_path / "ledger.db").rmdir()
+    for part in list(tmp_path.glob("away-*")):
+        part.rename(tmp_path / part.name.removeprefix("away-"))
+
+
+@pytest.mark.slow
+def test_without_the_ledger_a_board_waits_and_with_an_allowance_it_goes_on_and_is_settled(
+    factory: Factory, board: Board, tmp_path: Path,
+) -> None:
+    granted = Allowance(LOT, name(LOT, 1), STATION, 1, factory.now_s + 3600)
+    key = point(factory.key.public_key()).hex()
+    factory.ledger.open_lot(granted.name, key, granted.boards, granted.until_s + SETTLE_S, factory.now_s)
+    with away(tmp_path, factory):
+        with factory.line() as line:
+            assert until_rest(Port(line, str(board.port)), line, board.port) is Step.HOLD
+            assert line.journal.entries[-1]["code"] == "line.away"
+            assert not (factory.folder / "labels").exists()
+        with factory.line() as line:   # the station was told of its allowance meanwhile
+            line.allowance = granted
+            assert until_rest(Port(line, str(board.port)), line, board.port) is Step.DONE
+            running.ask(line)
+            assert line.is_away
+    assert factory.ledger.count(granted.name) == 0
+    with factory.line() as line:
+        running.ask(line)
+        assert not line.is_away
+        assert line.journal.entries[-1]["code"] == ""
+    birth = factory.ledger.birth(factory.device(board))
+    assert birth is not None
+    assert (birth.lot, birth.key) == (granted.name, key_on(board))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("how", "code"), [
+    ("full", "birth.quota"), ("expired", "birth.lot_expired"), ("revoked", "birth.station_revoked")])
+def test_a_lot_that_ends_before_the_record_leaves_a_good_board_unborn(factory: Factory, board: Board, how: str, code: str) -> None:
+    with factory.line() as line:
+        port = Port(line, str(board.port))
+        while line.faces[str(board.port)].step is not Step.RECORD:
+            port.look()
+        if how == "full":
+            for last in range(1, 11):
+                line.books.append(LOT, line.signer.record(parsed(Device(last)), factory.now_s), factory.now_s)
+        elif how == "expired":
+            factory.now_s += 86_400
+        elif how == "revoked":
+            factory.ledger.revoke("station", LOT, "stolen", factory.now_s)
+        assert until_rest(port, line, board.port) is Step.HOLD
+        assert line.journal.entries[-1]["code"] == code
+        assert line.closed.is_set()
+    assert factory.ledger.birth(factory.device(board)) is None
+    assert not (factory.folder / "labels").exists()
