@@ -36,11 +36,12 @@ DO ?= plan
 # also PORT=all; of `make flash` OUT=file.bin BOARD=name ERASE_IDENTITY=1; of `make provision` ARGS="…", tenfold provision's options
 ARGS ?=
 NEED_PORT = $(if $(BOARD_PORT),,echo 'make: name the board'"'"'s serial port: make $@ PORT=/dev/ttyUSB0 (make ports lists them)' >&2; exit 2)
+# Settings of `make line`: LOT=2026-47 STATION=bench-1 IMAGE=build/flash-esp32.bin PORTS="build/boards/tty*" ONCE=1
 
 # Settings of `make fuzz`: SECONDS=60, for all decoders together
 SECONDS ?= 60
 
-.PHONY: help demo test test-slow test-power fuzz test-esp32 bench budget image ports flash app monitor shell provision secure second-source lint fix lock clean setup dev check-machine
+.PHONY: help demo test test-slow test-power fuzz test-esp32 bench budget image ports flash app monitor shell provision line secure second-source lint fix lock clean setup dev check-machine
 
 help: ## this help
 	@printf 'Tenfold: a fleet in one repository. Start with:  make demo\n\n'
@@ -53,6 +54,7 @@ help: ## this help
 	@printf 'make ports, flash, app, monitor, shell, provision take PORT=/dev/ttyUSB0; ports and flash also PORT=all\n'
 	@printf 'make flash takes BOARD=esp32-generic  OUT=build/flash-NAME.bin  ERASE_IDENTITY=1 (give up the device key on it)\n'
 	@printf 'make provision takes ARGS="--site site.json --ca root.der …" (.venv/bin/tenfold provision --help)\n'
+	@printf 'make line takes  LOT=2026-47  STATION=bench-1  IMAGE=build/flash-esp32.bin  PORTS="/dev/ttyUSB0 …"  ONCE=1\n'
 	@printf 'make second-source takes BOARD=wt32-eth01  CONFIG=site.json\n'
 	@printf 'make secure takes PORT=/dev/ttyUSB0  LEVEL=none|signed|guarded|locked  KEYS="a.pub b.pub"  DO=plan|rehearse|burn|status\n'
 	@printf 'make budget takes BOARD=esp32-generic  CONFIG=site.json  DATA=file.csv\n'
@@ -118,6 +120,11 @@ shell: $(VENV)/.demo ## MicroPython's prompt of a board: PORT=/dev/ttyUSB0
 provision: $(VENV)/.demo ## make a flashed board a device of a lot: PORT=/dev/ttyUSB0 ARGS="--site site.json …"
 	@$(NEED_PORT)
 	@$(BIN)/tenfold provision --port "$(BOARD_PORT)" $(ARGS)
+
+line: $(VENV)/.demo ## the production line, many ports, until the lot is done: LOT=2026-47 STATION=bench-1 IMAGE=build/flash-esp32.bin
+	@$(if $(and $(LOT),$(STATION)),,echo 'make: name lot and station, after tenfold line open: make line LOT=2026-47 STATION=bench-1' >&2; exit 2)
+	@$(BIN)/tenfold line run --lot "$(LOT)" --station "$(STATION)" --image "$(or $(IMAGE),build/flash-esp32.bin)" \
+	  $(PORTS:%=--ports "%") $(if $(ONCE),--once)
 
 secure: $(VENV)/.demo ## secure boot of a board, eFuses for ever: PORT=/dev/ttyUSB0 LEVEL=signed KEYS="a.pub b.pub" DO=plan|rehearse|burn|status
 	@$(if $(BOARD_PORT),,echo 'make: name the board'"'"'s serial port: make secure PORT=/dev/ttyUSB0 LEVEL=signed KEYS=key-1.pub' >&2; exit 2)

@@ -119,7 +119,7 @@ class Ledger:
             order = _lot(connection, lot) or order
             device, known = record["device"], _birth(connection, record["device"])
             permit = _permit(connection, device, "rebirth", now_s)
-            count = connection.execute(select(func.count()).select_from(births).where(births.c.lot == lot)).scalar_one()
+            count = _count(connection, lot)
             before = None if known is None else Known(
                 known.key, permit is not None, _revoked(connection, "device", device) or _revoked(connection, "lot", known.lot))
             reason = judge_birth(order, count, before, record["key"], now_s)
@@ -142,6 +142,11 @@ class Ledger:
         """Give a device's birth record, the last one; None when it has none."""
         with self._engine.connect() as connection:
             return _birth(connection, device)
+
+    def count(self, lot: str) -> int:
+        """Tell how many births a lot holds."""
+        with self._engine.connect() as connection:
+            return _count(connection, lot)
 
     def devices(self) -> list[str]:
         """List the devices that may connect: born, and neither they nor their lots revoked. For the broker's users."""
@@ -244,7 +249,7 @@ class Ledger:
             chain.append(connection, permits, {**row, **_told(who, why)})
 
     def revoke(self, kind: str, subject: str, reason: str, now_s: int, *, who: str | None = None) -> bool:
-        """Revoke a lot, a device or a certificate (by serial), for ever; a second time changes nothing.
+        """Revoke a lot, its station (no more births), a device or a certificate (by serial), for ever; again changes nothing.
 
         Returns:
             Whether it was not revoked before.
@@ -252,9 +257,10 @@ class Ledger:
         Raises:
             ProvisioningError: "revoke.kind" or "revoke.unknown".
         """
-        keys = {"lot": [lots.c.lot], "device": [births.c.device], "certificate": [certificates.c.serial, named.c.serial]}.get(kind)
+        keys = {"lot": [lots.c.lot], "station": [lots.c.lot], "device": [births.c.device],
+                "certificate": [certificates.c.serial, named.c.serial]}.get(kind)
         if keys is None:
-            raise ProvisioningError("revoke.kind", f"got {kind!r}, expected lot, device or certificate")
+            raise ProvisioningError("revoke.kind", f"got {kind!r}, expected lot, station, device or certificate")
         with self._writing() as connection:
             if not any(connection.execute(select(key).where(key == subject)).first() for key in keys):
                 raise ProvisioningError("revoke.unknown", f"{kind}: got {subject!r}, expected one that the ledger holds")
@@ -309,7 +315,12 @@ def _lot(connection: Connection, lot: str) -> Lot | None:
     row = connection.execute(select(lots).where(lots.c.lot == lot)).mappings().first()
     if row is None:
         return None
-    return Lot(lot, row["station_key"], row["quota"], row["expires_s"], _revoked(connection, "lot", lot))
+    return Lot(lot, row["station_key"], row["quota"], row["expires_s"], _revoked(connection, "lot", lot),
+               _revoked(connection, "station", lot))
+
+
+def _count(connection: Connection, lot: str) -> int:
+    return connection.execute(select(func.count()).select_from(births).where(births.c.lot == lot)).scalar_one()
 
 
 def _birth(connection: Connection, device: str) -> Birth | None:

@@ -16,6 +16,7 @@ from host.cli import (
     enrol,
     image,
     keys,
+    line,
     release,
     rollout,
     route,
@@ -54,6 +55,7 @@ app.add_typer(boards.app, name="boards")
 app.add_typer(ca.app, name="ca")
 app.add_typer(enrol.app, name="enrol")
 app.add_typer(image.app, name="image")
+app.add_typer(line.app, name="line")
 app.add_typer(secure.app, name="secure")
 app.add_typer(release.app, name="release")
 app.add_typer(archive.app, name="archive")

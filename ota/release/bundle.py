@@ -77,7 +77,7 @@ def compile_tree(
     Raises:
         BundleError: a source is missing or does not compile; every fault found is told, one a line.
     """
-    sources = dict(_sources(firmware_dir))
+    sources = dict(firmware_sources(firmware_dir))
     try:
         sources[UMQTT] = umqtt_file.read_bytes()
     except OSError as error:
@@ -118,7 +118,7 @@ def boot_files(firmware_dir: Path) -> dict[str, bytes]:
     if missing := set(BOOT) - set(sources):
         raise BundleError(f"{firmware_dir / min(missing)}: no such file; expected a firmware folder with {', '.join(BOOT)}")
     try:
-        shipped = public(parse(dict(_sources(firmware_dir))))
+        shipped = public(parse(dict(firmware_sources(firmware_dir))))
         program = parse(sources)
         fold(program)
         program = shake(program, [(BOOT[0], ""), *((STUB, name) for name in STUB_NAMES)])
@@ -193,7 +193,12 @@ def _named(content: bytes) -> tuple[str, int]:
     return hashlib.sha256(content).hexdigest(), len(content)
 
 
-def _sources(firmware_dir: Path) -> Iterator[tuple[str, bytes]]:
+def firmware_sources(firmware_dir: Path) -> Iterator[tuple[str, bytes]]:
+    """The firmware's modules as they were written: path in the bundle, source.
+
+    Raises:
+        BundleError: this is no firmware folder.
+    """
     if not (firmware_dir / MAIN).is_file():
         raise BundleError(f"{firmware_dir / MAIN}: no such file; expected a firmware folder with {MAIN}")
     for file in sorted(firmware_dir.glob("*.py")):

@@ -90,20 +90,21 @@ def check_image(content: bytes, name: str) -> FlashImage:
     return FlashImage(name, content, chip, needs)
 
 
-def flash(port: str, image: FlashImage, *, chip: str | None = None, erase_identity: bool = False, baud: int = BAUD,
-          progress: Callable[[Progress], None] = lambda _: None) -> Flashed:
+def flash(port: str, image: FlashImage, *, chip: str | None = None, mac: str | None = None, erase_identity: bool = False,
+          baud: int = BAUD, progress: Callable[[Progress], None] = lambda _: None) -> Flashed:
     """Erase a board, write the image, verify the whole of it, and reset the board. Blocks; one call a port at a time.
 
     Args:
         chip: that the board is expected to have; another one is refused before it is opened. Default: the image's.
+        mac: of the board that is expected at the port; another one is left as it is. Default: any.
         erase_identity: also a board that has a device key: the device is then gone, and its id comes to the ledger with another
             key, which it refuses as provisioning.second_identity.
         progress: hears of each step, from this thread.
 
     Raises:
-        ProvisioningError: "image.chip", "image.size": the image is not for this board, nothing was changed; "board.identity": it
-            has a key, nothing was changed; "flash.lost": it went away while it was written; "flash.verify"; and what
-            `provisioning.line.loader.Loader` raises.
+        ProvisioningError: "image.chip", "image.size": the image is not for this board, "line.swapped": another board is at the
+            port, "board.identity": it has a key; nothing was changed. "flash.lost": it went away while it was written;
+            "flash.verify"; and what `provisioning.line.loader.Loader` raises.
     """
     if chip is not None and chip != image.chip:
         raise ProvisioningError("image.chip", f"{image.name}: got an image for {image.chip}, expected one for {chip}; build it for "
@@ -111,6 +112,9 @@ def flash(port: str, image: FlashImage, *, chip: str | None = None, erase_identi
     progress(Progress(port, "look"))
     with Loader(port, baud=baud) as loader:
         _want_fit(loader, image)
+        if mac is not None and loader.mac != mac:
+            raise ProvisioningError("line.swapped", f"{port}: got board {loader.mac}, expected {mac}: it was changed for another; "
+                                                    "nothing was changed on it")
         if not erase_identity and look(loader.read, loader.mac, loader.flash_bytes).has_identity:
             raise ProvisioningError(
                 "board.identity", f"{port}: {loader.mac} has a device key in its flash, and erasing destroys it for ever: the "

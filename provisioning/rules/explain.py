@@ -55,6 +55,9 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     "birth.lot": Explanation("the birth record names another lot", "use the station that the lot was opened for"),
     "birth.lot_unknown": Explanation("no such lot was opened", "open the lot"),
     "birth.lot_revoked": Explanation("the lot was revoked", "open a new lot with a new station key"),
+    "birth.station_revoked": Explanation(
+        "the lot's station was revoked: no more births; what it had born before stays",
+        "find the station; open a new lot with a new station key"),
     "birth.revoked": Explanation(
         "the device was revoked, or the lot that it is of", "nothing: a revocation is for ever, no word takes it back"),
     "birth.lot_expired": Explanation("the lot's end has come", "open a new lot"),

@@ -18,6 +18,7 @@ class Lot:
         quota: most births it may hold.
         expires_s: Unix seconds; no birth is appended from then on.
         revoked: its devices get no certificates any more.
+        closed: its station was revoked: no more births; its devices stay.
     """
 
     lot: str
@@ -25,6 +26,7 @@ class Lot:
     quota: int
     expires_s: int
     revoked: bool = False
+    closed: bool = False
 
 
 class Reason(Enum):
@@ -36,6 +38,7 @@ class Reason(Enum):
     REBORN = "birth.reborn"                            # another key, by an operator's word
     REVOKED = "birth.revoked"                          # by no word: a revocation is for ever
     LOT_REVOKED = "birth.lot_revoked"
+    STATION_REVOKED = "birth.station_revoked"
     LOT_EXPIRED = "birth.lot_expired"
     QUOTA = "birth.quota"
 
@@ -75,6 +78,8 @@ def judge_birth(lot: Lot, births: int, known: Known | None, key: str, now_s: int
         return Reason.REVOKED
     if lot.revoked:
         return Reason.LOT_REVOKED
+    if lot.closed:
+        return Reason.STATION_REVOKED
     if now_s >= lot.expires_s:
         return Reason.LOT_EXPIRED
     if known is not None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ota.release.bundle import _sources, compile_sources
+from ota.release.bundle import compile_sources, firmware_sources
 from ota.release.merge import TAKEN, merge
 from ota.release.names import INTERNED, borrow, mentioned, shelve
 from ota.release.shake import shake
@@ -142,7 +142,7 @@ def test_names_are_those_of_an_interpreter() -> None:
 def test_names_of_the_machine_are_renamed_where_they_come_in_as_an_argument() -> None:
     root = Path(__file__).parents[2]
     roots = [("main.py", "run")]
-    program = merge(shake(parse({**dict(_sources(root / "firmware")), "umqtt/simple.py": b""}), roots), roots, "device.py")
+    program = merge(shake(parse({**dict(firmware_sources(root / "firmware")), "umqtt/simple.py": b""}), roots), roots, "device.py")
     borrow(program, {"run"})
     said = mentioned(program)
     names = ("I2C SPI UART Pin ADC Counter RISING FALLING OPEN_DRAIN PULL_UP PULL_DOWN IN OUT IRQ_RISING IRQ_FALLING ATTN_11DB irq "

@@ -8,10 +8,11 @@ from provisioning.rules.explain import EXPLANATIONS
 
 PART = Path(__file__).parent.parent.parent / "provisioning"
 README = "".join((PART / name).read_text(encoding="utf-8") for name in ("README.md", "SECURE.md"))
-NAMES = r"(?:enrol|birth|provisioning|route|secure|ca|lot|revoke|port|board|flash|image|shell)\.[a-z_]+"
+NAMES = r"(?:enrol|birth|provisioning|route|secure|ca|lot|revoke|port|board|flash|image|shell|line|label)\.[a-z_]+"
 CODE = re.compile(rf'"({NAMES})"')
 OF_CA = ("enrol", "birth", "provisioning", "ca", "lot", "revoke")
-NO_REFUSALS = {"enrol.issue", "birth.new", "birth.known", "birth.reborn", "provisioning.enrol", "provisioning.ledger", "ca.pem", "image.bin"}
+NO_REFUSALS = {
+    "enrol.issue", "birth.new", "birth.known", "birth.reborn", "provisioning.enrol", "provisioning.ledger", "ca.pem", "image.bin"}
 
 
 def refusals() -> set[str]:

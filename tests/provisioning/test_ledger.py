@@ -145,4 +145,4 @@ def test_what_the_ledger_does_not_hold_is_not_revoked(ledger):
     with pytest.raises(ProvisioningError, match=r"revoke\.unknown"):
         ledger.revoke("device", "hall-0242ac110001", "", NOW_S)
     with pytest.raises(ProvisioningError, match=r"revoke\.kind"):
-        ledger.revoke("station", "x", "", NOW_S)
+        ledger.revoke("bench", "x", "", NOW_S)

@@ -242,6 +242,39 @@ class Machine:
         sys.exit(0)
 
 
+class Network:
+    """What the prompt imports as `network`: a radio. How many networks it hears says the bench's file `radio`; without it, one."""
+
+    STA_IF = 0
+
+    class WLAN:
+        on = False
+
+        def __init__(self, interface):
+            pass
+
+        def active(self, *on):
+            if on:
+                Network.WLAN.on = bool(on[0]) and self._heard() >= 0   # fewer than none: broken
+            return Network.WLAN.on
+
+        def config(self, name):
+            return Chip.unique_id() if name == "mac" else None
+
+        def scan(self):
+            if not self.on:
+                raise OSError(0x3002)   # ESP_ERR_WIFI_NOT_STARTED
+            return [(b"bench", b"", 1, -40, 3, False)] * self._heard()
+
+        @staticmethod
+        def _heard():
+            try:
+                with world.open("/radio", "r") as file:
+                    return int(file.read())
+            except OSError:
+                return 1
+
+
 def read_table():
     """{label: (offset, size)} from the flash's first sector, or from an ESP32's table. Raises ValueError if there is neither."""
     raw = bytearray(SECTOR_BYTES)
@@ -319,6 +352,7 @@ if not repl:
     sys.exit(EXIT_UNBOOTABLE)
 sys.path.append("/lib")
 sys.modules["machine"] = Machine
+sys.modules["network"] = Network
 run("boot.py")
 if repl != "raw":
     run("main.py")

@@ -1,0 +1,57 @@
+"""`tenfold line` as people run it: an order, a run over several boards, its report; and what it says to mistakes."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from host.sim.boards.faults import Fault
+from provisioning.errors import ProvisioningError
+from provisioning.line.station import want_names
+from tests.provisioning.flash_boards import ON_THE_LINE, boards, image
+
+WAIT_S = 400
+
+
+def tenfold(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    where = ["--folder", str(folder / "line"), *([] if words[1] in ("key", "report") else ["--ledger", f"sqlite:///{folder}/ledger.db"])]
+    command = [sys.executable, "-c", "from host.cli import main; main()", *words, "--lot", "lot-1", "--station", "bench-1", *where]
+    return subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=WAIT_S, check=False)
+
+
+@pytest.mark.slow
+def test_a_lot_of_two_on_three_ports_ends_full_and_is_reported(tmp_path: Path) -> None:
+    flash = tmp_path / "flash.bin"
+    flash.write_bytes(image("esp32", ON_THE_LINE).content)
+    opened = tenfold(tmp_path, "line", "open", "--quota", "2")
+    assert opened.returncode == 0, opened
+    key = tmp_path / "line/lot-1-bench-1/station.key"
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert tenfold(tmp_path, "line", "key").stdout[:16] in opened.stdout
+    with boards(tmp_path / "boards", "esp32", "esp32", "esp32") as made:
+        made[1].inject(Fault.parse("wrong-chip"))
+        run = ("line", "run", "--image", str(flash), "--ports", str(tmp_path / "boards/tty*"), "--once", "--json")
+        done = tenfold(tmp_path, *run)
+        assert done.returncode == 1, done   # one is set aside
+        found = json.loads(done.stdout)
+        assert (found["done"], found["faulty"], found["boards"]) == (2, 1, 3)
+        assert found["faults"] == {"detect": 1}
+        again = tenfold(tmp_path, *run)     # the lot is full; the boards are known, and nothing is made twice
+        assert json.loads(again.stdout)["done"] == 2
+    rows = list(csv.DictReader(tenfold(tmp_path, "line", "report", "--csv").stdout.splitlines()))
+    assert [(row["state"], row["first_pass"]) for row in rows if row["device"]] == [("done", "True")] * 2
+    assert float(rows[0]["heap_free_bytes"]) > 40_000
+    told = json.loads(tenfold(tmp_path, "line", "report", "--json").stdout)
+    assert {one["key"] for one in told["list"] if one["state"] == "done"} == {row["key"] for row in rows if row["key"]}
+    assert len(list((tmp_path / "line/lot-1-bench-1/labels").glob("*.zpl"))) == 2
+
+
+def test_mistakes_are_told_in_a_line(tmp_path: Path) -> None:
+    absent = tenfold(tmp_path, "line", "report")
+    assert absent.returncode == 2
+    assert "tenfold line run" in absent.stderr
+    with pytest.raises(ProvisioningError, match=r"line\.name: lot: got 'Lot 1'"):
+        want_names("Lot 1", "bench-1")
