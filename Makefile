@@ -21,6 +21,8 @@ STOCK ?=
 FLASH_SIZE ?=
 NAMED_BOARD := $(if $(filter file undefined,$(origin BOARD)),,$(BOARD))
 OUT ?= build/flash-$(or $(basename $(notdir $(NAMED_BOARD))),esp32).bin
+# Settings of `make firmware`: BOARD=name, IDF=folder of a local ESP-IDF (else its container)
+IDF ?=
 # Settings of `make budget`: BOARD=name or file.json CONFIG=site.json DATA=file.csv
 BOARD ?= esp32-generic
 CONFIG ?= firmware/image/site.json
@@ -35,7 +37,7 @@ DO ?= plan
 # Settings of `make fuzz`: SECONDS=60, for all decoders together
 SECONDS ?= 60
 
-.PHONY: help demo test test-slow test-power fuzz test-esp32 bench budget image secure second-source lint fix lock clean setup dev check-machine
+.PHONY: help demo test test-slow test-power fuzz test-esp32 bench budget image firmware secure second-source lint fix lock clean setup dev check-machine
 
 help: ## this help
 	@printf 'Tenfold: a fleet in one repository. Start with:  make demo\n\n'
@@ -45,6 +47,7 @@ help: ## this help
 	@printf '                 ESP32=1 QEMU=qemu-system-xtensa IMAGE=file.bin (one emulated ESP32 more)  ROMS=folder (its ROM files)\n'
 	@printf 'make test-esp32 takes  QEMU=qemu-system-xtensa  IMAGE=file.bin  ROMS=folder  CUTS=50 (power cuts)  STEADY=1 (on a loaded machine)\n'
 	@printf 'make image takes BOARD=name  STOCK=file.bin  FLASH_SIZE=4MB (without BOARD)  OUT=build/flash-NAME.bin\n'
+	@printf 'make firmware takes BOARD=name  IDF=path/to/esp-idf (else docker or podman)\n'
 	@printf 'make second-source takes BOARD=wt32-eth01  CONFIG=site.json\n'
 	@printf 'make secure takes PORT=/dev/ttyUSB0  LEVEL=none|signed|guarded|locked  KEYS="a.pub b.pub"  DO=plan|rehearse|burn|status\n'
 	@printf 'make budget takes BOARD=esp32-generic  CONFIG=site.json  DATA=file.csv\n'
@@ -86,6 +89,10 @@ test-esp32: $(VENV)/.dev build/umqtt/simple.py ## on an emulated ESP32: QEMU=qem
 image: $(VENV)/.demo ## a board's flash image out of a stock MicroPython image: BOARD=wt32-eth01 STOCK=ESP32_GENERIC.bin
 	@$(BIN)/tenfold image build $(if $(NAMED_BOARD),--board "$(NAMED_BOARD)") $(if $(STOCK),--stock "$(STOCK)") --out "$(OUT)" \
 	  $(if $(FLASH_SIZE),--flash-size "$(FLASH_SIZE)")
+
+firmware: $(VENV)/.demo ## our own MicroPython with the agent frozen in, by ESP-IDF or its container: BOARD=esp32-s3
+	@$(if $(NAMED_BOARD),,echo 'make: name the board: make firmware BOARD=esp32-s3 (tenfold boards list)' >&2; exit 2)
+	@$(BIN)/tenfold firmware build --board "$(NAMED_BOARD)" $(if $(IDF),--idf "$(IDF)")
 
 secure: $(VENV)/.demo ## secure boot of a board, eFuses for ever: PORT=/dev/ttyUSB0 LEVEL=signed KEYS="a.pub b.pub" DO=plan|rehearse|burn|status
 	@$(if $(BOARD_PORT),,echo 'make: name the board'"'"'s serial port: make secure PORT=/dev/ttyUSB0 LEVEL=signed KEYS=key-1.pub' >&2; exit 2)

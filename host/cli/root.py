@@ -12,6 +12,7 @@ from host.cli import (
     boards,
     config,
     devices,
+    firmware,
     image,
     keys,
     release,
@@ -40,6 +41,7 @@ app.command("budget")(budget)
 app.add_typer(keys.app, name="keys")
 app.add_typer(boards.app, name="boards")
 app.add_typer(image.app, name="image")
+app.add_typer(firmware.app, name="firmware")
 app.add_typer(secure.app, name="secure")
 app.add_typer(release.app, name="release")
 app.add_typer(archive.app, name="archive")
