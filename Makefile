@@ -21,6 +21,8 @@ STOCK ?=
 FLASH_SIZE ?=
 NAMED_BOARD := $(if $(filter file undefined,$(origin BOARD)),,$(BOARD))
 OUT ?= build/flash-$(or $(basename $(notdir $(NAMED_BOARD))),esp32).bin
+# Settings of `make firmware`: BOARD=name, IDF=folder of a local ESP-IDF (else its container)
+IDF ?=
 # Settings of `make budget`: BOARD=name or file.json CONFIG=site.json DATA=file.csv
 BOARD ?= esp32-generic
 CONFIG ?= firmware/image/site.json
@@ -41,7 +43,7 @@ NEED_PORT = $(if $(BOARD_PORT),,echo 'make: name the board'"'"'s serial port: ma
 # Settings of `make fuzz`: SECONDS=60, for all decoders together
 SECONDS ?= 60
 
-.PHONY: help demo test test-slow test-power fuzz test-esp32 bench budget image ports flash app monitor shell provision line secure second-source lint fix lock clean setup dev check-machine
+.PHONY: help demo test test-slow test-power fuzz test-esp32 bench budget image firmware ports flash app monitor shell provision line secure second-source lint fix lock clean setup dev check-machine
 
 help: ## this help
 	@printf 'Tenfold: a fleet in one repository. Start with:  make demo\n\n'
@@ -55,6 +57,7 @@ help: ## this help
 	@printf 'make flash takes BOARD=esp32-generic  OUT=build/flash-NAME.bin  ERASE_IDENTITY=1 (give up the device key on it)\n'
 	@printf 'make provision takes ARGS="--site site.json --ca root.der …" (.venv/bin/tenfold provision --help)\n'
 	@printf 'make line takes  LOT=2026-47  STATION=bench-1  IMAGE=build/flash-esp32.bin  PORTS="/dev/ttyUSB0 …"  ONCE=1\n'
+	@printf 'make firmware takes BOARD=name  IDF=path/to/esp-idf (else docker or podman)\n'
 	@printf 'make second-source takes BOARD=wt32-eth01  CONFIG=site.json\n'
 	@printf 'make secure takes PORT=/dev/ttyUSB0  LEVEL=none|signed|guarded|locked  KEYS="a.pub b.pub"  DO=plan|rehearse|burn|status\n'
 	@printf 'make budget takes BOARD=esp32-generic  CONFIG=site.json  DATA=file.csv\n'
@@ -125,6 +128,10 @@ line: $(VENV)/.demo ## the production line, many ports, until the lot is done: L
 	@$(if $(and $(LOT),$(STATION)),,echo 'make: name lot and station, after tenfold line open: make line LOT=2026-47 STATION=bench-1' >&2; exit 2)
 	@$(BIN)/tenfold line run --lot "$(LOT)" --station "$(STATION)" --image "$(or $(IMAGE),build/flash-esp32.bin)" \
 	  $(PORTS:%=--ports "%") $(if $(ONCE),--once)
+
+firmware: $(VENV)/.demo ## our own MicroPython with the agent frozen in, by ESP-IDF or its container: BOARD=esp32-s3
+	@$(if $(NAMED_BOARD),,echo 'make: name the board: make firmware BOARD=esp32-s3 (tenfold boards list)' >&2; exit 2)
+	@$(BIN)/tenfold firmware build --board "$(NAMED_BOARD)" $(if $(IDF),--idf "$(IDF)")
 
 secure: $(VENV)/.demo ## secure boot of a board, eFuses for ever: PORT=/dev/ttyUSB0 LEVEL=signed KEYS="a.pub b.pub" DO=plan|rehearse|burn|status
 	@$(if $(BOARD_PORT),,echo 'make: name the board'"'"'s serial port: make secure PORT=/dev/ttyUSB0 LEVEL=signed KEYS=key-1.pub' >&2; exit 2)

@@ -12,6 +12,7 @@ import micropython
 WATCHDOG_MS = 60000   # a first TLS handshake behind a slow DNS blocks about 20 s; the slot's supervisor feeds it
 SITE = "/state/site.json"
 APP = "/app"   # where the slot's bundle is mounted
+FROZEN = ".frozen/tenfold"   # the agent in an image of our own: on the path only when no bundle runs (DESIGN, "Frozen")
 
 try:
     import simchip as chip
@@ -58,6 +59,16 @@ def running_app():
         return None
 
 
+def frozen_release():
+    """What the agent in this interpreter's image is (keys of stub.RELEASE); None in a stock image."""
+    try:
+        from tenfold.release import RELEASE
+        del sys.modules["tenfold.release"], sys.modules["tenfold"]
+        return RELEASE
+    except ImportError:
+        return None
+
+
 if on_the_line():
     sys.stdout.write("LINE no site.json: waiting for the production line\n")
 else:
@@ -69,12 +80,13 @@ else:
         micropython.opt_level(3)   # what is compiled here stays in memory: without line numbers
         import choose
         import stub
-        info = choose.start(Disk(), running_app(), choose.unspoken(chip))
+        info = choose.start(Disk(), running_app(), choose.unspoken(chip), frozen_release())
         info["watchdog"] = watchdog
-        info["bundle"] = choose.bundle(Disk(), info["slot"])
-        del choose, sys.modules["choose"], on_the_line, running_app   # done with
-        os.mount(info["bundle"], APP)
-        sys.path[:] = [APP, ".frozen"]
+        info["bundle"] = None if info["frozen"] else choose.bundle(Disk(), info["slot"])
+        del choose, sys.modules["choose"], on_the_line, running_app, frozen_release   # done with
+        if not info["frozen"]:
+            os.mount(info["bundle"], APP)
+        sys.path[:] = [FROZEN if info["frozen"] else APP, ".frozen"]   # never both: two releases must not mix
         import main
         main.run(info)
     except SystemExit:   # a reset that was asked for, on boards that end their process

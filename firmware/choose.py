@@ -62,20 +62,25 @@ def unspoken(chip):
     return "panic" if cause == getattr(chip, "HARD_RESET", None) and chip.RTC().memory()[:5] == RUNNING else ""
 
 
-def start(files, app=None, crash=""):
+def start(files, app=None, crash="", frozen=None):
     """Choose this boot's slot and count the attempt; `app` as for choose(), `crash` from unspoken().
+
+    Args:
+        frozen: what the agent in the interpreter's image is (keys of stub.RELEASE), or None. It is the factory slot where that
+            has no bundle of its own.
 
     Returns:
         What main.run() is told: slot, trial (whether this boot is one), tries, reason (of the choice), safe (the app is left
-        out), exit (of the last run), release (the slot's release.json) and failed: None, or counter, manifest and reason of the
-        trial that failed, or of the confirmed release that this boot cannot run, or not whole.
+        out), exit (of the last run), frozen (whether the image's agent is what runs), release (what the slot holds) and failed:
+        None, or counter, manifest and reason of the trial that failed, or of the confirmed release that this boot cannot run, or
+        not whole.
     """
     try:
         if crash:
             stub.ended(files, crash, True)
     except OSError:   # a full flash is no reason not to boot
         pass
-    state, have = stub.load(files), Complete(files)
+    state, have = stub.load(files), Complete(files, frozen)
     slot, after, reason = choose(state, have, app)
     try:
         if after != state:
@@ -85,22 +90,36 @@ def start(files, app=None, crash=""):
     bad = after["bad"]
     if not bad and reason not in ("trial", "confirmed"):
         bad = {"slot": after["slot"], "reason": "%s: %s" % (reason, state["exit"] or "unknown") if after["tries"] else reason}
-    held = stub.release(files, bad["slot"]) if bad else None
+    held = have.release(bad["slot"]) if bad else None
     return {
         "slot": slot, "trial": slot == after["trial"], "tries": after["tries"], "reason": reason, "exit": state["exit"],
-        "safe": reason == SAFE, "release": stub.release(files, slot) or {},
+        "safe": reason == SAFE, "frozen": have.frozen(slot), "release": have.release(slot) or {},
         "failed": {"counter": held["counter"], "manifest": held["manifest"], "reason": bad["reason"]} if held else None,
     }
 
 
 class Complete:
-    """The slots whose release.json is valid and whose bundle can be mounted; each is looked at when it is asked for, once."""
+    """The slots that can run; each is looked at when it is asked for, once.
 
-    def __init__(self, files):
+    Those whose release.json is valid and whose bundle can be mounted; else factory, where an agent is frozen into the image.
+    """
+
+    def __init__(self, files, frozen=None):
         self._files = files
+        self._frozen = frozen
         self._known = {}
 
     def __contains__(self, slot):
+        return self._bundled(slot) or self.frozen(slot)
+
+    def frozen(self, slot):
+        """Whether it is the image's agent that this slot runs: a bundle on flash comes before it."""
+        return slot == "factory" and self._frozen is not None and not self._bundled(slot)
+
+    def release(self, slot):
+        return self._frozen if self.frozen(slot) else stub.release(self._files, slot)
+
+    def _bundled(self, slot):
         if slot not in self._known:
             opened = bundle(self._files, slot) if stub.release(self._files, slot) is not None else None
             if opened is not None:

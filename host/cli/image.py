@@ -19,6 +19,7 @@ from host.cli.server import AsJson
 from host.cli.shipped import Configs, chosen_drivers
 from host.sim.plant import FIRMWARE, MODEL
 from ota.release import bundle
+from provisioning.interpreter.build import has_agent
 from provisioning.line import esp_image
 from provisioning.line import stock as pinned
 from provisioning.line.fetch import fetch_umqtt
@@ -42,6 +43,8 @@ def build(
     model: Annotated[str, typer.Option(help="Device model.")] = MODEL,
     firmware: Annotated[Path, typer.Option(help="The firmware's folder.")] = FIRMWARE,
     config: Configs = None,
+    frozen: Annotated[bool, typer.Option(
+        "--frozen", help="The factory release is the agent that is frozen into the image (tenfold firmware build).")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Put stock MicroPython, our partition table, the board's profile and the firmware as factory release into one flash image.
@@ -64,7 +67,10 @@ def build(
             raise ImageError(f"flash size: got {size}, but {board} has {_mb(flash_bytes)}")
         csv = firmware / "image" / profile.partitions
     named = {"release": release, "counter": counter, "manifest": "", "model": model, "mpy": bundle.MPY_VERSION}
-    compiled = bundle.compile_tree(firmware, fetch_umqtt(), drivers=chosen_drivers(config))
+    if frozen and not has_agent(parts.app):
+        raise ImageError(f"{stock}: --frozen: got an image without an agent of ours; build one (tenfold firmware build), "
+                         "or leave --frozen out")
+    compiled = None if frozen else bundle.compile_tree(firmware, fetch_umqtt(), drivers=chosen_drivers(config))
     files = base_files(firmware, compiled, named, boots=boots_at(int(time.time())))
     if profile is not None:
         files[PROFILE_PATH] = device_file(Path(board or "").stem, profile)

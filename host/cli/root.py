@@ -14,6 +14,7 @@ from host.cli import (
     config,
     devices,
     enrol,
+    firmware,
     image,
     keys,
     line,
@@ -55,6 +56,7 @@ app.add_typer(boards.app, name="boards")
 app.add_typer(ca.app, name="ca")
 app.add_typer(enrol.app, name="enrol")
 app.add_typer(image.app, name="image")
+app.add_typer(firmware.app, name="firmware")
 app.add_typer(line.app, name="line")
 app.add_typer(secure.app, name="secure")
 app.add_typer(release.app, name="release")

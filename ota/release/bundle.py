@@ -62,7 +62,23 @@ class BundleError(Exception):
 def compile_tree(
     firmware_dir: Path, umqtt_file: Path, overlay: Mapping[str, bytes] | None = None, drivers: Collection[str] | None = None,
 ) -> dict[str, bytes]:
-    """Compile a firmware tree to the files of a bundle.
+    """Compile a firmware tree to the files of a bundle. Arguments and errors as `bundle_sources`.
+
+    Returns:
+        {path in the bundle: .mpy bytes}, sorted by path.
+    """
+    small = bundle_sources(firmware_dir, umqtt_file, overlay, drivers)
+    try:
+        return compile_sources(small)
+    except BundleError:
+        compile_sources(_all(firmware_dir, umqtt_file, overlay))   # names every fault, and in the files that people know
+        raise
+
+
+def bundle_sources(
+    firmware_dir: Path, umqtt_file: Path, overlay: Mapping[str, bytes] | None = None, drivers: Collection[str] | None = None,
+) -> dict[str, bytes]:
+    """What a bundle is compiled from: the firmware's sources, made small.
 
     Args:
         firmware_dir: the folder with `main.py`, `lib/node` and `board`. `boot.py`, the boot stub and `image/` are not part
@@ -72,17 +88,12 @@ def compile_tree(
         drivers: of sensors, the ones to ship, by their names in node.catalog; None: all.
 
     Returns:
-        {path in the bundle: .mpy bytes}, sorted by path.
+        {path in the bundle, ending in .py: source}.
 
     Raises:
         BundleError: a source is missing or does not compile; every fault found is told, one a line.
     """
-    sources = dict(firmware_sources(firmware_dir))
-    try:
-        sources[UMQTT] = umqtt_file.read_bytes()
-    except OSError as error:
-        raise BundleError(f"{umqtt_file}: {error.strerror}; expected the source of umqtt.simple") from None
-    sources.update(overlay or {})
+    sources = _all(firmware_dir, umqtt_file, overlay)
     try:
         program = parse(sources)
         if drivers is not None:
@@ -100,9 +111,9 @@ def compile_tree(
         bare(program)
         loosen(program, {path for path in program if path in SHELVED or PurePosixPath(path).stem.rstrip("_0123456789") in OFTEN})
         program = shelve(program, SHELVED)
-        return compile_sources(unparse(program))
-    except (SourceError, BundleError) as error:
-        compile_sources(sources)   # names every fault, and in the files that people know
+        return unparse(program)
+    except SourceError as error:
+        compile_sources(sources)   # as above
         raise BundleError(str(error)) from None
 
 
@@ -128,8 +139,11 @@ def boot_files(firmware_dir: Path) -> dict[str, bytes]:
         raise BundleError(str(error)) from None
 
 
-def compile_sources(sources: Mapping[str, bytes]) -> dict[str, bytes]:
+def compile_sources(sources: Mapping[str, bytes], march: str | None = None) -> dict[str, bytes]:
     """Compile {path ending in .py: source} to {path ending in .mpy: bytecode}, sorted by path.
+
+    Args:
+        march: for code that is compiled to a chip's own instructions, the chip's, as mpy-cross names it. A bundle has none.
 
     Raises:
         BundleError: as `compile_tree`.
@@ -140,7 +154,7 @@ def compile_sources(sources: Mapping[str, bytes]) -> dict[str, bytes]:
     compiler = _compiler()
     paths = sorted(sources)
     with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
-        results = list(pool.map(lambda path: _compile(compiler, path, sources[path]), paths))
+        results = list(pool.map(lambda path: _compile(compiler, path, sources[path], march), paths))
     faults = [result for result in results if isinstance(result, str)]
     if faults:
         raise BundleError("\n".join(faults))
@@ -211,17 +225,28 @@ def firmware_sources(firmware_dir: Path) -> Iterator[tuple[str, bytes]]:
                 yield path, file.read_bytes()
 
 
+def _all(firmware_dir: Path, umqtt_file: Path, overlay: Mapping[str, bytes] | None) -> dict[str, bytes]:
+    sources = dict(firmware_sources(firmware_dir))
+    try:
+        sources[UMQTT] = umqtt_file.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{umqtt_file}: {error.strerror}; expected the source of umqtt.simple") from None
+    sources.update(overlay or {})
+    return sources
+
+
 def _read(firmware_dir: Path, names: Iterable[str]) -> dict[str, bytes]:
     """Those of these files that are there."""
     found = {name: firmware_dir / name for name in names}
     return {name: file.read_bytes() for name, file in found.items() if file.is_file()}
 
 
-def _compile(compiler: str, path: str, source: bytes) -> bytes | str:
+def _compile(compiler: str, path: str, source: bytes, march: str | None) -> bytes | str:
     """Bytecode of one source, or the fault as text (so that one build tells all faults)."""
     smaller = [] if path == UMQTT else [SMALLEST]
     name = PurePosixPath(path).stem   # for tracebacks; the device holds it in memory, where a module's last name is anyway
-    command = [compiler, *smaller, "-s", name, "-o", "-", "-"]   # from standard input to standard output
+    chip = [] if march is None else [f"-march={march}"]
+    command = [compiler, *smaller, *chip, "-s", name, "-o", "-", "-"]   # from standard input to standard output
     try:
         done = subprocess.run(command, input=source, capture_output=True, timeout=COMPILE_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired) as error:

@@ -151,11 +151,17 @@ def decode_table(raw: bytes) -> list[Partition]:
     raise ImageError(f"partition table: no MD5 within {min(len(raw), TABLE_BYTES)} bytes: cut off")
 
 
-def base_files(firmware: Path, bundle: Mapping[str, bytes], release: Mapping[str, Any], *, boots: int = 0) -> dict[str, bytes]:
-    """The files that are the same in every plant: code, but neither trust nor site. Arguments as `device_files`."""
+def base_files(
+    firmware: Path, bundle: Mapping[str, bytes] | None, release: Mapping[str, Any], *, boots: int = 0,
+) -> dict[str, bytes]:
+    """The files that are the same in every plant: code, but neither trust nor site. Arguments as `device_files`.
+
+    Without a bundle the agent that is frozen into the image is the factory release, and says itself what it is.
+    """
     files = {f"/{name}": code for name, code in boot_files(firmware).items()}
-    files["/factory/bundle"] = bundle_format.build(dict(bundle))
-    files["/factory/release.json"] = compact(release)
+    if bundle is not None:
+        files["/factory/bundle"] = bundle_format.build(dict(bundle))
+        files["/factory/release.json"] = compact(release)
     files["/state/boot_count"] = str(boots).encode()
     return files
 

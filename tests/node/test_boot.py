@@ -21,6 +21,19 @@ MARKER = json.dumps({"release": "1.0.0", "counter": 1, "manifest": "ab" * 32, "m
 SITE = "/state/site.json"
 OK = "import bench\ndef run(info):\n    bench.ran.append(info)\n    raise SystemExit(75)\n"
 
+MIXED = """
+import bench, part_x, parts.b
+def run(info):
+    for lost in ("parts.only_frozen", "part_only_frozen"):
+        try:
+            __import__(lost)
+        except ImportError:
+            continue
+        raise ValueError(lost)
+    bench.ran.append(info)
+    raise SystemExit(75)
+"""   # a bundle beside an image that holds more
+
 
 class Bench:
     """What a slot's main.py can reach: it appends what boot.py told it."""
@@ -191,6 +204,37 @@ class TestBoot(unittest.TestCase):
         self.write({stub.PATH: b'{"slot":"a","trial":null,"tries":0,"bad":null,"exit":""}', "/slots/a/bundle": b"TFB1 000100\n"})
         self.boot()
         self.assertEqual([(info["slot"], info["reason"]) for info in self.bench.ran], [("factory", "incomplete")])
+
+    def freeze(self, **modules):
+        """An agent in the image, as far as boot.py sees one: a folder that only FROZEN leads to."""
+        boot = self.sources["/boot.py"]
+        self.assertTrue('FROZEN = ".frozen/tenfold"' in boot)
+        self.write({"/boot.py": boot.replace(".frozen/tenfold", "/tenfold")})
+        self.write({"/tenfold/release.py": "RELEASE = " + repr(json.loads(MARKER.replace("1.0.0", "frozen")))})
+        self.write({"/tenfold/" + name.replace("__", "/") + ".py": text for name, text in modules.items()})
+
+    def test_slots_bundle_comes_before_the_agent_of_the_image_and_never_mixes_with_it(self):
+        paths = "import sys\nassert sys.path == ['/app', '.frozen'], sys.path\n"
+        self.freeze(main="raise ValueError", part_x="raise ValueError", part_only_frozen="", parts__only_frozen="")
+        self.install("factory", paths + MIXED, part_x="pass", parts__b="pass")
+        self.boot()
+        self.assertEqual([(info["frozen"], info["release"]["release"]) for info in self.bench.ran], [(False, "1.0.0")])
+
+    def test_agent_of_the_image_is_the_factory_slot_that_has_no_bundle(self):
+        self.freeze(main="import sys\nimport part_x\nassert sys.path == ['/tenfold', '.frozen'], sys.path\n" + OK, part_x="")
+        self.boot()
+        info = self.bench.ran[0]
+        self.assertEqual((info["slot"], info["frozen"], info["bundle"], info["release"]["release"], info["reason"]),
+                         ("factory", True, None, "frozen", "confirmed"))
+        self.assertEqual(self.record()["exit"], "")
+
+    def test_agent_of_the_image_never_runs_in_a_slots_name(self):
+        self.freeze(main=OK)
+        self.install("a", OK)
+        self.write({"/slots/a/bundle": b"TFB1 000100\n", stub.PATH: b'{"slot":"a","trial":null,"tries":0,"bad":null,"exit":""}'})
+        self.boot()
+        self.assertEqual([(info["slot"], info["frozen"], info["reason"], info["failed"]["reason"]) for info in self.bench.ran],
+                         [("factory", True, "incomplete", "incomplete")])
 
     def test_board_on_the_line_is_left_at_the_prompt(self):
         self.install("factory", OK)
