@@ -149,7 +149,7 @@ def test_image_too_large_for_small_chips_says_for_which_it_is(
     (merged(app=APPLICATION[:-40_000]), "new.bin: application at 0x10000: cut off or damaged"),
     (application(ESP32), "new.bin: got an application of 16720 bytes, expected 1048576 to 4194304"),
     (application(ESP32, code=bytes(MAX_ARTIFACT_BYTES)), "expected 1048576 to 4194304"),
-    (application(ESP32, code=bytes(0x200000)), "expected at most 2097152: the OTA partitions of "),
+    (application(ESP32, code=bytes(0x300000)), "expected at most 3145728: the OTA partitions of "),
     (application((12, 0, 0x3C000020), code=CODE), "new.bin: got an image for esp32c2, expected one for esp32, "),
 ], ids=["missing", "empty", "uf2", "cut off", "flipped", "cut off in stock", "small", "large", "no room", "other chip"])
 def test_what_is_no_image_for_a_board_of_ours_is_told_before_anything_is_built(

@@ -21,8 +21,8 @@ def test_only_files_that_differ_are_copied_and_the_board_is_reset(tmp_path: Path
         newer = {**FILES, "/stub.py": b"# newer\n"}
         resets = board.resets
         assert desk.update(str(board.port), newer) == ["/stub.py"]
+        assert desk.update(str(board.port), newer) == []   # the board is back at its prompt
         assert board.resets > resets
-        assert desk.update(str(board.port), newer) == []
         assert {path: board.files()[path] for path in newer} == newer
 
 

@@ -12,7 +12,8 @@ NAMES = r"(?:enrol|birth|provisioning|route|secure|ca|lot|revoke|port|board|flas
 CODE = re.compile(rf'"({NAMES})"')
 OF_CA = ("enrol", "birth", "provisioning", "ca", "lot", "revoke")
 NO_REFUSALS = {
-    "enrol.issue", "birth.new", "birth.known", "birth.reborn", "provisioning.enrol", "provisioning.ledger", "ca.pem", "image.bin"}
+    "enrol.issue", "birth.new", "birth.known", "birth.reborn", "provisioning.enrol", "provisioning.ledger", "ca.pem", "image.bin",
+    "board.py"}
 
 
 def refusals() -> set[str]:

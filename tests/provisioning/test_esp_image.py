@@ -236,5 +236,5 @@ def test_command_builds_a_flash_and_tells_the_room(stock_file, tmp_path, monkeyp
     assert not [path for path in files if path.startswith("/trust") or path in ("/state/site.json", "/state/wifi.json")]
     table = CliRunner().invoke(app, command, catch_exceptions=False).output
     assert "ota_0" in table
-    assert "Next: esptool write-flash 0x0" in table
+    assert "Next: tenfold flash" in table
     assert capfd.readouterr().out == ""   # esptool's own progress stays away from ours

@@ -23,7 +23,7 @@ from provisioning.rules.line import (
     set_aside,
     shown,
 )
-from provisioning.rules.quota import ACCEPTED, Lot, Reason, judge_birth
+from provisioning.rules.quota import ACCEPTED, Known, Lot, Reason, judge_birth
 
 IMAGE = "1" * 64
 LOT = Lot("lot-1", "04" * 65, 3, 1000)
@@ -103,7 +103,8 @@ class Bench:
             return
         key = self.memory[board].key
         assert self.key[board] == key, "a record without its key on the board"
-        reason = judge_birth(LOT, len(self.ledger), self.ledger.get(board), key, 0)
+        known = self.ledger.get(board)
+        reason = judge_birth(LOT, len(self.ledger), None if known is None else Known(known), key, 0)
         if reason is Reason.NEW:
             self.ledger[board] = key
         if luck != "done":
