@@ -11,6 +11,7 @@ from provisioning.line import console, desk
 from provisioning.line.contents import FACTORY
 from provisioning.line.desk import BUNDLE
 from tests.provisioning.flash_boards import BORN, ON_THE_LINE, boards, image
+from tests.sim_host.test_boards import until
 
 FILES = {**ON_THE_LINE, "/stub.py": b"# stub\n" * 50, BUNDLE: b"TFB1 first" * 100}
 
@@ -21,8 +22,8 @@ def test_only_files_that_differ_are_copied_and_the_board_is_reset(tmp_path: Path
         newer = {**FILES, "/stub.py": b"# newer\n"}
         resets = board.resets
         assert desk.update(str(board.port), newer) == ["/stub.py"]
-        assert desk.update(str(board.port), newer) == []   # the board is back at its prompt
-        assert board.resets > resets
+        until(lambda: board.resets > resets)
+        assert desk.update(str(board.port), newer) == []
         assert {path: board.files()[path] for path in newer} == newer
 
 
