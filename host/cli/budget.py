@@ -1,6 +1,5 @@
 """`tenfold budget`: what a configuration costs a board over the years, before it is flashed."""
 
-import hashlib
 import json
 import sys
 from collections.abc import Iterator
@@ -25,13 +24,13 @@ from node.settings import Config
 from node.wire import bundle as bundle_format
 from node.wire import identity
 from ota.release import bundle, drivers
+from provisioning.line import room
 from provisioning.line.fetch import fetch_umqtt
-from provisioning.line.image import SECTOR_BYTES, ImageError, base_files, build_flash, compact, read_partitions, vfs_used
+from provisioning.line.image import SECTOR_BYTES, ImageError, read_partitions
 
 EXAMPLE = FIRMWARE / "image" / "site.json"
 EXIT_MISSED, EXIT_UNMEASURED = 1, 3
 BAR = 12   # characters; the margin is in the middle
-STATE_BYTES = 4000   # of certificates, key, root and configuration beside the releases: a line's, with room
 COLOURS = {rules.OK: "green", rules.MISSED: "red", rules.UNMEASURED: "yellow", rules.TOLD: "dim"}
 
 
@@ -85,21 +84,15 @@ def _sizes(board: Board, config: Config, raw: bytes, stock: Path | None) -> rule
     csv = FIRMWARE / "image" / board.partitions
     parts = {one.label: one.size for one in read_partitions(csv)}
     files = bundle.compile_tree(FIRMWARE, fetch_umqtt(), drivers=drivers.named([raw]))
-    named = {"release": "10.10.10", "counter": 1000, "manifest": hashlib.sha256(b"").hexdigest(), "model": config.model,
-             "mpy": bundle.MPY_VERSION}
-    artifact = bundle_format.build(dict(files))
-    vfs = base_files(FIRMWARE, files, named)
-    for slot in ("a", "b"):
-        vfs |= {f"/{slot}/bundle": artifact, f"/{slot}/release.json": compact(named)}
-    vfs |= {"/state/site.json": raw, "/trust/rest": bytes(STATE_BYTES)}
     image = board.image_bytes
     if stock is not None:
         application = read_application(stock)
         if application.chip != board.chip:
             raise ImageError(f"{stock}: got an application for {application.chip}, expected {board.chip}")
         image = len(application.content)
-    return rules.Sizes(parts["ring"] // SECTOR_BYTES, parts["vfs"], vfs_used(build_flash(csv, vfs)), parts["ota_0"], image,
-                       len(artifact), sum(len(files[name]) for name in rules.RESIDENT))
+    used = room.used_bytes(csv, FIRMWARE, files, config.model, raw)
+    return rules.Sizes(parts["ring"] // SECTOR_BYTES, parts["vfs"], used, parts["ota_0"], image,
+                       len(bundle_format.build(dict(files))), sum(len(files[name]) for name in rules.RESIDENT))
 
 
 def _report(board: str, config: Path, found: rules.Budget, readings: str) -> dict[str, object]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,8 @@ from ota.release import bundle, delta, keys
 from ota.release.patch import Delta
 from ota.release.sign import add_signature, envelope
 from ota.release.verify import ReleaseError, check_parts, follow, verify_release
+from provisioning.line import room
+from provisioning.line.esp_image import LAYOUTS
 from provisioning.line.fetch import fetch_umqtt
 
 app = typer.Typer(no_args_is_help=True, help="Build, sign, verify and publish releases.")
@@ -51,7 +54,8 @@ def build(
 
     With --image the release also brings a new interpreter for the chip. All its models must have that chip. With --delta-from,
     devices that run that older release fetch what is different, and all of it when that does not work. With --config, drivers of
-    sensors that no device has stay at home: a sixth of the bytes; a device refuses a configuration that names one.
+    sensors that no device has stay at home: a sixth of the bytes; a device refuses a configuration that names one. Boards with
+    4 MiB of flash have no room for three releases with all drivers.
 
     Example: tenfold release build out/1.1.0 --release 1.1.0 --counter 2 --model hall
 
@@ -75,6 +79,9 @@ def build(
     (folder / PAYLOAD).write_bytes(payload)
     (folder / ARTIFACT).write_bytes(artifact)
     print(f"{folder}: {len(files)} files, {len(artifact):,} bytes, sha256 {hashlib.sha256(artifact).hexdigest()}")
+    if (needs_bytes := room.least_flash(firmware / "image", firmware, files)) > LAYOUTS[-1][0]:
+        print(f"tenfold: boards with {LAYOUTS[-1][0] >> 20} MiB of flash have no room for a third such release, and could not be "
+              f"updated twice; it needs {needs_bytes >> 20} MiB. Leave drivers out: --config site.json", file=sys.stderr)
     if chosen is not None:
         (folder / IMAGE).write_bytes(chosen.content)
         words = (chosen.chip, chosen.project, chosen.version, f"ESP-IDF {chosen.idf}" if chosen.idf else "")

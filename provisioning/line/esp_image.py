@@ -42,7 +42,8 @@ APP_DESCRIPTOR = struct.Struct("<I12x32s32s32x32s")
 APP_DESCRIPTOR_MAGIC = 0xABCD5432
 MIB = 1 << 20
 # from this size on, largest first
-LAYOUTS = ((16 * MIB, "partitions-16m.csv"), (8 * MIB, "partitions-8m.csv"), (4 * MIB, "partitions.csv"))
+LAYOUTS: tuple[tuple[int, str], ...] = (
+    (16 * MIB, "partitions-16m.csv"), (8 * MIB, "partitions-8m.csv"), (4 * MIB, "partitions.csv"))
 WANTED = "expected a board's full image, as micropython.org offers it (ESP32_GENERIC-<date>-<version>.bin)"
 
 
