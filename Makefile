@@ -16,7 +16,7 @@ NEED_DISK_MB := 1500
 DEVICES ?= 24
 PORT ?= 8000
 # Settings of `make image`: BOARD=name, a profile of firmware/image/boards; STOCK=file.bin, as micropython.org offers it for the board,
-# FLASH_SIZE=8MB without a BOARD; OUT=build/flash-NAME.bin
+# FLASH_SIZE=8MB without a BOARD; FROZEN=1 for an image of `make firmware`; OUT=build/flash-NAME.bin
 STOCK ?=
 FLASH_SIZE ?=
 NAMED_BOARD := $(if $(filter file undefined,$(origin BOARD)),,$(BOARD))
@@ -52,7 +52,7 @@ help: ## this help
 	@printf '                 KEEP=1 (run on until Ctrl-C)  CHAOS=1 (kill random processes)  DEVICES=24\n'
 	@printf '                 ESP32=1 QEMU=qemu-system-xtensa IMAGE=file.bin (one emulated ESP32 more)  ROMS=folder (its ROM files)\n'
 	@printf 'make test-esp32 takes  QEMU=qemu-system-xtensa  IMAGE=file.bin  ROMS=folder  CUTS=50 (power cuts)  STEADY=1 (on a loaded machine)\n'
-	@printf 'make image takes BOARD=name  STOCK=file.bin  FLASH_SIZE=4MB (without BOARD)  OUT=build/flash-NAME.bin\n'
+	@printf 'make image takes BOARD=name  STOCK=file.bin  FLASH_SIZE=4MB (without BOARD)  FROZEN=1 (of make firmware)  OUT=build/flash-NAME.bin\n'
 	@printf 'make ports, flash, app, monitor, shell, provision take PORT=/dev/ttyUSB0; ports and flash also PORT=all\n'
 	@printf 'make flash takes BOARD=esp32-generic  OUT=build/flash-NAME.bin  ERASE_IDENTITY=1 (give up the device key on it)\n'
 	@printf 'make provision takes ARGS="--site site.json --ca root.der …" (.venv/bin/tenfold provision --help)\n'
@@ -98,7 +98,7 @@ test-esp32: $(VENV)/.dev build/umqtt/simple.py ## on an emulated ESP32: QEMU=qem
 
 image: $(VENV)/.demo ## a board's flash image out of a stock MicroPython image: BOARD=wt32-eth01 STOCK=ESP32_GENERIC.bin
 	@$(BIN)/tenfold image build $(if $(NAMED_BOARD),--board "$(NAMED_BOARD)") $(if $(STOCK),--stock "$(STOCK)") --out "$(OUT)" \
-	  $(if $(FLASH_SIZE),--flash-size "$(FLASH_SIZE)")
+	  $(if $(FLASH_SIZE),--flash-size "$(FLASH_SIZE)") $(if $(FROZEN),--frozen)
 
 ports: $(VENV)/.demo ## the boards that are plugged in: port, chip, MAC, what runs on each
 	@$(BIN)/tenfold ports $(BOARD_PORT:%=--port "%")

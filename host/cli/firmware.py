@@ -78,7 +78,7 @@ def build(
     print(f"{to}: {parts.chip}, {parts.version}, ESP-IDF {parts.idf}; the application takes {len(parts.app)} of "
           f"{smallest_slot(read_partitions(table))} bytes; sha256 {hashlib.sha256(to.read_bytes()).hexdigest()}")
     print(f"Next: tenfold image build --board {board} --stock {to} --frozen --out build/flash-{Path(board).stem}.bin "
-          f"(make image BOARD={board} STOCK={to})")
+          f"(make image BOARD={board} STOCK={to} FROZEN=1)")
 
 
 @app.command()
