@@ -100,7 +100,7 @@ def run(
     own = json.loads(limit_file.read_text(encoding="utf-8")) if limit_file else {}
     wanted = limits(own, _sensor_limits(settings))
     order = Order(lot, settings.product, settings.model, loaded, wanted, raw if settings.sensors else b"")
-    signer = Pen(lot, station, load_key(place / KEY_FILE))
+    pen = Pen(lot, station, load_key(place / KEY_FILE))
     books = LedgerBooks(_ledger(ledger))
     with contextlib.suppress(AwayError):
         books.terms(lot)   # a lot that is not there is told now
@@ -109,7 +109,7 @@ def run(
         raise ProvisioningError("port.absent", "no port with a board; plug boards in, or name ports: --ports 'build/boards/tty*'")
     written = journal.Journal(place / JOURNAL_FILE)
     try:
-        line = Line(order, signer, books, written, make_kit(FIRMWARE, place / "kit"), place, allowance=_allowance(place))
+        line = Line(order, pen, books, written, make_kit(FIRMWARE, place / "kit"), place, allowance=_allowance(place))
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, lambda *_: line.stop.set())
         with display.Display(line, Console(stderr=as_json)) as draw:

@@ -72,7 +72,7 @@ class Line:
     """
 
     order: Order
-    signer: Pen
+    pen: Pen
     books: Books
     journal: Journal
     kit: Path
@@ -122,9 +122,9 @@ class Line:
             if self.allowance is None:
                 return False
             used = sum(entry["what"] == "allowed" and entry["lot"] == self.allowance.name for entry in self.journal.entries)
-            if not admits(self.allowance, self.order.lot, self.signer.name, used, self.now_s()):
+            if not admits(self.allowance, self.order.lot, self.pen.name, used, self.now_s()):
                 return False
-            raw = self.signer.of(self.allowance.name).record(announced, self.now_s())
+            raw = self.pen.of(self.allowance.name).record(announced, self.now_s())
             self.remember(mac, self.memory(mac), "allowed", device=announced.device, lot=self.allowance.name, record=raw.hex())
             return True
 
@@ -277,7 +277,7 @@ class Port:
             return Event.OK, {}
         if self._announced is None or self._announced.key != memory.key:
             raise ProvisioningError("line.key_lost", f"{self._device}: its key was not read back")
-        raw = self._line.signer.record(self._announced, self._line.now_s())
+        raw = self._line.pen.record(self._announced, self._line.now_s())
         self._line.remember(self._mac, rules.offered(memory), "offered", device=self._device, record=raw.hex())
         try:
             self._line.books.append(self._line.order.lot, raw, self._line.now_s())

@@ -3,9 +3,7 @@
 import datetime as dt
 import json
 import os
-import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import httpx
@@ -14,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from host.db import open_engine
 from host.ecdsa import point
-from host.tls import client_context, listen, make_server
+from host.tls import client_context
 from node.compat import sha256
 from node.wire import der, identity, p256
 from provisioning import ca, pki
@@ -22,6 +20,7 @@ from provisioning.enrol.app import create_app
 from provisioning.enrol.settings import EnrolSettings
 from provisioning.ledger import Ledger
 from provisioning.line.station import Station
+from tests.host.test_tls import running
 
 NOW = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
 NOW_S = int(NOW.timestamp())
@@ -99,19 +98,6 @@ def settings(fleet_pki, ledger_url):
         port=0, database=ledger_url, cert_file=fleet_pki.cert("svc.enrol"), key_file=fleet_pki.key("svc.enrol"),
         ca_file=fleet_pki.ca_file, issuing_cert=fleet_pki.cert("issuing"), issuing_key=fleet_pki.key("issuing"),
         root_cert=fleet_pki.cert("root"))
-
-
-@contextmanager
-def running(app, tls):
-    server, listener = make_server(app, tls), listen("127.0.0.1", 0)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join()
-        listener.close()
 
 
 @pytest.fixture

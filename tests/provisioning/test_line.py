@@ -174,7 +174,7 @@ def test_a_lot_that_ends_before_the_record_leaves_a_good_board_unborn(factory: F
             port.look()
         if how == "full":
             for last in range(1, 11):
-                line.books.append(LOT, line.signer.record(parsed(Device(last)), factory.now_s), factory.now_s)
+                line.books.append(LOT, line.pen.record(parsed(Device(last)), factory.now_s), factory.now_s)
         elif how == "expired":
             factory.now_s += 86_400
         elif how == "revoked":
