@@ -8,6 +8,7 @@ from host.db import open_engine
 from host.ingest.decode import decode
 from node.agent.reconfigure import name_of
 from node.wire import batch
+from ota.release.drivers import named
 from ota.store import devices
 from tests.esp32.rig import show, until
 
@@ -20,6 +21,11 @@ CONFIG = {
         {"name": "temp_chip", "unit": "Cel", "resolution": "0.01", "stats": 8, "high": 1000},
         {"name": "air", "unit": "Cel", "resolution": "0.01", "median": 3}, {"name": "damp", "unit": "%RH", "resolution": "0.1"}],
 }
+
+
+@pytest.fixture(scope="module")
+def drivers():
+    return named([json.dumps(CONFIG).encode()])
 
 
 @pytest.fixture

@@ -95,8 +95,8 @@ def run(info):
 
 
 @pytest.fixture
-def bundle():
-    return compile_tree(FIRMWARE, UMQTT, {"device.py": (FIRMWARE / "device.py").read_bytes() + PROBE})
+def bundle(drivers):
+    return compile_tree(FIRMWARE, UMQTT, {"device.py": (FIRMWARE / "device.py").read_bytes() + PROBE}, drivers)
 
 
 @pytest.fixture
