@@ -6,12 +6,14 @@ converts no unit and no time zone: values stay scaled integers, times stay milli
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
 
 from node.errors import FormatError
 from node.wire import batch, classes, columns
+from node.wire.bits import unzigzag
 
 Int64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
@@ -67,33 +69,42 @@ class _Bits:
     """A position in the bits of raw[at:end], most significant first."""
 
     def __init__(self, raw: bytes, at: int, end: int) -> None:
-        self._bits = np.unpackbits(np.frombuffer(raw, np.uint8, end - at, at))
+        self._raw = raw[at:end]
+        self._bits = np.unpackbits(np.frombuffer(self._raw, np.uint8))
         self._zeros = np.flatnonzero(self._bits == 0)
         self._at = 0
 
-    def _take(self, count: int) -> npt.NDArray[np.uint8]:
+    def _skip(self, count: int) -> int:
+        """Go on; return where that began."""
         start = self._at
         if start + count > len(self._bits):
             raise FormatError("bits.short", f"{count} bits wanted at bit {start} of {len(self._bits)}")
         self._at = start + count
+        return start
+
+    def _take(self, count: int) -> npt.NDArray[np.uint8]:
+        start = self._skip(count)
         return self._bits[start : self._at]
 
     def number(self, width: int) -> int:
-        return int(self.numbers(1, width)[0]) if width else 0
+        """Read one integer; an array for it would cost ten times as much."""
+        start = self._skip(width)
+        held = int.from_bytes(self._raw[start >> 3 : self._at + 7 >> 3], "big")
+        return held >> (-self._at & 7) & (1 << width) - 1
 
     def flags(self, count: int) -> Bool:
         return self._take(count).astype(np.bool_)
 
     def numbers(self, count: int, width: int) -> Int64:
         """Read `count` integers of `width` bits each; width is at most 33."""
-        weights = np.left_shift(np.int64(1), np.arange(width - 1, -1, -1, dtype=np.int64))
-        return self._take(count * width).reshape(count, width).astype(np.int64) @ weights
+        return self._take(count * width).reshape(count, width).astype(np.int64) @ _weights(width)
 
     def unary(self, count: int, limit: int) -> Int64:
         """Read `count` runs of ones, each ended by a zero."""
         first = int(np.searchsorted(self._zeros, self._at))
         ends = self._zeros[first : first + count]
-        runs: Int64 = np.diff(ends, prepend=self._at - 1) - 1
+        runs = ends - self._at   # of the first one; then from one end to the next
+        runs[1:] = ends[1:] - ends[:-1] - 1
         if len(ends):
             self._at = int(ends[-1]) + 1
         left = len(self._bits) - self._at if len(ends) < count else 0   # ones without an end
@@ -112,8 +123,9 @@ class _Bits:
         window = classes.MAX_LENGTH
         table = classes.table(lengths)
         bits = np.concatenate((self._bits[self._at : self._at + count * window], np.zeros(window, np.uint8)))
-        weights = (1 << np.arange(window - 1, -1, -1)).astype(np.uint8)
-        seen = (np.lib.stride_tricks.sliding_window_view(bits, window) @ weights).tolist()
+        two = bits[:-1] << 1 | bits[1:]   # from each place on
+        four = two[:-2] << 2 | two[2:]
+        seen = (four[:-3] << 3 | four[3:] & 7).tolist()   # `window` bits each
         symbols = np.empty(count, np.int64)
         at = 0
         for i in range(count):
@@ -165,7 +177,7 @@ def _read_divisor(source: _Bits) -> tuple[int, int, int]:
 
 
 def _read_values(source: _Bits, mode: int, count: int) -> Int64:
-    base = int(_unzigzag(np.array([_width_and_number(source)], np.int64))[0])
+    base = unzigzag(_width_and_number(source))
     if mode == columns.CONSTANT:
         return np.full(count, base, np.int64)
     if mode == columns.RAW:
@@ -216,8 +228,7 @@ def _read_classes(source: _Bits, count: int) -> Int64:
     for one in np.unique(member[member > 0]).tolist():
         here = np.flatnonzero(member == one)
         places = at[here][:, np.newaxis]
-        weights = np.left_shift(np.int64(1), np.arange(one - 2, -1, -1, dtype=np.int64))
-        magnitude = (1 << (one - 1)) + bits[places + np.arange(1, one)].astype(np.int64) @ weights
+        magnitude = (1 << (one - 1)) + bits[places + np.arange(1, one)].astype(np.int64) @ _weights(one - 1)
         values[here] = np.where(bits[at[here]], -magnitude, magnitude)
     return values
 
@@ -235,4 +246,10 @@ def _width_and_number(source: _Bits) -> int:
 
 
 def _unzigzag(codes: Int64) -> Int64:
-    return np.where(codes & 1, -((codes + 1) >> 1), codes >> 1)
+    return codes >> 1 ^ -(codes & 1)
+
+
+@cache
+def _weights(width: int) -> Int64:
+    """What each bit of an integer of this width, 33 at most, is worth; the highest first."""
+    return np.left_shift(np.int64(1), np.arange(width - 1, -1, -1, dtype=np.int64))

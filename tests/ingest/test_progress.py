@@ -137,7 +137,7 @@ ACTIONS = st.lists(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(actions=ACTIONS, data=st.data())
 def test_no_ack_ever_covers_a_record_that_is_not_stored(actions, data):
     """Any order of boots, losses, repetitions, overflows, replaced rings and restarts of ingest; then it must also end."""

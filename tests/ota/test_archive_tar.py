@@ -159,7 +159,7 @@ def test_a_truncated_tar_is_refused_wherever_it_was_cut(archive: Archive, signin
         assert refused(raw[:length], signing) == "archive.tar", length
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_no_flipped_byte_is_kept(signing: Keys, data: st.DataObject) -> None:
     raw = SMALL.setdefault("raw", small(signing))

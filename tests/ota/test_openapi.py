@@ -41,7 +41,7 @@ def asked(operation, mode: str, client: requests.Session, base: str, names: dict
 
     answers = []
 
-    @settings(max_examples=EXAMPLES, derandomize=True, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=EXAMPLES, derandomize=True, database=None, suppress_health_check=list(HealthCheck))
     @given(case=operation.as_strategy(generation_mode=GenerationMode(mode)))
     def ask(case) -> None:
         made_up = case.path_parameters or {}

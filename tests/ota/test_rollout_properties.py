@@ -134,7 +134,7 @@ class World:
             assert {each["verdict"] for each in closed["gate"]["checks"]} == {"pass"}
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(fates=st.lists(st.sampled_from(FATES), min_size=1, max_size=24), min_reports=st.integers(1, 5),
        soak_s=st.integers(0, 9), data=st.data())
 def test_never_more_than_the_stage_and_never_on_unknown(signing, tmp_path, fates, min_reports, soak_s, data) -> None:

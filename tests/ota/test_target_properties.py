@@ -126,7 +126,7 @@ class Fleet:
             self.runs[device] = (due[-1].counter, True)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(said=st.lists(labels, min_size=2, max_size=12), plans=plans_of_some,
        moves=st.lists(st.tuples(st.integers(0, 99), states, labels), min_size=4, max_size=12))
 def test_one_release_at_a_time_within_every_stage_and_window(said, plans, moves) -> None:
@@ -149,7 +149,7 @@ def test_one_release_at_a_time_within_every_stage_and_window(said, plans, moves)
         fleet.now_s += STEP_S
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(said=st.lists(labels, min_size=1, max_size=8), plans=plans_of_some)
 def test_rollouts_under_way_share_the_fleet_out(said, plans) -> None:
     fleet = Fleet(said, plans)

@@ -118,7 +118,7 @@ zones = st.sampled_from([BERLIN, "UTC", "America/New_York", "Australia/Lord_Howe
                          "Pacific/Apia", "America/Sao_Paulo", "Antarctica/Troll"])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(texts=st.lists(terms, min_size=1, max_size=3), place=zones, now_s=st.integers(1_300_000_000, 1_900_000_000),
        share=st.floats(0, 1))
 def test_nothing_is_open_before_the_next_opening_nor_closed_before_the_end(texts, place, now_s, share) -> None:
@@ -131,7 +131,7 @@ def test_nothing_is_open_before_the_next_opening_nor_closed_before_the_end(texts
     assert is_open(texts, place, opens_s + share * (closes_s - 1 - opens_s))
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(texts=st.lists(terms, min_size=1, max_size=3), place=zones, now_s=st.integers(1_300_000_000, 1_900_000_000))
 def test_a_window_is_what_the_wall_clock_shows(texts, place, now_s) -> None:
     shown = datetime.fromtimestamp(now_s, ZoneInfo(place))
