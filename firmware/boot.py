@@ -50,25 +50,6 @@ def on_the_line():
         return error.errno == 2   # ENOENT
 
 
-def running_app():
-    """Label of the partition that this interpreter runs from; None where there are none."""
-    try:
-        from esp32 import Partition
-        return Partition(Partition.RUNNING).info()[4]
-    except ImportError:
-        return None
-
-
-def frozen_release():
-    """What the agent in this interpreter's image is (keys of stub.RELEASE); None in a stock image."""
-    try:
-        from tenfold.release import RELEASE
-        del sys.modules["tenfold.release"], sys.modules["tenfold"]
-        return RELEASE
-    except ImportError:
-        return None
-
-
 if on_the_line():
     sys.stdout.write("LINE no site.json: waiting for the production line\n")
 else:
@@ -80,10 +61,10 @@ else:
         micropython.opt_level(3)   # what is compiled here stays in memory: without line numbers
         import choose
         import stub
-        info = choose.start(Disk(), running_app(), choose.unspoken(chip), frozen_release())
+        info = choose.start(Disk(), choose.running_app(), choose.unspoken(chip), choose.frozen_release())
         info["watchdog"] = watchdog
         info["bundle"] = None if info["frozen"] else choose.bundle(Disk(), info["slot"])
-        del choose, sys.modules["choose"], on_the_line, running_app, frozen_release   # done with
+        del choose, sys.modules["choose"], on_the_line   # done with
         if not info["frozen"]:
             os.mount(info["bundle"], APP)
         sys.path[:] = [FROZEN if info["frozen"] else APP, ".frozen"]   # never both: two releases must not mix

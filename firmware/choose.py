@@ -1,7 +1,9 @@
-"""Which slot this boot runs: decided from values only, the record and which slots are complete.
+"""Which slot this boot runs: decided from values only, the record, which slots are complete, and what the interpreter is.
 
 The other half of the boot stub, in memory only until the slot runs. Never updated over the air.
 """
+
+import sys
 
 import stub
 
@@ -46,6 +48,25 @@ def choose(state, have, app=None):
     slot = usable[-1]
     reason = "confirmed" if slot == state["slot"] else "crashes" if state["slot"] in usable else "incomplete"
     return slot, state, reason
+
+
+def running_app():
+    """Label of the partition that this interpreter runs from; None where there are none."""
+    try:
+        from esp32 import Partition
+        return Partition(Partition.RUNNING).info()[4]
+    except ImportError:
+        return None
+
+
+def frozen_release():
+    """What the agent in this interpreter's image is (keys of stub.RELEASE); None in a stock image."""
+    try:
+        from tenfold.release import RELEASE
+        del sys.modules["tenfold.release"], sys.modules["tenfold"]
+        return RELEASE
+    except ImportError:
+        return None
 
 
 def unspoken(chip):

@@ -53,6 +53,7 @@ class Device:
         self.uplink = None     # while it is in memory
         self.app = None        # from its first start on
         self.link_reason = "boot"   # why the last session ended
+        self._moved = 0, 0   # records acknowledged in this boot, and since when (ms) it is so many
         with Loaded():
             _parts().compose(self, (Config, DeviceClock, Metrics, Ring, Supervisor, Turns), TICKS_WRAP_MS)
 
@@ -76,6 +77,13 @@ class Device:
         """Whether the server's ack covers a batch of this boot; its first records are only schemas."""
         acked, first_seq = self.ring.acked, self.journal.first_seq
         return acked is not None and first_seq is not None and acked[0] == self.boot and acked[1] > first_seq
+
+    def stalled_ms(self):
+        """How long the server's ack has not moved on, as far as the calls of this show; at most the uptime."""
+        acked, now_ms = self.metrics.get("acked"), self.clock.ticks_ms()
+        if acked != self._moved[0]:
+            self._moved = acked, now_ms
+        return now_ms - self._moved[1]
 
     def read_something(self):
         """Whether a reading of this boot is committed."""

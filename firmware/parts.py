@@ -79,7 +79,7 @@ def config_judged(device, checked_in):
     from node.agent import reconfigure, trial
     files, clock = device.board.files, device.clock
     verdict, reason = reconfigure.judge(device.acked(), checked_in, device.read_something(), device.app_crashes(),
-                                        clock.ticks_ms(), device.config.trial_s * 1000)
+                                        clock.ticks_ms(), device.stalled_ms(), device.config.trial_s * 1000)
     if verdict == trial.CONFIRM:
         reconfigure.confirm(files)
         device.config_trial = False
@@ -145,8 +145,8 @@ def update(device, kept):
     return Update(device.boot_info, device.id, config.model, sys.implementation._mpy & 0xFF,
                   slots=Slots(board.files, stub, device.boot_info["slot"]), files=board.files, floors=Floors(board.files),
                   clock=device.clock, trial_ms=config.trial_s * 1000, acked=device.acked,
-                  app_crashes=device.app_crashes, restart=device.restart, log=board.system.log, images=board.images,
-                  deltas=deltas, kept=kept)
+                  stalled_ms=device.stalled_ms, app_crashes=device.app_crashes, restart=device.restart, log=board.system.log,
+                  images=board.images, deltas=deltas, kept=kept)
 
 
 def checkin(device, kept):

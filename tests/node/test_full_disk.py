@@ -14,6 +14,7 @@ from tests.sim.updates import Boots, Device
 
 if IS_MICROPYTHON:
     gc.threshold(100_000)
+    from board import deltas
     from board.files import VfsFiles
 
 SECTORS = 24
@@ -76,6 +77,21 @@ class TestFullDisk(unittest.TestCase):
         blocks = os.stat("/log")[6] // SECTOR_BYTES
         os.remove("/log")
         return blocks
+
+    def test_release_that_fits_is_taken_for_too_large(self):
+        for folder in ("/slots/a", "/slots/b", "/trust/old"):
+            self.bench.files.mkdirs(folder)   # each is two blocks, and statvfs counts four
+        free = deltas.free_bytes() // SECTOR_BYTES
+        room = self.room()
+        self.assertTrue(free - 1 <= room <= free, (free, room))
+
+    def test_release_that_cannot_fit_is_fetched_until_the_flash_is_full(self):
+        bench = self.bench
+        bench.device = Device(bench.files, bench.http, bench.info, deltas=deltas)
+        bench.http.offer = HUGE
+        self.assertEqual(bench.cycle(), None)
+        self.assertEqual(bench.device.update.failed, {"counter": 2, "manifest": HUGE.sha, "reason": "slot.room"})
+        self.assertEqual([path for _, path, _ in bench.http.asked if "/artifacts/" in path], [])
 
     def test_release_that_does_not_fit_is_told_and_takes_no_space_from_what_keeps_the_device_alive(self):
         bench = self.bench

@@ -56,7 +56,7 @@ class TestUpdate(ImageTest):
         board = Board()
         kept, asked = board.device.update.keep(), board.asked
         update.Update(board.info, "d", "m", 6, slots=board.device.slots, files=board.files, floors=None, clock=None, trial_ms=0,
-                      acked=None, app_crashes=None, restart=None, log=None, images=board.images, kept=kept)
+                      acked=None, stalled_ms=None, app_crashes=None, restart=None, log=None, images=board.images, kept=kept)
         self.assertEqual(board.asked, asked)
 
     def test_trial_that_is_given_up_goes_back_with_its_image_and_is_told(self):

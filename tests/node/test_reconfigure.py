@@ -161,13 +161,13 @@ class ReconfigureTest(unittest.TestCase):
 
 class JudgeTest(unittest.TestCase):
     def test_healthy_for_a_moment_is_not_enough(self):
-        self.assertEqual(reconfigure.judge(True, True, True, 0, 1000, 60000)[0], trial.WAIT)
-        self.assertEqual(reconfigure.judge(True, True, True, 0, 60000, 60000)[0], trial.CONFIRM)
+        self.assertEqual(reconfigure.judge(True, True, True, 0, 1000, 1000, 60000)[0], trial.WAIT)
+        self.assertEqual(reconfigure.judge(True, True, True, 0, 60000, 60000, 60000)[0], trial.CONFIRM)
 
     def test_without_readings_acks_or_checkins_it_is_given_up(self):
         for acked, checked_in, readings, reason in ((True, True, False, "no readings"), (False, True, True, "no ack"),
                                                     (True, False, True, "no check-in"), (False, False, False, "no server")):
-            self.assertEqual(reconfigure.judge(acked, checked_in, readings, 0, 60000, 60000), (trial.GIVE_UP, reason))
+            self.assertEqual(reconfigure.judge(acked, checked_in, readings, 0, 60000, 60000, 60000), (trial.GIVE_UP, reason))
 
     def test_crashing_app_ends_it_at_once(self):
-        self.assertEqual(reconfigure.judge(True, True, True, 5, 1000, 60000), (trial.GIVE_UP, "app crashes"))
+        self.assertEqual(reconfigure.judge(True, True, True, 5, 1000, 1000, 60000), (trial.GIVE_UP, "app crashes"))

@@ -103,6 +103,17 @@ class TestSlots(unittest.TestCase):
         self.files.refuse = "/slots/b/part"
         self.assertEqual(fault_of(self.slots().prepare, "b", SHA), "files.io")
 
+    def test_bundle_that_cannot_fit_is_fetched_all_the_same(self):
+        slots = self.slots()
+        slots.prepare("b", SHA)
+        part = slots.append("b")
+        part.write(bytes(1000))
+        part.close()
+        slots.room("b", 1500, 500)   # with what it has
+        self.assertEqual(len(self.files.data["/slots/b/bundle"]), 1000)
+        self.assertEqual(fault_of(slots.room, "b", 1501, 500), "slot.room")
+        self.assertFalse("/slots/b/bundle" in self.files.data)   # it would take the room of what keeps the device alive
+
     def test_trial_runs_next_and_confirming_ends_it(self):
         self.slots("a").confirm()
         self.put("/slots/b/bundle", bundle.build({"main.mpy": b"main"}))

@@ -81,6 +81,7 @@ class Device:
 
     def __init__(self, files, http, boot, clock=None, chance=None, restart=restart, images=lambda: None, deltas=None):
         self.acked = False
+        self.stalled_ms = None   # None: since the boot
         self.app_crashes = 0
         self.config_name, self.config_trial = "", False
         self.configs = []   # that came
@@ -91,6 +92,7 @@ class Device:
         self.slots = Slots(files, stub, boot["slot"])
         self.update = Update(boot, DEVICE, MODEL, MPY, slots=self.slots, files=files, floors=Floors(files),
                              clock=self.clock, trial_ms=TRIAL_MS, acked=lambda: self.acked, app_crashes=lambda: self.app_crashes,
+                             stalled_ms=lambda: self.clock.ticks_ms() if self.stalled_ms is None else self.stalled_ms,
                              restart=restart, log=self.log, images=images, deltas=deltas)
         self.checkin = CheckIn(self.server, self.clock, chance or Chance(), device=DEVICE, boot=1, period_s=60,
                                metrics=lambda: {"uptime_s": self.clock.ticks_ms() // 1000},

@@ -53,7 +53,7 @@ class ReadFile(Protocol):
 class RandomFile(ReadFile, Protocol):
     """A file being read from anywhere."""
 
-    def seek(self, at: int) -> int:
+    def seek(self, at: int, whence: int = 0) -> int:
         ...
 
 

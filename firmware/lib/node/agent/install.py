@@ -93,12 +93,14 @@ class Install:
             self._update.floors.load()
 
     async def _fetch(self, slot: str, manifest: "dict[str, Any]") -> int:
-        """What the release brings, onto flash; bytes received. The image comes first: a board without room for it stops there."""
+        """What the release brings, onto flash; bytes received. What has no room stops it before a byte comes."""
         from node.agent.download import fetch
-        update, received = self._update, 0
+        update, received, content = self._update, 0, manifest["artifact"]
+        update.slots.prepare(slot, content["sha256"])   # what it held makes room, for the image's delta too
+        if update.deltas is not None:
+            update.slots.room(slot, content["size"], update.deltas.free_bytes())
         if manifest["image"]:
-            received = await self._fetch_image(slot, manifest)
-        content = manifest["artifact"]
+            received = await self._fetch_image(manifest["image"])
         try:
             if not content["deltas"] or update.deltas is None:
                 update.files.remove(DELTA_PATH)   # of a release that was given up
@@ -112,13 +114,12 @@ class Install:
             raise
         return received + more
 
-    async def _fetch_image(self, slot: str, manifest: "dict[str, Any]") -> int:
+    async def _fetch_image(self, image: "dict[str, Any]") -> int:
         from node.agent.download import fetch
         from node.agent.images import COMMIT_BYTES, ImagePart
-        update, image, received = self._update, manifest["image"], 0
+        update, received = self._update, 0
         part = ImagePart(update.files, update.images(), image["size"])
         if image["deltas"] and update.deltas is not None:
-            update.slots.prepare(slot, manifest["artifact"]["sha256"])   # what it held makes room for the delta
             with Loaded():
                 from node.agent.deltas import to_image
                 received = await to_image(self._asked, update, part, image, COMMIT_BYTES)

@@ -90,13 +90,14 @@ def take(files: "Files", name: str, body: bytes, parse: "Callable[[bytes, bytes]
     return True
 
 
-def judge(acked: bool, checked_in: bool, readings: bool, app_crashes: int, elapsed_ms: int, trial_ms: int) -> tuple[str, str]:
+def judge(acked: bool, checked_in: bool, readings: bool, app_crashes: int, elapsed_ms: int, stalled_ms: int,
+          trial_ms: int) -> tuple[str, str]:
     """Judge a trial, as trial.judge does a release's, but the whole time must have been healthy.
 
     Args:
         readings: a reading has been committed in this boot.
     """
-    verdict, reason = trial.judge(acked, checked_in, app_crashes, elapsed_ms, trial_ms)
+    verdict, reason = trial.judge(acked, checked_in, app_crashes, elapsed_ms, stalled_ms, trial_ms)
     if verdict != trial.CONFIRM:
         return verdict, reason
     if elapsed_ms < trial_ms:

@@ -83,6 +83,21 @@ class Slots:
         except OSError as error:
             raise FlashError("slot.io", "%s: %s" % (name, error))
 
+    def room(self, slot: str, size: int, free: int) -> None:
+        """Make sure that a prepared slot can hold a bundle of this size, with so many bytes free beside what it has of it.
+
+        Raises:
+            FlashError: `slot.room`: it surely cannot, so no byte of it need be fetched; what it had is gone.
+        """
+        file = self._files.open(self._dir(slot) + "/" + BUNDLE)
+        kept = 0
+        if file is not None:
+            kept = file.seek(0, 2)
+            file.close()
+        if size > free + kept:
+            self.drop(slot)
+            raise FlashError("slot.room", "%s: %d bytes, room for %d" % (slot, size, free + kept))
+
     def finish(self, slot: str, release: dict[str, "Any"]) -> None:
         """Declare a slot complete. The caller has read its bundle back.
 

@@ -70,7 +70,7 @@ class Update:
         files: where the roots lie. floors: what must not sink.
         images: gives the port; None on a board whose image cannot be updated. Asked only when there is something to do with it.
         trial_ms: time that a release on trial has to prove itself.
-        acked: says whether the server's ack covers a batch of this boot.
+        acked: says whether the server's ack covers a batch of this boot. stalled_ms: how long it has not moved on in this boot.
         app_crashes: how often the app crashed since boot.
         restart: resets the board for a reason; does not return on a board.
         deltas: what a board needs to apply one; None: all is fetched in full.
@@ -83,14 +83,15 @@ class Update:
 
     def __init__(self, boot: "dict[str, Any]", device: str, model: str, mpy: int, *, slots: "Slots", files: "Files",
                  floors: "Floors", clock: "Clock", trial_ms: int, acked: "Callable[[], bool]",
-                 app_crashes: "Callable[[], int]", restart: "Callable[[str], object]", log: "Callable[[str, str], None]",
+                 stalled_ms: "Callable[[], int]", app_crashes: "Callable[[], int]",
+                 restart: "Callable[[str], object]", log: "Callable[[str, str], None]",
                  images: "Callable[[], Images | None]", deltas: "Deltas | None" = None,
                  kept: "tuple[Any, ...] | None" = None) -> None:
         self._slot: str = boot["slot"]
         self._release: dict[str, Any] = boot["release"]
         self.device, self.model, self.mpy = device, model, mpy
         self.slots, self.files, self.floors, self.clock = slots, files, floors, clock
-        self._trial_ms, self._acked, self._app_crashes = trial_ms, acked, app_crashes
+        self._trial_ms, self._acked, self._stalled_ms, self._app_crashes = trial_ms, acked, stalled_ms, app_crashes
         self._restart, self.log, self.images, self.deltas = restart, log, images, deltas
         self._checked_in = False   # this boot
         self._settled = False   # the boot record agrees with what was found healthy
@@ -137,7 +138,8 @@ class Update:
         """
         uptime_ms = self.clock.ticks_ms()
         if self.state == TRIAL:
-            verdict, reason = trial.judge(self._acked(), self._checked_in, self._app_crashes(), uptime_ms, self._trial_ms)
+            verdict, reason = trial.judge(self._acked(), self._checked_in, self._app_crashes(), uptime_ms, self._stalled_ms(),
+                                          self._trial_ms)
             if verdict == trial.CONFIRM:
                 if self._pending:   # the image first: a cut in between leaves a trial that goes on, not one that lost its image
                     self._confirm_image()
