@@ -152,6 +152,7 @@ class Held:
         except UserAlreadyLoggedIn:   # by another key of this process: PKCS#11 logs in an application, not a session
             return token.open()
 
+
 class HsmKey(Held):
     """A P-256 key in a token; a `host.ecdsa.Signer`."""
 
