@@ -27,7 +27,7 @@ IDF ?=
 BOARD ?= esp32-generic
 CONFIG ?= firmware/image/site.json
 
-# Settings of `make secure`: PORT=/dev/ttyUSB0 LEVEL=none|signed|guarded|locked KEYS="a.pub b.pub" DO=plan|rehearse|burn|status.
+# Settings of `make secure`: PORT=/dev/ttyUSB0 LEVEL=none|signed|guarded|locked KEYS="a.pub b.pub" REVOKE="lost.pub" DO=plan|rehearse|burn|status.
 # PORT is the console's port of `make demo` too, which has a default: here it must be named
 BOARD_PORT := $(if $(filter file,$(origin PORT)),,$(PORT))
 LEVEL ?= signed
@@ -59,7 +59,7 @@ help: ## this help
 	@printf 'make line takes  LOT=2026-47  STATION=bench-1  IMAGE=build/flash-esp32.bin  PORTS="/dev/ttyUSB0 …"  ONCE=1\n'
 	@printf 'make firmware takes BOARD=name  IDF=path/to/esp-idf (else docker or podman)\n'
 	@printf 'make second-source takes BOARD=wt32-eth01  CONFIG=site.json\n'
-	@printf 'make secure takes PORT=/dev/ttyUSB0  LEVEL=none|signed|guarded|locked  KEYS="a.pub b.pub"  DO=plan|rehearse|burn|status\n'
+	@printf 'make secure takes PORT=/dev/ttyUSB0  LEVEL=none|signed|guarded|locked  KEYS="a.pub b.pub"  REVOKE=lost.pub  DO=plan|rehearse|burn|status\n'
 	@printf 'make budget takes BOARD=esp32-generic  CONFIG=site.json  DATA=file.csv\n'
 
 demo: $(VENV)/.demo ## a whole fleet on this machine: broker, servers, console, 24 devices, a rollout
@@ -135,7 +135,7 @@ firmware: $(VENV)/.demo ## our own MicroPython with the agent frozen in, by ESP-
 
 secure: $(VENV)/.demo ## secure boot of a board, eFuses for ever: PORT=/dev/ttyUSB0 LEVEL=signed KEYS="a.pub b.pub" DO=plan|rehearse|burn|status
 	@$(if $(BOARD_PORT),,echo 'make: name the board'"'"'s serial port: make secure PORT=/dev/ttyUSB0 LEVEL=signed KEYS=key-1.pub' >&2; exit 2)
-	@$(BIN)/tenfold secure $(DO) --port "$(BOARD_PORT)" $(if $(filter status,$(DO)),,--level "$(LEVEL)" $(KEYS:%=--key "%"))
+	@$(BIN)/tenfold secure $(DO) --port "$(BOARD_PORT)" $(if $(filter status,$(DO)),,--level "$(LEVEL)" $(KEYS:%=--key "%") $(REVOKE:%=--revoke "%"))
 
 second-source: $(VENV)/.demo ## what a board and its sensors depend on and what replaces them: BOARD=wt32-eth01 CONFIG=site.json
 	@$(BIN)/tenfold sensors second-source $(if $(NAMED_BOARD),--board "$(NAMED_BOARD)") $(if $(CONFIG),--config "$(CONFIG)")

@@ -1,8 +1,26 @@
-"""Files that are there whole or as they were, whatever happens while they are written."""
+"""Files that are there whole or as they were, whatever happens while they are written, and whoever else writes them."""
 
+import fcntl
 import os
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """Read, change and write a file while all others who do it so wait. Its folder is locked, so that nothing is left beside it.
+
+    Raises:
+        OSError: there is no such folder.
+    """
+    descriptor = os.open(path.resolve().parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def write_whole(path: Path, content: str | bytes) -> None:

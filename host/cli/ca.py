@@ -1,6 +1,5 @@
 """`tenfold ca`: the certificate authority: root and issuing CA, certificates of services, stations and operators, revocation."""
 
-import getpass
 import json
 import sys
 from dataclasses import asdict
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from host.cli.server import AsJson
+from host.cli.who import me
 from host.db import open_engine
 from host.files import write_whole
 from ota.release import keys
@@ -200,7 +200,7 @@ def word(by: str | None, why: str) -> Word:
     if not why.strip():
         print("tenfold: --why: expected a reason, it is kept in the ledger", file=sys.stderr)
         raise typer.Exit(2)
-    return Word(getpass.getuser() if by is None else by, why, datetime.now(UTC))
+    return Word(me() if by is None else by, why, datetime.now(UTC))
 
 
 def _day(at_s: int) -> str:

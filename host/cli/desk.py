@@ -3,7 +3,6 @@
 import datetime
 import json
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -24,13 +23,13 @@ from node.settings import Config
 from ota.release import bundle, keys
 from provisioning.errors import ProvisioningError
 from provisioning.ledger import Ledger
-from provisioning.line import console, desk
+from provisioning.line import console, desk, mpremote
 from provisioning.line.fetch import fetch_umqtt
 from provisioning.line.image import base_files, boots_at, compact
-from provisioning.line.loader import want_port
 from provisioning.line.ports import ask
 from provisioning.line.serial import SITE
 from provisioning.line.serial import provision as write
+from provisioning.line.serialport import want_port
 from provisioning.line.station import Station
 from provisioning.rules.quota import Reason
 
@@ -94,7 +93,7 @@ def shell(port: Port) -> None:
     if not sys.stdin.isatty():
         raise ProvisioningError("shell.terminal", f"{port}: got no terminal, expected a person at one; for scripts: mpremote "
                                                   f"connect {port} exec …")
-    raise typer.Exit(subprocess.run([sys.executable, "-m", "mpremote", "connect", port, "repl"], check=False).returncode)
+    raise typer.Exit(mpremote.shell(port))
 
 
 def provision(

@@ -1,6 +1,5 @@
 """`tenfold route`: which gateway devices are sent to: one zone of DNS names, from a file to a DNS server."""
 
-import getpass
 import json
 import shutil
 import subprocess
@@ -13,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 
 from host.cli.server import AsJson
+from host.cli.who import me
 from host.files import write_whole
 from provisioning.errors import ProvisioningError
-from provisioning.routing.file import entry, load, save, shown
+from provisioning.routing.file import changing, entry, load, save, shown
 from provisioning.routing.key import read_key
 from provisioning.routing.server import Pushed, Server
 from provisioning.rules.routes import (
@@ -62,16 +62,17 @@ def set_(
 
     Example: tenfold route set hall-0242ac110001 nord --why "moved to hall 2"
     """
-    if zone is not None and not file.exists():
-        before = Routes(zone_name(zone), tuple(domain(one, "name server") for one in server or []), {})
-    else:
-        before = load(file)
-        if (zone is not None and zone_name(zone) != before.zone) or server:
-            raise typer.BadParameter(f"{file} is there already, for {before.zone}: --zone and --name-server are for a new one")
-    key = name_in(before.zone, name)
-    who = getpass.getuser() if by is None else by
-    after = with_route(before, Route(key, targets(before.zone, to), ttl_s, who, int(time.time()), why))
-    _keep(file, before, after, key, as_json)
+    with changing(file):
+        if zone is not None and not file.exists():
+            before = Routes(zone_name(zone), tuple(domain(one, "name server") for one in server or []), {})
+        else:
+            before = load(file)
+            if (zone is not None and zone_name(zone) != before.zone) or server:
+                raise typer.BadParameter(f"{file} is there already, for {before.zone}: --zone and --name-server are for a new one")
+        key = name_in(before.zone, name)
+        who = me() if by is None else by
+        after = with_route(before, Route(key, targets(before.zone, to), ttl_s, who, int(time.time()), why))
+        _keep(file, before, after, key, as_json)
 
 
 @app.command()
@@ -80,9 +81,10 @@ def clear(name: Name, file: File = ROUTES, as_json: AsJson = False) -> None:
 
     Example: tenfold route clear hall-0242ac110001
     """
-    before = load(file)
-    key = name_in(before.zone, name)
-    _keep(file, before, without(before, key), key, as_json)
+    with changing(file):
+        before = load(file)
+        key = name_in(before.zone, name)
+        _keep(file, before, without(before, key), key, as_json)
 
 
 @app.command()

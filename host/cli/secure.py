@@ -13,7 +13,7 @@ from rich.table import Table
 
 from host.cli.server import AsJson
 from provisioning.errors import ProvisioningError
-from provisioning.line import burning, signing
+from provisioning.line import burning, signer, signing
 from provisioning.line.efuses import Efuses, read_flash
 from provisioning.rules.fuses import LEVELS, RSA, Board, Flash, digests, held, is_encrypted, revision
 from provisioning.rules.secure import Plan
@@ -28,6 +28,7 @@ Chip = Annotated[str | None, typer.Option(help="With --virtual: esp32, esp32s3, 
 FlashFile = Annotated[Path | None, typer.Option("--flash", help="With --virtual: what the flash holds. A board's is read from it.")]
 Level = Annotated[str, typer.Option(help=f"One of {', '.join(LEVELS)}.")]
 Keys = Annotated[list[Path] | None, typer.Option("--key", help="Public half of a signing key; repeat for spare keys (not ESP32).")]
+Revoke = Annotated[list[Path] | None, typer.Option(help="Public half of a burned key that the board shall trust no more; repeat.")]
 
 
 @dataclass(frozen=True)
@@ -37,9 +38,9 @@ class Bench:
     efuses: Efuses
     flash: Path | None
 
-    def plan(self, level: str, paths: Sequence[Path]) -> tuple[Board, Plan]:
+    def plan(self, level: str, trusted: Sequence[Path], revoked: Sequence[Path]) -> tuple[Board, Plan]:
         """Read all there is to know and make the plan."""
-        keys = [signing.read_key(path) for path in paths]
+        keys, lost = ([signing.read_key(path) for path in paths] for paths in (trusted, revoked))
         board = self.efuses.read()
         if level in LEVELS and level != "none":
             if not self.efuses.is_virtual:
@@ -48,7 +49,7 @@ class Bench:
             found = signing.look(raw, board.chip, keys)
         else:
             found = Flash((), False)   # such a plan burns nothing
-        return board, planned(board, level, keys, found)
+        return board, planned(board, level, keys, found, lost)
 
 
 @app.command()
@@ -68,10 +69,24 @@ def keys(
 
 
 @app.command()
+def public(
+    key: Annotated[Path, typer.Argument(help="Private signing key: the pkcs11: URI of one in an HSM, or a PEM file.")],
+    out: Annotated[Path, typer.Argument(help="File for its public half.")],
+) -> None:
+    """Write the public half of a signing key, which goes to the line. The HSM's tools make the key: RSA-3072, or P-256.
+
+    Example: tenfold secure public "pkcs11:token=plant;object=boot-1?module-path=/usr/lib/softhsm/libsofthsm2.so" boot-1.pub
+    """
+    raw = signer.public(key)
+    out.write_bytes(raw)
+    print(f"{out}: {signer.scheme(raw, str(key))}, goes to the line")
+
+
+@app.command()
 def sign(
     flash: Annotated[Path, typer.Argument(help="Flash image of `tenfold image build`, of a MicroPython built with secure boot.")],
     chip: Annotated[str, typer.Option(help="esp32, esp32s3, esp32c3 or esp32c6.")],
-    key: Annotated[Path, typer.Option(help="Private signing key.")],
+    key: Annotated[Path, typer.Option(help="Private signing key: a PEM file, or the pkcs11: URI of one in an HSM.")],
     out: Annotated[Path, typer.Option(help="The signed flash image to write.")],
 ) -> None:
     """Sign the bootloader and the applications of a flash image; flash it before anything is burned.
@@ -106,15 +121,17 @@ def status(port: Port = None, virtual: Virtual = None, chip: Chip = None, as_jso
 @app.command()
 def plan(
     level: Level, port: Port = None, virtual: Virtual = None, chip: Chip = None, flash: FlashFile = None, key: Keys = None,
-    as_json: AsJson = False,
+    revoke: Revoke = None, as_json: AsJson = False,
 ) -> None:
     """Show what a level would burn, what becomes impossible, and what speaks against it. Changes nothing.
 
     Example: tenfold secure plan --port /dev/ttyUSB0 --level signed --key keys/key-1.pub --key keys/key-2.pub
 
+    Example: tenfold secure plan --port /dev/ttyUSB0 --level signed --key keys/key-2.pub --revoke keys/key-1.pub
+
     Example: tenfold secure plan --virtual x.efuse --chip esp32c3 --flash build/signed.bin --level locked --key keys/key-1.pub
     """
-    board, found = _bench(port, virtual, chip, flash).plan(level, key or [])
+    board, found = _bench(port, virtual, chip, flash).plan(level, key or [], revoke or [])
     _show(board, found, as_json)
     _end_if_refused(found)
 
@@ -122,14 +139,14 @@ def plan(
 @app.command()
 def rehearse(
     level: Level, port: Port = None, virtual: Virtual = None, chip: Chip = None, flash: FlashFile = None, key: Keys = None,
-    as_json: AsJson = False,
+    revoke: Revoke = None, as_json: AsJson = False,
 ) -> None:
     """Burn the plan on a virtual copy of the board's eFuses, and check how it ends. Changes nothing.
 
     Example: tenfold secure rehearse --port /dev/ttyUSB0 --level signed --key keys/key-1.pub
     """
     bench = _bench(port, virtual, chip, flash)
-    board, found = bench.plan(level, key or [])
+    board, found = bench.plan(level, key or [], revoke or [])
     if found.refusals:
         _show(board, found, as_json)
         _end_if_refused(found)
@@ -144,6 +161,7 @@ def rehearse(
 @app.command()
 def burn(
     level: Level, port: Port = None, virtual: Virtual = None, chip: Chip = None, flash: FlashFile = None, key: Keys = None,
+    revoke: Revoke = None,
 ) -> None:
     """Burn the plan: rehearsed first, then asked for once more on the terminal. It cannot be undone.
 
@@ -156,7 +174,7 @@ def burn(
         raise ProvisioningError("secure.terminal", "got no terminal, expected a person at one: eFuses are burned for ever, and "
                                                    "never by a script")
     bench = _bench(port, virtual, chip, flash)
-    board, found = bench.plan(level, key or [])
+    board, found = bench.plan(level, key or [], revoke or [])
     _show(board, found, False)
     _end_if_refused(found)
     after = burning.rehearse(bench.efuses, board, found)

@@ -10,6 +10,7 @@ import stat
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
@@ -120,7 +121,8 @@ def load(place: Path, secret: bytes | None = None) -> Signer:
         KeyFileError: unreadable, readable by others, wrong passphrase, or not a P-256 key; or what `hsm.open_key` raises.
     """
     if str(place).startswith(HSM_SCHEME):
-        return _from_hsm(str(place))
+        key: Signer = hsm_module(str(place)).open_key(str(place))
+        return key
     pem, mode = _read(place)
     if mode & OTHERS:
         raise KeyFileError(f"{place}: got mode {stat.S_IMODE(mode):04o}, expected 0600: others can read this key")
@@ -128,12 +130,12 @@ def load(place: Path, secret: bytes | None = None) -> Signer:
     if encrypted and secret is None:
         raise KeyFileError(f"{place}: encrypted; expected a passphrase in {PASSPHRASE_FILE_ENV} or {PASSPHRASE_ENV}")
     try:
-        key = load_pem_private_key(pem, password=secret if encrypted else None)
+        read = load_pem_private_key(pem, password=secret if encrypted else None)
     except (ValueError, TypeError):
         raise KeyFileError(f"{place}: " + ("wrong passphrase" if encrypted else "not a PEM private key")) from None
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+    if not isinstance(read, ec.EllipticCurvePrivateKey) or not isinstance(read.curve, ec.SECP256R1):
         raise KeyFileError(f"{place}: got another kind of key, expected P-256")
-    return key
+    return read
 
 
 def is_public(place: Path) -> bool:
@@ -178,10 +180,13 @@ def _read(path: Path) -> tuple[bytes, int]:
         raise KeyFileError(f"{path}: {error.strerror}; expected a key in PEM") from None
 
 
-def _from_hsm(uri: str) -> Signer:
+def hsm_module(uri: str) -> ModuleType:
+    """Give `ota.release.hsm`: only those who have a key in an HSM need its library.
+
+    Raises:
+        KeyFileError: the library is not there.
+    """
     try:
-        hsm = import_module("ota.release.hsm")   # only those who have such a key need its library
+        return import_module("ota.release.hsm")
     except ImportError as error:
         raise KeyFileError(f"{uri}: {error}; expected the Python package python-pkcs11") from None
-    key: Signer = hsm.open_key(uri)
-    return key

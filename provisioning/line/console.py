@@ -12,10 +12,11 @@ from dataclasses import dataclass
 import serial  # type: ignore[import-untyped]
 
 from provisioning.errors import ProvisioningError
-from provisioning.line.loader import Loader, is_pseudo, press_reset, want_port
+from provisioning.line.loader import Loader
+from provisioning.line.mpremote import BAUD
+from provisioning.line.serialport import is_pseudo, open_port, press_reset, want_port
 from provisioning.line.station import WORD
 
-BAUD = 115200       # of MicroPython's console
 READ_S = 0.5        # until somebody who wants the end is asked
 RETRY_S = 0.5       # until a port that is gone is tried again
 MAX_LINE = 4096     # characters; what is longer is noise, and told in pieces
@@ -39,7 +40,7 @@ def listen(port: str, ended: Callable[[], bool] = lambda: False) -> Iterator[Eve
         ProvisioningError: "port.absent", "port.busy", "port.denied": at the beginning.
     """
     want_port(port)
-    line = _open(port)
+    line = open_port(port, BAUD, READ_S)
     while True:
         yield Event("open", port, time.time())
         yield from _lines(line, ended)
@@ -52,7 +53,7 @@ def listen(port: str, ended: Callable[[], bool] = lambda: False) -> Iterator[Eve
             if ended():
                 return
             with contextlib.suppress(ProvisioningError):
-                line = _open(port)
+                line = open_port(port, BAUD, READ_S)
                 break
 
 
@@ -66,7 +67,7 @@ def birth(port: str) -> str:
         if is_pseudo(port):
             with Loader(port):   # its way out is a reset
                 pass
-        line = _open(port)
+        line = open_port(port, BAUD, READ_S)
         with line:
             if not is_pseudo(port):
                 press_reset(line)
@@ -76,20 +77,6 @@ def birth(port: str) -> str:
                     return event.text
     raise ProvisioningError("board.silent", f"{port}: the board told no birth; `tenfold monitor` shows what it says. One that has "
                                             "its certificate was born before")
-
-
-def _open(port: str) -> serial.Serial:
-    try:
-        return serial.serial_for_url(port, BAUD, timeout=READ_S, exclusive=True)
-    except (OSError, serial.SerialException) as error:
-        number = getattr(error, "errno", None)
-        if number in (13, 1):
-            raise ProvisioningError("port.denied", f"{port}: permission denied; join the group that owns it (Debian, Ubuntu: "
-                                                   "dialout)") from None
-        if "lock" in str(error) or number in (11, 16):
-            raise ProvisioningError("port.busy", f"{port}: it is in use; end the monitor, shell or flashing that runs "
-                                                 "there") from None
-        raise ProvisioningError("port.absent", f"{port}: no such port; `tenfold ports` lists those with a board") from None
 
 
 def _lines(line: serial.Serial, ended: Callable[[], bool]) -> Iterator[Event]:

@@ -10,8 +10,9 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from provisioning.errors import ProvisioningError
 from provisioning.line.contents import FACTORY
-from provisioning.line.serial import SerialError, mpremote
+from provisioning.line.mpremote import mpremote
 
 BUNDLE = "/factory/bundle"
 READ_BYTES = 512
@@ -40,7 +41,7 @@ def update(port: str, files: Mapping[str, bytes]) -> list[str]:
         The paths that were written; none when all were as they should be.
 
     Raises:
-        SerialError: "port.absent", "port.busy", "board.prompt".
+        ProvisioningError: as `mpremote`.
     """
     there = hashes(port, sorted(files))
     changed = [path for path in sorted(files) if there[path] != hashlib.sha256(files[path]).hexdigest()]
@@ -63,10 +64,10 @@ def hashes(port: str, paths: list[str]) -> dict[str, str]:
     """SHA-256 of files on a board, by path; "" where there is none.
 
     Raises:
-        SerialError: as `update`.
+        ProvisioningError: as `mpremote`, "board.prompt".
     """
     said = mpremote(port, ["exec", HASHES.format(size=READ_BYTES, paths=json.dumps(paths))])
     for line in said.splitlines():
         if line.startswith("HASHES "):
             return dict(zip(paths, json.loads(line[len("HASHES "):]), strict=True))
-    raise SerialError("board.prompt", f"{port}: the board did not tell its files' hashes; try again")
+    raise ProvisioningError("board.prompt", f"{port}: the board did not tell its files' hashes; try again")

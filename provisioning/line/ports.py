@@ -15,7 +15,8 @@ from serial.tools import list_ports  # type: ignore[import-untyped]
 
 from provisioning.errors import ProvisioningError
 from provisioning.line.contents import Contents, look
-from provisioning.line.loader import BAUD, Loader, want_port
+from provisioning.line.loader import BAUD, Loader
+from provisioning.line.serialport import want_port
 
 VARIABLE = "TENFOLD_PORTS"
 TIMEOUT_S = 60.0   # a port; a board answers in 5 to 10 s

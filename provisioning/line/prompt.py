@@ -1,27 +1,24 @@
-"""Programs run at a board's prompt, with the real mpremote as a subprocess; what they print, line by line.
+"""Programs run at a board's prompt, with the real mpremote; what they print, line by line.
 
-Decides what mpremote's failures mean. Each run begins with a soft reset: nothing of an earlier program is left, and files are read
+Decides what a program's lines mean. Each run begins with a soft reset: nothing of an earlier program is left, and files are read
 from the flash again. The programs import the firmware's modules from this machine, over the port (`mpremote mount`): those in the
 flash have lost the names that only a release itself uses. Nothing of them is left on the board.
 """
 
 import contextlib
 import json
-import subprocess
-import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 from ota.release.bundle import compile_sources, firmware_sources
 from provisioning.errors import ProvisioningError
+from provisioning.line.mpremote import TIMEOUT_S, mpremote
 from provisioning.line.station import MAX_LINE_BYTES, WORD, Announcement, parse_line
 from provisioning.rules.selftest import Measured, clock_ratio
 
 HERE = Path(__file__).parent
-TIMEOUT_S = 120.0   # a test takes 3 s on a board and a key 2, ten times that on an emulator on a loaded machine
 
 
 def make_kit(firmware: Path, folder: Path) -> Path:
@@ -45,31 +42,15 @@ def run(port: str, kit: Path, program: str, call: str, hear: Callable[[str, floa
         hear: gets each line, with the time it came (time.monotonic()).
 
     Raises:
-        ProvisioningError: "port.lost": the port is gone; "board.prompt": no prompt, no end, or an exception on the board.
+        ProvisioningError: as `mpremote`; "board.prompt" also of an exception on the board.
     """
+    def tell(line: str) -> None:
+        hear(line[:MAX_LINE_BYTES].strip(), time.monotonic())
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / program
         path.write_text(f"{(HERE / program).read_text(encoding='utf-8')}\n{call}\n", encoding="utf-8")
-        command = [sys.executable, "-m", "mpremote", "connect", port, "mount", str(kit), "run", str(path)]
-        said: list[str] = []
-        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                              errors="replace") as process:
-            late = threading.Timer(timeout_s, process.kill)
-            late.start()
-            try:
-                assert process.stdout is not None  # noqa: S101  it is a pipe
-                for line in process.stdout:
-                    at_s = time.monotonic()
-                    said.append(line[:MAX_LINE_BYTES].strip())
-                    hear(said[-1], at_s)
-            finally:
-                late.cancel()
-                if process.poll() is None:
-                    with contextlib.suppress(subprocess.TimeoutExpired):
-                        process.wait(1.0)
-                    process.kill()
-    if process.returncode:
-        raise _failure(port, said)
+        mpremote(port, ["mount", str(kit), "run", str(path)], tell=tell, timeout_s=timeout_s)
 
 
 def measure(port: str, kit: Path, site: bytes) -> Measured:
@@ -132,11 +113,3 @@ def announce(port: str, kit: Path, product: str, model: str, *, make: bool) -> A
     if refused:
         raise ProvisioningError("board.radio", f"{port}: {refused[0].partition(' ')[2]}")
     return found[0] if found else None
-
-
-def _failure(port: str, said: list[str]) -> ProvisioningError:
-    if "://" not in port and not Path(port).exists():
-        return ProvisioningError("port.lost", f"{port}: the board went away; check cable and plug")
-    words = [line for line in said if line] or ["nothing was said"]
-    return ProvisioningError("board.prompt", f"{port}: {words[-1]}; check that the board is at its prompt: it was flashed with an "
-                                             "image of tenfold image build and has no site")

@@ -6,8 +6,9 @@ Decides when a line is at its end. A thread for each port, since each waits for 
 import threading
 from collections.abc import Callable, Sequence
 
-from provisioning.line.bench import RESTING, Line, Port
+from provisioning.line.bench import RESTING, Line
 from provisioning.line.books import AwayError
+from provisioning.line.port import Port
 from provisioning.line.settling import settle
 
 DRAW_S = 0.25   # between two looks for whoever shows the line

@@ -1,7 +1,8 @@
 """Secure boot keys and signatures: makes keys, signs a flash image's bootloader and applications, tells who signed what.
 
-Decides where a key may lie (outside every git work tree) and which bytes of a flash are an image. Signing and checking are
-espsecure's, as a subprocess; the reading of images is esptool's, in `provisioning.line.esp_image`.
+Decides where a key may lie (outside every git work tree) and which bytes of a flash are an image. Signing is the work of
+`provisioning.line.signer`, checking espsecure's, as a subprocess; the reading of images is esptool's, in
+`provisioning.line.esp_image`.
 """
 
 import struct
@@ -9,17 +10,13 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.hazmat.primitives.serialization import load_pem_public_key
-
 from provisioning.errors import ProvisioningError
-from provisioning.line import esp_image
+from provisioning.line import esp_image, signer
 from provisioning.line.efuses import run_tool
 from provisioning.line.image import NOTHING, SECTOR_BYTES, TABLE_OFFSET, ImageError, read_table, read_vfs
-from provisioning.rules.fuses import ECDSA, NEWER, RSA, Flash, Key, Part
+from provisioning.line.signer import scheme
+from provisioning.rules.fuses import CHIPS, ECDSA, NEWER, RSA, Flash, Key, Part
 
-RSA_BITS = 3072
 TRACE = b"secure_boot_v2"   # log tag of ESP-IDF's code that checks applications; a bootloader built without it has none
 BOOTLOADER = "bootloader"
 BOOT_FILE = "/boot.py"      # what every image of ours has in its file system
@@ -27,14 +24,14 @@ DESCRIPTOR = struct.Struct("<II")   # esp_app_desc_t's magic and secure_version,
 DESCRIPTOR_AT = 32
 
 
-def make_keys(folder: Path, scheme: str, number: int) -> list[Path]:
+def make_keys(folder: Path, kind: str, number: int) -> list[Path]:
     """Make signing keys: key-1.pem, mode 0600, and key-1.pub for the line, and so on. No file is ever overwritten.
 
     Raises:
         ProvisioningError: "secure.keys": the number; "secure.place": the folder lies in a git work tree; "secure.tool".
     """
-    if scheme not in (RSA, ECDSA):
-        raise ProvisioningError("secure.scheme", f"got scheme {scheme!r}, expected {RSA} or {ECDSA}")
+    if kind not in (RSA, ECDSA):
+        raise ProvisioningError("secure.scheme", f"got scheme {kind!r}, expected {RSA} or {ECDSA}")
     if not 1 <= number <= NEWER.slots:
         raise ProvisioningError("secure.keys", f"got {number} keys, expected 1 to {NEWER.slots}")
     want_outside(folder)
@@ -44,7 +41,7 @@ def make_keys(folder: Path, scheme: str, number: int) -> list[Path]:
         private, public = folder / f"key-{index}.pem", folder / f"key-{index}.pub"
         if private.exists() or public.exists():
             raise ProvisioningError("secure.place", f"{private}: there is one already; name another folder")
-        run_tool("espsecure", "generate-signing-key", "--version", "2", "--scheme", scheme, str(private), name=str(private))
+        run_tool("espsecure", "generate-signing-key", "--version", "2", "--scheme", kind, str(private), name=str(private))
         run_tool("espsecure", "extract-public-key", "--version", "2", "--keyfile", str(private), str(public), name=str(private))
         made.append(private)
     return made
@@ -73,20 +70,11 @@ def read_key(path: Path) -> Key:
     if b"PRIVATE KEY" in raw:
         raise ProvisioningError("secure.key", f"{path}: got a private key, expected its public half: no private key is needed "
                                               "at the board (tenfold secure keys makes both)")
-    try:
-        key = load_pem_public_key(raw)
-    except (ValueError, UnsupportedAlgorithm):
-        raise ProvisioningError("secure.key", f"{path}: got no public key, expected a PEM file (tenfold secure keys)") from None
-    if isinstance(key, rsa.RSAPublicKey) and key.key_size == RSA_BITS:
-        scheme = RSA
-    elif isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1):
-        scheme = ECDSA
-    else:
-        raise ProvisioningError("secure.key", f"{path}: got another kind of key, expected RSA, {RSA_BITS} bits, or ECDSA, P-256")
+    kind = scheme(raw, str(path))
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "digest"
         run_tool("espsecure", "digest-sbv2-public-key", "--keyfile", str(path), "--output", str(out), name=str(path))
-        return Key(str(path), scheme, out.read_bytes())
+        return Key(str(path), kind, out.read_bytes())
 
 
 def look(flash: bytes, chip: str, keys: Sequence[Key]) -> Flash:
@@ -106,18 +94,20 @@ def look(flash: bytes, chip: str, keys: Sequence[Key]) -> Flash:
 def sign(flash: bytes, chip: str, private: Path) -> tuple[bytes, list[str]]:
     """A flash image whose bootloader and applications are signed, and their names. Signatures that were there are replaced.
 
+    Args:
+        private: of a PEM file, or a `pkcs11:` URI.
+
     Raises:
-        ImageError: a part is damaged, or there is no table. ProvisioningError: "secure.room"; "secure.tool".
+        ImageError: a part is damaged, or there is no table. ProvisioningError: "secure.scheme": the chip cannot check such a key;
+            "secure.room"; "secure.key"; "secure.tool". KeyFileError: an HSM's key is not in order.
     """
+    places = list(_places(flash, chip))
+    images = [esp_image.trimmed(raw, name) for name, _, raw in places]
+    kind = scheme(signer.public(private), str(private))
+    if kind not in CHIPS[chip].schemes:
+        raise ProvisioningError("secure.scheme", f"{private}: got {kind}, expected {' or '.join(CHIPS[chip].schemes)} for {chip}")
     signed, names = bytearray(flash), []
-    for name, offset, raw in _places(flash, chip):
-        image = esp_image.trimmed(raw, name)
-        with tempfile.TemporaryDirectory() as folder:
-            plain, out = Path(folder) / "plain", Path(folder) / "signed"
-            plain.write_bytes(image)
-            run_tool("espsecure", "sign-data", "--version", "2", "--keyfile", str(private), "--output", str(out), str(plain),
-                     name=str(private))
-            content = out.read_bytes()
+    for (name, offset, raw), content in zip(places, signer.sign(images, private), strict=True):
         if len(content) > len(raw):
             raise ProvisioningError("secure.room", f"{name}: got {len(content)} bytes when signed, expected at most {len(raw)}")
         signed[offset:offset + len(content)] = content

@@ -1,14 +1,17 @@
 """The file of routes: JSON that people read, review and keep under version control.
 
-Decides its form and that it is replaced whole: temporary file, fsync, rename. What it may say is checked by rules/routes.py.
+Decides its form, and that it is replaced whole (temporary file, fsync, rename) and changed by one at a time. What it may say is
+checked by rules/routes.py.
 """
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from host.files import write_whole
+from host.files import alone, write_whole
 from provisioning.errors import ProvisioningError
 from provisioning.rules.routes import Route, Routes, checked, domain, name_in, targets, zone_name
 
@@ -35,6 +38,19 @@ def load(path: Path) -> Routes:
         said = f"{type(error).__name__}: {error}"
         raise ProvisioningError("route.file", f"{path}: got {said}, expected what tenfold route set writes") from None
     return checked(Routes(zone, servers, routes))
+
+
+@contextmanager
+def changing(path: Path) -> Iterator[None]:
+    """Load and save within: who changes the routes meanwhile waits, and his change is not lost.
+
+    Raises:
+        ProvisioningError: "route.file": there is no such folder.
+    """
+    if not path.resolve().parent.is_dir():
+        raise ProvisioningError("route.file", f"{path}: no such folder; make it first")
+    with alone(path):
+        yield
 
 
 def save(path: Path, routes: Routes) -> None:

@@ -3,7 +3,7 @@
 Decides from values only; rules/secure.py asks, and adds what its own steps cannot burn.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -25,6 +25,9 @@ class Code(Enum):
     SCHEME = "secure.scheme"            # a kind of key that the chip cannot check
     SLOT = "secure.slot"                # the digest's place is taken by something else
     REVOKED = "secure.revoked"          # the key was revoked on this board
+    REVOKE = "secure.revoke"            # a key that cannot be revoked here: not on this chip, not burned, or wanted as well
+    LAST = "secure.last"                # revoked, no key would be left that the board trusts
+    CLOSED = "secure.closed"            # the loader burns no eFuse any more
     UNREADABLE = "secure.unreadable"    # a digest that the chip itself cannot read
     PROTECTED = "secure.protected"      # what must be burned is write-protected
     BOOTLOADER = "secure.bootloader"    # none, or one that starts whatever lies in the slot
@@ -78,8 +81,40 @@ def _unfit_esp32(board: Board, level: str) -> Iterator[Refusal]:
         yield Refusal(Code.OLD_BOOT, "ABS_DONE_0: secure boot v1 is on; both at once start nothing")
 
 
-def slots(board: Board, keys: Sequence[Key]) -> tuple[list[tuple[int, str, Key]], list[Refusal]]:
-    """Where each key's digest lies or will lie: where it is already, also half burned, else the first place that is free."""
+def unrevocable(board: Board, level: str, keys: Sequence[Key], lost: Sequence[Key]) -> Iterator[Refusal]:
+    """Why keys cannot be revoked on a board. Whether what it runs is signed by one that stays is for `unfit_flash`."""
+    if not lost:
+        return
+    if board.chip == "esp32":
+        yield Refusal(Code.REVOKE, "an ESP32 has one digest, in BLOCK2, and no eFuse that revokes it: it trusts that key for "
+                                   "ever")
+        return
+    if level == "none":
+        yield Refusal(Code.REVOKE, "got level none, which burns nothing, expected the level of the board or a higher one")
+    if not keys:
+        yield Refusal(Code.LAST, "no key would be left that the board trusts, and it would never start again: name with --key the "
+                                 "burned one that signed what it runs")
+    present = digests(board)
+    burned, trusted = {one.sha256 for one in present}, {one.sha256 for one in present if not one.is_revoked}
+    for key in lost:
+        if key.digest in {one.digest for one in keys}:
+            yield Refusal(Code.REVOKE, f"{key.path}: got it both as a key to trust and as one to revoke")
+        elif key.digest not in burned:
+            yield Refusal(Code.REVOKE, f"{key.path}: its digest is not on this board, so there is nothing to revoke (tenfold "
+                                       "secure status)")
+    names = CHIPS[board.chip]
+    closed = [name for name in (names.writes_only, names.closed) if name and board.value(name)]
+    if closed and any(key.digest in trusted for key in lost):
+        yield Refusal(Code.CLOSED, f"{', '.join(closed)}: the loader of this board burns no eFuse any more: it trusts its keys for "
+                                   "ever")
+
+
+def slots(board: Board, keys: Sequence[Key], lost: Collection[bytes] = ()) -> tuple[list[tuple[int, str, Key]], list[Refusal]]:
+    """Where each key's digest lies or will lie: where it is already, also half burned, else the first place that is free.
+
+    Args:
+        lost: digests that are revoked with this plan.
+    """
     if board.chip == "esp32":
         fuse, key = board.fuses["BLOCK2"], keys[0]
         if not fuse.readable:
@@ -88,7 +123,7 @@ def slots(board: Board, keys: Sequence[Key]) -> tuple[list[tuple[int, str, Key]]
             return [], [Refusal(Code.SLOT, f"BLOCK2 is taken: got {short(fuse.value)}, expected the digest of {key.path}")]
         return [(0, "BLOCK2", key)], []
     present = digests(board)
-    refused = list(_clashes(board, keys, present))
+    refused = list(_clashes(board, keys, present, lost))
     found: list[tuple[int, str, Key]] = []
     taken = {slot for slot, _, _, _ in present}
     number = CHIPS[board.chip].slots
@@ -106,7 +141,7 @@ def slots(board: Board, keys: Sequence[Key]) -> tuple[list[tuple[int, str, Key]]
     return sorted(found, key=lambda one: one[0]), refused
 
 
-def _clashes(board: Board, keys: Sequence[Key], present: Sequence[Digest]) -> Iterator[Refusal]:
+def _clashes(board: Board, keys: Sequence[Key], present: Sequence[Digest], lost: Collection[bytes]) -> Iterator[Refusal]:
     """What the digests that a board has already say against a set of keys."""
     wanted = {key.digest: key.path for key in keys}
     seen: set[bytes] = set()
@@ -114,9 +149,9 @@ def _clashes(board: Board, keys: Sequence[Key], present: Sequence[Digest]) -> It
         path = wanted.get(digest)
         if not board.fuses[block].readable:
             yield Refusal(Code.UNREADABLE, f"{block}: the digest in slot {slot} is read-protected: the chip could not read it")
-        elif path is None and not is_revoked:
+        elif path is None and not is_revoked and digest not in lost:
             yield Refusal(Code.SLOT, f"digest slot {slot} holds {digest.hex()[:16]}…, none of these keys: name its key too, the "
-                                     "chip starts what it signed")
+                                     "chip starts what it signed; or revoke it (--revoke)")
         elif path is not None and is_revoked:
             yield Refusal(Code.REVOKED, f"{path}: digest slot {slot} of this board is revoked; expected a key that it still trusts")
         elif path is not None and digest in seen:

@@ -8,8 +8,8 @@ anywhere goes on where it stopped. Order: ESP-IDF, "Security Features Enablement
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from provisioning.rules.fuses import CHIPS, DIGEST_PURPOSE, Board, Flash, Key
-from provisioning.rules.refusals import Code, Refusal, short, slots, unfit, unfit_flash
+from provisioning.rules.fuses import CHIPS, DIGEST_PURPOSE, Board, Flash, Key, digests
+from provisioning.rules.refusals import Code, Refusal, short, slots, unfit, unfit_flash, unrevocable
 
 
 @dataclass(frozen=True)
@@ -45,28 +45,30 @@ class Plan:
     refusals: tuple[Refusal, ...]
 
 
-def plan(board: Board, level: str, keys: Sequence[Key], flash: Flash) -> Plan:
+def plan(board: Board, level: str, keys: Sequence[Key], flash: Flash, lost: Sequence[Key] = ()) -> Plan:
     """The way from a board's present state to a level.
 
     Args:
         keys: all that this board shall accept from now on, also spare ones: free slots are revoked and never come back.
+        lost: burned ones that it shall accept no more. Bootloader and applications must be signed by `keys` then.
     """
-    refused = list(unfit(board, level, keys))
+    refused = [*unrevocable(board, level, keys, lost), *unfit(board, level, keys)]
     if refused or level == "none":
         return Plan(level, (), tuple(refused))
-    places, refused = slots(board, keys)
+    places, refused = slots(board, keys, {key.digest for key in lost})
     if not refused:
         refused = list(unfit_flash(board, level, {key.digest for key in keys}, flash))
-    steps = tuple(step for step in wanted(board, level, places) if not step.holds(board)) if len(places) == len(keys) else ()
+    steps = tuple(step for step in wanted(board, level, places, lost) if not step.holds(board)) if len(places) == len(keys) else ()
     refused += _protected(board, steps)
     return Plan(level, steps, tuple(refused))
 
 
-def wanted(board: Board, level: str, places: Sequence[tuple[int, str, Key]]) -> Iterator[Step]:
+def wanted(board: Board, level: str, places: Sequence[tuple[int, str, Key]], lost: Sequence[Key] = ()) -> Iterator[Step]:
     """Every step of a level, done or not, in the order of burning.
 
-    The digest comes first and secure boot after it, for a chip that has it on without a digest starts nothing. RD_DIS is closed
-    before: a digest that anybody could make unreadable would be a switch to brick the board. What closes the port comes last.
+    The digests come first, and after them what revokes others and what switches secure boot on, for a chip that has it on without
+    a digest starts nothing. RD_DIS is closed before: a digest that anybody could make unreadable would be a switch to brick the
+    board. What closes the port comes last.
     """
     if level == "none":
         return
@@ -75,9 +77,10 @@ def wanted(board: Board, level: str, places: Sequence[tuple[int, str, Key]]) -> 
     for slot, block, key in places:
         yield _digest(is_first, slot, block, key)
     if not is_first:
+        paths = {key.digest: key.path for key in lost}
+        gone = {slot: paths[digest] for slot, _, digest, _ in digests(board) if digest in paths}
         for slot in sorted(set(range(names.slots)) - {slot for slot, _, _ in places}):
-            yield _bit(f"SECURE_BOOT_KEY_REVOKE{slot}", f"revokes the unused digest slot {slot}",
-                       f"another key can never be added in slot {slot}")
+            yield _revocation(slot, gone.get(slot))
     yield Step("read-protection", "write-protects RD_DIS, so that nobody makes the digest unreadable and bricks the board",
                "no key can be hidden in eFuses any more: flash encryption and HMAC or DS keys are out for ever",
                ("write-protect-efuse", "RD_DIS"), protects=("RD_DIS",))
@@ -106,6 +109,15 @@ def strays(before: Board, after: Board, steps: Sequence[Step]) -> list[str]:
 
 def _bit(name: str, does: str, impossible: str, closes: bool = False) -> Step:
     return Step(name, does, impossible, ("burn-efuse", name, "1"), {name: 1}, closes=closes)
+
+
+def _revocation(slot: int, path: str | None) -> Step:
+    """Of a slot that is unused, or that holds the digest of the key at `path`."""
+    name = f"SECURE_BOOT_KEY_REVOKE{slot}"
+    if path is None:
+        return _bit(name, f"revokes the unused digest slot {slot}", f"another key can never be added in slot {slot}")
+    return _bit(name, f"revokes {path}, whose digest is in slot {slot}",
+                "what that key alone signed never starts again on this board, and no other key takes its slot")
 
 
 def _digest(is_first: bool, slot: int, block: str, key: Key) -> Step:

@@ -27,7 +27,7 @@ from provisioning import pki
 from provisioning.enrol.app import create_app
 from provisioning.enrol.settings import EnrolSettings
 from provisioning.ledger import Ledger
-from provisioning.line.bench import Port
+from provisioning.line.port import Port
 from provisioning.rules.line import Step
 from tests.provisioning.flash_boards import boards
 from tests.provisioning.line_boards import Factory, until_rest

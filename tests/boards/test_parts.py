@@ -39,6 +39,12 @@ def test_replacement_by_the_same_maker_or_of_another_kind():
     assert [other.maker for other in phy.replacements] == ["IC Plus", "Realtek", "Texas Instruments"]
 
 
+def test_module_whose_psram_wants_another_image_is_no_replacement():
+    psram = {board.psram for board in ALL.values() if "ESP32-S3-WROOM-1-N8R2" in board.parts}
+    module = next(need for need in parts.needs("esp32-s3", ALL, KNOWN) if need.role == "module")
+    assert (psram, module.alone) == ({"quad"}, True)   # the other maker's has octal
+
+
 def test_phy_that_this_firmware_cannot_drive():
     for part in KNOWN.values():
         if part.role == "PHY":

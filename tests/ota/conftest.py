@@ -12,7 +12,8 @@ from host import tls
 from ota.server.app import create_app
 from ota.server.settings import OtaSettings
 from provisioning import ca, pki
-from tests.ota.support import PEER, Keys, Plant, plant
+from tests.ota.support import PEER, Keys, Plant, PretendDevice, fleet, plant
+from tests.ota.targets import label
 
 
 @pytest.fixture(scope="session")
@@ -32,6 +33,19 @@ def released(server: Plant) -> str:
     answer = server.publish(*server.keys.release(2))
     assert answer.status_code == 201, answer.text
     return answer.json()["manifest"]
+
+
+@pytest.fixture
+def known(server: Plant) -> list[PretendDevice]:
+    """24 devices that have checked in; those at the site nord come first."""
+    devices = fleet(server, 24)
+    for each in devices:
+        each.check_in()
+    server.pass_time(1)
+    label(server, devices[:10], site="nord")
+    label(server, devices[10:], site="sued")
+    label(server, devices[:2] + devices[10:12], tag=["pilot"])
+    return devices
 
 
 @pytest.fixture

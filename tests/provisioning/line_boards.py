@@ -9,9 +9,10 @@ from host.ecdsa import point
 from host.sim.boards.board import Board
 from provisioning import ca
 from provisioning.ledger import Ledger
-from provisioning.line.bench import Line, Order, Port
+from provisioning.line.bench import Line, Order
 from provisioning.line.books import Books, LedgerBooks
 from provisioning.line.journal import Journal
+from provisioning.line.port import Port
 from provisioning.line.prompt import make_kit
 from provisioning.line.station import Pen
 from provisioning.rules.line import WORKING, Step

@@ -32,7 +32,7 @@ def test_bundle_is_never_complete_with_another_release(tmp_path: Path) -> None:
     with boards(tmp_path, "esp32") as (board,):
         board.load(image("esp32", FILES).content)
         board.inject(Fault.parse("cable-bytes:12000"))   # in the middle of the bundle
-        with pytest.raises(ProvisioningError, match=r"^board\.prompt: "):
+        with pytest.raises(ProvisioningError, match=r"^port\.lost: "):
             desk.update(str(board.port), newer)
         board.power_off()
         board.power_on()

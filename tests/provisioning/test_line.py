@@ -14,7 +14,7 @@ from node.wire import der
 from provisioning.allowance import SETTLE_S, Allowance, name
 from provisioning.ledger import Ledger
 from provisioning.line import running
-from provisioning.line.bench import Port
+from provisioning.line.port import Port
 from provisioning.line.station import Announcement, parse_line
 from provisioning.rules.line import WORKING, Step
 from tests.provisioning.conftest import Device

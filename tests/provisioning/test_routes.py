@@ -2,13 +2,16 @@
 
 import shutil
 import subprocess
+import threading
 from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host.cli.route import set_
 from provisioning.errors import ProvisioningError
+from provisioning.routing.file import load
 from provisioning.rules.routes import Route, Routes, checked, domain, kind_of, name_in, targets, with_route, without
 from provisioning.rules.zone import Answer, RRset, changes, next_serial, records, refuse_harm, render, resolve, serial_of
 
@@ -205,3 +208,20 @@ def test_rendered_zone_is_one_that_bind_loads(tmp_path):
     said = subprocess.run([tool, "-i", "local", ZONE, file], capture_output=True, text=True, check=False)
     assert (said.returncode, said.stdout.splitlines()[-2:]) == (0, [f"zone {ZONE}/IN: loaded serial 41", "OK"])
     assert serial_of(file.read_text()) == 41
+
+
+def test_route_that_somebody_else_sets_meanwhile_is_not_lost(tmp_path):
+    file = tmp_path / "routes.json"
+    set_("main", ["192.0.2.10"], file=file, zone="gw.example.org", server=["ns1.example.org"], by="anna")
+
+    def work(who):
+        for number in range(15):
+            set_(f"{who}{number}", ["192.0.2.20"], file=file, by=who)
+
+    both = [threading.Thread(target=work, args=(who,)) for who in ("anna", "bert")]
+    for one in both:
+        one.start()
+    for one in both:
+        one.join()
+    assert len(load(file).routes) == 31
+    assert [path.name for path in tmp_path.iterdir()] == ["routes.json"]

@@ -16,7 +16,7 @@ from provisioning.errors import ProvisioningError
 from provisioning.line import burning, signing
 from provisioning.line.efuses import Efuses
 from provisioning.line.image import TABLE_OFFSET, ImageError
-from provisioning.rules.fuses import ECDSA, RSA, Board, Flash, held
+from provisioning.rules.fuses import ECDSA, RSA, Board, Flash, digests, held
 from provisioning.rules.secure import Code, Plan, Step, plan
 from tests.provisioning.secure_boards import blank, espefuse, flash_image
 from tests.provisioning.secure_boards import board as factory_new
@@ -232,7 +232,7 @@ def typed(word, *arguments):
     try:
         running = tenfold(*arguments, stdin=theirs)
         os.write(ours, f"{word}\n".encode())
-        out, err = running.communicate(timeout=300)
+        out, err = running.communicate(timeout=600)
     finally:
         os.close(ours)
         os.close(theirs)
@@ -260,6 +260,28 @@ def test_only_the_boards_own_address_typed_by_a_person_burns(bench):
     assert code == 0, err
     assert "burned and read back: signed" in out
     assert held(efuses.read()) == "signed"
+
+
+@pytest.mark.slow
+def test_a_lost_key_is_revoked_by_a_person_and_what_it_signed_is_refused_from_then_on(maker, tmp_path):
+    flash, efuses = tmp_path / "flash.bin", blank(tmp_path / "efuses", "esp32c3")
+    flash.write_bytes(maker.signed("esp32c3"))
+    lost, kept = maker.keys
+    espefuse(efuses, "burn-key-digest", "BLOCK_KEY0", lost.path, "SECURE_BOOT_DIGEST0", "burn-key-digest", "BLOCK_KEY1", kept.path,
+             "SECURE_BOOT_DIGEST1", "burn-efuse", "SECURE_BOOT_KEY_REVOKE2", "1", "DIS_DIRECT_BOOT", "1", "SECURE_BOOT_EN", "1",
+             "write-protect-efuse", "RD_DIS")   # as a plan for two keys does it
+    before = efuses.read()
+    arguments = ["--virtual", efuses.name, "--chip", "esp32c3", "--flash", str(flash), "--level", "signed", "--key", kept.path,
+                 "--revoke", lost.path]
+    code, _, err = typed(before.mac, "burn", *arguments)
+    assert (code, "secure.unsigned" in err) == (2, True), "what runs is signed by the lost key alone"
+    flash.write_bytes(signing.sign(maker.signed("esp32c3"), "esp32c3", maker.private[1])[0])
+    code, out, err = typed(before.mac, "burn", *arguments)
+    assert code == 0, err
+    assert "1/1 SECURE_BOOT_KEY_REVOKE0" in out
+    assert [(one.sha256, one.is_revoked) for one in digests(efuses.read())] == [(lost.digest, True), (kept.digest, False)]
+    code, out, err = typed(before.mac, "burn", *arguments)
+    assert (code, "nothing to burn" in out) == (0, True), "the plug was pulled after it was burned"
 
 
 def test_make_secure_without_a_port_says_so():

@@ -135,6 +135,52 @@ def test_a_rotated_board_keeps_its_slots_and_loses_none_of_its_keys():
     assert not [step for step in found.steps if "REVOKE" in step.name]
 
 
+def two_keys(chip="esp32c3", **more):
+    """A board that was taken to `signed` with two keys."""
+    start = board(chip)
+    values = {name: fuse.value for name, fuse in after(start, plan(start, "signed", [KEY, SPARE], GOOD).steps).fuses.items()}
+    return board(chip, **values | more)
+
+
+BY_SPARE = Flash(tuple(replace(part, signers=frozenset({SPARE.digest})) for part in GOOD.parts), True)
+
+
+@pytest.mark.parametrize("chip", NEWER)
+def test_a_lost_key_is_revoked_where_another_burned_one_signed_what_runs(chip):
+    found = plan(two_keys(chip), "signed", [SPARE], BY_SPARE, [KEY])
+    assert not found.refusals
+    assert [step.values for step in found.steps if "REVOKE" in step.name] == [{"SECURE_BOOT_KEY_REVOKE0": 1}]
+    end = after(two_keys(chip), found.steps)
+    assert not [step for step in plan(end, "signed", [SPARE], BY_SPARE, [KEY]).steps if "REVOKE" in step.name]   # a pulled plug
+    assert codes(plan(end, "signed", [KEY], GOOD)) == {Code.REVOKED, Code.SLOT}
+
+
+def test_a_key_is_revoked_after_the_digest_that_takes_its_place_is_burned():
+    start = two_keys(SECURE_BOOT_KEY_REVOKE2=0)
+    names = [step.name for step in plan(start, "signed", [SPARE, OTHER], BY_SPARE, [KEY]).steps]
+    assert names.index("digest-2") < names.index("SECURE_BOOT_KEY_REVOKE0")
+
+
+@pytest.mark.parametrize(("start", "level", "keys", "lost", "flash", "code"), [
+    (board("esp32", BLOCK2=number(KEY), ABS_DONE_1=1), "signed", [SPARE], [KEY], BY_SPARE, Code.REVOKE),
+    (two_keys(), "signed", [], [KEY, SPARE], GOOD, Code.LAST),
+    (two_keys(SECURE_BOOT_KEY_REVOKE1=1), "signed", [SPARE], [KEY], BY_SPARE, Code.REVOKED),   # it would be the last
+    (two_keys(), "signed", [OTHER], [KEY, SPARE], GOOD, Code.SLOT),                 # likewise: no slot is left for another
+    (two_keys(), "signed", [SPARE], [KEY], GOOD, Code.UNSIGNED),                    # what runs is signed by the lost one alone
+    (two_keys(), "signed", [SPARE], [KEY], Flash((*BY_SPARE.parts, GOOD.parts[1]), True), Code.UNSIGNED),   # in one slot
+    (two_keys(), "signed", [KEY, SPARE], [KEY], BY_SPARE, Code.REVOKE),
+    (two_keys(), "signed", [KEY, SPARE], [OTHER], BY_SPARE, Code.REVOKE),
+    (two_keys(), "none", [SPARE], [KEY], BY_SPARE, Code.REVOKE),
+    (two_keys(), "signed", [SPARE], [], BY_SPARE, Code.SLOT),                       # left out by mistake: not revoked unsaid
+    (two_keys(ENABLE_SECURITY_DOWNLOAD=1), "guarded", [SPARE], [KEY], BY_SPARE, Code.CLOSED),
+    (two_keys(DIS_DOWNLOAD_MODE=1), "locked", [SPARE], [KEY], BY_SPARE, Code.CLOSED),
+    (two_keys(SECURE_BOOT_KEY_REVOKE0=Fuse(0, writeable=False)), "signed", [SPARE], [KEY], BY_SPARE, Code.PROTECTED),
+])
+def test_a_key_is_not_revoked_where_the_board_would_not_start_again_or_nothing_would_be_revoked(
+        start, level, keys, lost, flash, code):
+    assert code in codes(plan(start, level, keys, flash, lost))
+
+
 def test_a_digest_burned_without_its_purpose_is_finished_where_it_lies():
     start = board("esp32s3", BLOCK_KEY4=number(KEY))
     assert plan(start, "signed", [KEY], GOOD).steps[0].command == ("burn-key-digest", "BLOCK_KEY4", "{key}", "SECURE_BOOT_DIGEST0")

@@ -101,10 +101,10 @@ def test_sensors_are_read_by_the_firmwares_drivers(board, kit, tmp_path):
     assert set(measured.missing) == {"sensor_vibration", "sensor_pressure"}
 
 
-def test_a_board_that_goes_away_or_has_no_prompt_is_told_from_others(board, kit):
+def test_a_board_that_is_not_there_or_has_no_prompt_is_told_from_others(board, kit):
     board.load(b"")
     with pytest.raises(ProvisioningError, match=r"board\.prompt"):
         measure(str(board.port), kit, b"")
     board.pull()
-    with pytest.raises(ProvisioningError, match=r"port\.lost"):
+    with pytest.raises(ProvisioningError, match=r"port\.absent"):
         measure(str(board.port), kit, b"")

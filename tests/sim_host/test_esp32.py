@@ -13,8 +13,9 @@ from host.sim.errors import DemoError
 from host.sim.esp32 import efuse, line
 from host.sim.esp32.qemu import MODELS, Emulator, EmulatorError, check
 from node.wire.identity import is_device_id
+from provisioning.errors import ProvisioningError
 from provisioning.line.image import ImageError
-from provisioning.line.serial import SITE, SerialError, provision
+from provisioning.line.serial import SITE, provision
 
 FAKE = """#!{python}
 import sys
@@ -171,12 +172,12 @@ def test_site_keeps_the_plants_words_but_the_boards_own_way_to_it() -> None:
 
 
 def test_serial_port_where_nobody_answers_is_told_with_the_port() -> None:
-    with pytest.raises(SerialError, match=r"socket://127\.0\.0\.1:1:"):
+    with pytest.raises(ProvisioningError, match=r"socket://127\.0\.0\.1:1:"):
         provision("socket://127.0.0.1:1", {SITE: b"{}"})
 
 
 def test_board_is_not_sent_off_without_its_site() -> None:
-    with pytest.raises(SerialError, match=SITE):
+    with pytest.raises(ProvisioningError, match=SITE):
         provision("socket://127.0.0.1:1", {"/trust/ca.der": b"x"})
 
 

@@ -135,7 +135,7 @@ async def provision(board: Emulated, written: dict[str, bytes]) -> None:
             try:
                 await asyncio.to_thread(serial.provision, port, written)
                 return
-            except serial.SerialError as error:
+            except ProvisioningError as error:
                 if not tries_left:
                     raise EmulatorError(f"{board.device}: {error}; log: {board.log}") from None
 
