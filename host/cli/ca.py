@@ -21,8 +21,9 @@ from provisioning import ca, desk, pki
 from provisioning.ca import CaError
 from provisioning.crl import make_crl
 from provisioning.desk import Desk, KeyPlace, Word
-from provisioning.ledger import Issued, Ledger
+from provisioning.ledger import Ledger
 from provisioning.pki import FleetPki
+from provisioning.rows import Issued
 from provisioning.rules.explain import EXPLANATIONS
 
 SOON_S = 30 * 86_400   # a certificate that ends within this is shown as ending
