@@ -55,6 +55,11 @@ class Ledger:
         with self._engine.connect() as connection:
             return rows.lot(connection, lot)
 
+    def lots_of(self, station_key: str) -> list[Lot]:
+        """List the lots that were opened for a station's key, its allowances' too, the oldest first."""
+        with self._engine.connect() as connection:
+            return rows.lots_of(connection, station_key)
+
     def append_birth(self, lot: str, raw: bytes, now_s: int) -> tuple[Birth, Reason]:
         """Append a birth record; the same device with the same key again is accepted and appends nothing.
 
@@ -74,7 +79,7 @@ class Ledger:
         order = self.lot(lot)
         if order is None:
             raise ProvisioningError("birth.lot_unknown", f"lot: got {lot!r}, expected one that was opened")
-        record = _verified_birth(order, raw)   # before the write lock: it costs milliseconds
+        record = verified_birth(order, raw)   # before the write lock: it costs milliseconds
         with self._writing() as connection:
             order = rows.lot(connection, lot) or order
             device, known = record["device"], rows.birth(connection, record["device"])
@@ -263,7 +268,12 @@ class Ledger:
             yield connection
 
 
-def _verified_birth(order: Lot, raw: bytes) -> dict[str, Any]:
+def verified_birth(order: Lot, raw: bytes) -> dict[str, Any]:
+    """Read a birth record that the lot's station signed for it; verified before it is parsed.
+
+    Raises:
+        ProvisioningError: "birth.signature" or "birth.lot".
+    """
     try:
         record = identity.parse_birth(signed.verify(raw, signed.BIRTH, [bytes.fromhex(order.station_key)], 1))
     except NodeError as error:

@@ -56,10 +56,12 @@ class Revoked:
 
 def lot(connection: Connection, name: str) -> Lot | None:
     row = connection.execute(select(lots).where(lots.c.lot == name)).mappings().first()
-    if row is None:
-        return None
-    return Lot(name, row["station_key"], row["quota"], row["expires_s"], is_revoked(connection, "lot", name),
-               is_revoked(connection, "station", name))
+    return None if row is None else _lot(connection, row)
+
+
+def lots_of(connection: Connection, station_key: str) -> list[Lot]:
+    found = connection.execute(select(lots).where(lots.c.station_key == station_key).order_by(lots.c.n)).mappings().all()
+    return [_lot(connection, row) for row in found]
 
 
 def count(connection: Connection, lot: str) -> int:
@@ -98,3 +100,9 @@ def issued(connection: Connection, where: Any, kind: str | None = None) -> Itera
     for row in connection.execute(select(table, gone.exists().label("gone")).where(where).order_by(table.c.n)).mappings():
         yield Issued(row["serial"], row["device" if kind else "name"], kind or row["kind"], row["not_after_s"], row["at_s"],
                      row["who"], row["why"], bool(row["gone"]))
+
+
+def _lot(connection: Connection, row: RowMapping) -> Lot:
+    name = row["lot"]
+    return Lot(name, row["station_key"], row["quota"], row["expires_s"], is_revoked(connection, "lot", name),
+               is_revoked(connection, "station", name))
