@@ -122,6 +122,16 @@ def serial_hex(certificate: x509.Certificate) -> str:
     return f"{certificate.serial_number:x}"
 
 
+def make_request(key: ec.EllipticCurvePrivateKey, name: str) -> x509.CertificateSigningRequest:
+    """Ask for a certificate of `name`, with the key that it is to be for.
+
+    Raises:
+        CaError: "ca.name" when it fits no grammar of ours.
+    """
+    _require(name, *Kind)
+    return x509.CertificateSigningRequestBuilder().subject_name(_name(name)).sign(key, hashes.SHA256())
+
+
 def _require(name: str, *allowed: Kind) -> None:
     kind = kind_of(name)
     if kind not in allowed:

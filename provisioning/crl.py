@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from host import broker
 from host.files import write_whole
 from provisioning import ca
-from provisioning.ledger import Ledger, Revoked
+from provisioning.ledger import Ledger
+from provisioning.rows import Revoked
 
 log = logging.getLogger(__name__)
 

@@ -104,7 +104,8 @@ class Desk:
         """
         kind = kind_of(name)
         if kind is None or kind is Kind.DEVICE:
-            raise CaError("ca.name", f"got {name!r}, expected svc., op. or st. and 1 to 16 of a-z, 0-9; devices enrol themselves")
+            raise CaError("ca.name", f"got {name!r}, expected svc. or op. and 1 to 16 of a-z, 0-9, or st. and a station's name; "
+                                     "devices enrol themselves")
         if hosts and kind is not Kind.SERVICE:
             raise CaError("ca.name", f"{name}: got hosts for a {kind.value}, expected a service (svc.…): no other is a server")
         days = DAYS[kind] if days is None else days

@@ -2,66 +2,26 @@
 
 Keeps rows and enforces that a birth is signed by its lot's station and admitted by rules/quota.py, in one transaction. Issues
 nothing and decides no certificate (enrol/service.py). The chain shows any change made behind this module's back; that entries
-were cut off at its end shows only against a head (`Ledger.head`) that was noted elsewhere.
+were cut off at its end shows only against a head (`Ledger.head`) that was noted elsewhere. How rows are read is rows.py's.
 """
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Engine, RowMapping, Select, Subquery, func, select, text, union_all
+from sqlalchemy import Connection, Engine, func, select, text, union_all
 
 from host.db import migrate
 from node.errors import NodeError
 from node.wire import identity, signed
-from provisioning import chain
+from provisioning import chain, rows
 from provisioning.errors import ProvisioningError
+from provisioning.rows import Birth, Issued, Revoked
 from provisioning.rules.quota import ACCEPTED, Known, Lot, Reason, judge_birth
 from provisioning.rules.validity import ISSUE_WINDOW_S, History
 from provisioning.tables import CHAINED, births, certificates, lots, named, permits, rebirths, revocations
 
 MAX_REASON = 200   # characters of a who, a why or a reason that are kept
-
-
-@dataclass(frozen=True)
-class Birth:
-    """A birth record as the ledger holds it; `raw` is the signed envelope, `key` the public key in hex."""
-
-    device: str
-    lot: str
-    key: str
-    raw: bytes
-    at_s: int
-
-
-@dataclass(frozen=True)
-class Issued:
-    """A certificate that was issued: to whom, until when, and who had it issued, when and why.
-
-    Attributes:
-        name: a device id, a name (svc.…, op.…, st.…), or the CA's own ("Tenfold Root CA").
-        kind: "device", "server", "client", "root" or "issuing".
-        who, why: None in entries from before they were asked for.
-        revoked: this certificate was revoked by itself; a device's or lot's revocation is not looked at.
-    """
-
-    serial: str
-    name: str
-    kind: str
-    not_after_s: int
-    at_s: int
-    who: str | None
-    why: str | None
-    revoked: bool
-
-
-@dataclass(frozen=True)
-class Revoked:
-    """A certificate that must not be accepted any more though its end has not come."""
-
-    serial: str
-    at_s: int
 
 
 class Ledger:
@@ -82,7 +42,7 @@ class Ledger:
             ProvisioningError: "lot.exists" with other values.
         """
         with self._writing() as connection:
-            known = _lot(connection, lot)
+            known = rows.lot(connection, lot)
             if known is None:
                 row = {"lot": lot, "station_key": station_key, "quota": quota, "expires_s": expires_s, "at_s": now_s}
                 chain.append(connection, lots, row)
@@ -93,7 +53,12 @@ class Ledger:
     def lot(self, lot: str) -> Lot | None:
         """Give a lot, with its revocation; None when it was never opened."""
         with self._engine.connect() as connection:
-            return _lot(connection, lot)
+            return rows.lot(connection, lot)
+
+    def lots_of(self, station_key: str) -> list[Lot]:
+        """List the lots that were opened for a station's key, its allowances' too, the oldest first."""
+        with self._engine.connect() as connection:
+            return rows.lots_of(connection, station_key)
 
     def append_birth(self, lot: str, raw: bytes, now_s: int) -> tuple[Birth, Reason]:
         """Append a birth record; the same device with the same key again is accepted and appends nothing.
@@ -114,14 +79,15 @@ class Ledger:
         order = self.lot(lot)
         if order is None:
             raise ProvisioningError("birth.lot_unknown", f"lot: got {lot!r}, expected one that was opened")
-        record = _verified_birth(order, raw)   # before the write lock: it costs milliseconds
+        record = verified_birth(order, raw)   # before the write lock: it costs milliseconds
         with self._writing() as connection:
-            order = _lot(connection, lot) or order
-            device, known = record["device"], _birth(connection, record["device"])
-            permit = _permit(connection, device, "rebirth", now_s)
-            count = _count(connection, lot)
+            order = rows.lot(connection, lot) or order
+            device, known = record["device"], rows.birth(connection, record["device"])
+            permit = rows.permit(connection, device, "rebirth", now_s)
+            count = rows.count(connection, lot)
             before = None if known is None else Known(
-                known.key, permit is not None, _revoked(connection, "device", device) or _revoked(connection, "lot", known.lot))
+                known.key, permit is not None,
+                rows.is_revoked(connection, "device", device) or rows.is_revoked(connection, "lot", known.lot))
             reason = judge_birth(order, count, before, record["key"], now_s)
             if reason not in ACCEPTED:
                 raise ProvisioningError(reason.value, f"device {device}, lot {lot}: {count} of {order.quota} births")
@@ -132,7 +98,7 @@ class Ledger:
                 chain.append(connection, births, row)
             else:
                 chain.append(connection, rebirths, {**row, "permit": permit["n"]})
-                for one in list(_issued(connection, certificates.c.device == device, "device")):
+                for one in list(rows.issued(connection, certificates.c.device == device, "device")):
                     if not one.revoked and one.not_after_s > now_s:
                         gone = {"kind": "certificate", "subject": one.serial, "reason": "reborn", "at_s": now_s}
                         chain.append(connection, revocations, {**gone, "who": permit["who"]})
@@ -141,16 +107,16 @@ class Ledger:
     def birth(self, device: str) -> Birth | None:
         """Give a device's birth record, the last one; None when it has none."""
         with self._engine.connect() as connection:
-            return _birth(connection, device)
+            return rows.birth(connection, device)
 
     def count(self, lot: str) -> int:
         """Tell how many births a lot holds."""
         with self._engine.connect() as connection:
-            return _count(connection, lot)
+            return rows.count(connection, lot)
 
     def devices(self) -> list[str]:
         """List the devices that may connect: born, and neither they nor their lots revoked. For the broker's users."""
-        gone, born = select(revocations.c.subject), _born()
+        gone, born = select(revocations.c.subject), rows.born()
         query = select(born.c.device).where(
             born.c.device.not_in(gone.where(revocations.c.kind == "device")),
             born.c.lot.not_in(gone.where(revocations.c.kind == "lot")),
@@ -170,7 +136,7 @@ class Ledger:
             ProvisioningError: "enrol.other_key": the device was reborn with another one since it was judged.
         """
         with self._writing() as connection:
-            birth = _birth(connection, device)
+            birth = rows.birth(connection, device)
             if key is not None and (birth is None or birth.key != key):
                 raise ProvisioningError("enrol.other_key", f"device {device}: got another key than its birth record's")
             row = {"serial": serial, "device": device, "not_after_s": not_after_s, "at_s": now_s}
@@ -185,12 +151,13 @@ class Ledger:
     def certificates(self, name: str) -> list[Issued]:
         """List the certificates of a device or of a name, the oldest first."""
         with self._engine.connect() as connection:
-            return [*_issued(connection, certificates.c.device == name, "device"), *_issued(connection, named.c.name == name)]
+            return [*rows.issued(connection, certificates.c.device == name, "device"),
+                    *rows.issued(connection, named.c.name == name)]
 
     def named(self) -> list[Issued]:
         """List all certificates that are no device's, the oldest first."""
         with self._engine.connect() as connection:
-            return list(_issued(connection, named.c.n > 0))
+            return list(rows.issued(connection, named.c.n > 0))
 
     def revoked(self, now_s: int) -> list[Revoked]:
         """List the certificates that are revoked and have not ended: by themselves, with their device, or with its lot."""
@@ -199,7 +166,7 @@ class Ledger:
         of_device = select(certificates.c.serial, revocations.c.at_s).join(
             revocations, revocations.c.subject == certificates.c.device).where(
             revocations.c.kind == "device", certificates.c.not_after_s > now_s)
-        born = _born()
+        born = rows.born()
         of_lot = select(certificates.c.serial, revocations.c.at_s).join(
             born, born.c.device == certificates.c.device).join(revocations, revocations.c.subject == born.c.lot).where(
             revocations.c.kind == "lot", certificates.c.not_after_s > now_s)
@@ -219,7 +186,7 @@ class Ledger:
         """Tell whether this certificate was issued to this device and not revoked; its dates are not looked at."""
         issued = select(certificates.c.n).where(certificates.c.serial == serial, certificates.c.device == device)
         with self._engine.connect() as connection:
-            return connection.execute(issued).first() is not None and not _revoked(connection, "certificate", serial)
+            return connection.execute(issued).first() is not None and not rows.is_revoked(connection, "certificate", serial)
 
     def history(self, device: str, now_s: int) -> History:
         """Give what rules/validity.py needs to know of a device's certificates."""
@@ -227,8 +194,8 @@ class Ledger:
         with self._engine.connect() as connection:
             recent = connection.execute(count.where(certificates.c.at_s > now_s - ISSUE_WINDOW_S)).scalar_one()
             ever = recent > 0 or connection.execute(count).scalar_one() > 0
-            return History(recent, ever, _revoked(connection, "device", device),
-                           _permit(connection, device, "first", now_s) is not None)
+            return History(recent, ever, rows.is_revoked(connection, "device", device),
+                           rows.permit(connection, device, "first", now_s) is not None)
 
     def permit(self, device: str, kind: str, until_s: int, now_s: int, *, who: str, why: str) -> None:
         """Enter an operator's word for a device.
@@ -241,9 +208,9 @@ class Ledger:
             ProvisioningError: "enrol.no_birth", "birth.revoked".
         """
         with self._writing() as connection:
-            if _birth(connection, device) is None:
+            if rows.birth(connection, device) is None:
                 raise ProvisioningError("enrol.no_birth", f"device {device}: no birth record")
-            if _revoked(connection, "device", device):
+            if rows.is_revoked(connection, "device", device):
                 raise ProvisioningError("birth.revoked", f"device {device}: revoked, which is for ever")
             row = {"device": device, "kind": kind, "until_s": until_s, "at_s": now_s}
             chain.append(connection, permits, {**row, **_told(who, why)})
@@ -264,7 +231,7 @@ class Ledger:
         with self._writing() as connection:
             if not any(connection.execute(select(key).where(key == subject)).first() for key in keys):
                 raise ProvisioningError("revoke.unknown", f"{kind}: got {subject!r}, expected one that the ledger holds")
-            if _revoked(connection, kind, subject):
+            if rows.is_revoked(connection, kind, subject):
                 return False
             row = {"kind": kind, "subject": subject, "reason": reason[:MAX_REASON], "at_s": now_s}
             chain.append(connection, revocations, {**row, "who": who})
@@ -273,7 +240,7 @@ class Ledger:
     def is_revoked(self, kind: str, subject: str) -> bool:
         """Tell whether this lot, device or certificate was revoked, by itself."""
         with self._engine.connect() as connection:
-            return _revoked(connection, kind, subject)
+            return rows.is_revoked(connection, kind, subject)
 
     def head(self) -> tuple[int, str]:
         """Give number and hash of the last entry; noted elsewhere (a print-out), it shows a ledger that was cut short."""
@@ -301,7 +268,12 @@ class Ledger:
             yield connection
 
 
-def _verified_birth(order: Lot, raw: bytes) -> dict[str, Any]:
+def verified_birth(order: Lot, raw: bytes) -> dict[str, Any]:
+    """Read a birth record that the lot's station signed for it; verified before it is parsed.
+
+    Raises:
+        ProvisioningError: "birth.signature" or "birth.lot".
+    """
     try:
         record = identity.parse_birth(signed.verify(raw, signed.BIRTH, [bytes.fromhex(order.station_key)], 1))
     except NodeError as error:
@@ -309,52 +281,6 @@ def _verified_birth(order: Lot, raw: bytes) -> dict[str, Any]:
     if record["lot"] != order.lot:
         raise ProvisioningError("birth.lot", f"got a record for lot {record['lot']!r}, expected {order.lot!r}")
     return record
-
-
-def _lot(connection: Connection, lot: str) -> Lot | None:
-    row = connection.execute(select(lots).where(lots.c.lot == lot)).mappings().first()
-    if row is None:
-        return None
-    return Lot(lot, row["station_key"], row["quota"], row["expires_s"], _revoked(connection, "lot", lot),
-               _revoked(connection, "station", lot))
-
-
-def _count(connection: Connection, lot: str) -> int:
-    return connection.execute(select(func.count()).select_from(births).where(births.c.lot == lot)).scalar_one()
-
-
-def _birth(connection: Connection, device: str) -> Birth | None:
-    again = select(rebirths).where(rebirths.c.device == device).order_by(rebirths.c.n.desc()).limit(1)
-    row = connection.execute(again).mappings().first() or connection.execute(
-        select(births).where(births.c.device == device)).mappings().first()
-    return None if row is None else Birth(row["device"], row["lot"], row["key"], row["raw"], row["at_s"])
-
-
-def _revoked(connection: Connection, kind: str, subject: str) -> bool:
-    query: Select[Any] = select(revocations.c.n).where(revocations.c.kind == kind, revocations.c.subject == subject)
-    return connection.execute(query).first() is not None
-
-
-def _permit(connection: Connection, device: str, kind: str, now_s: int) -> RowMapping | None:
-    """An operator's word that holds and is not used up."""
-    query = select(permits).where(permits.c.device == device, permits.c.kind == kind, permits.c.until_s > now_s,
-                                  permits.c.n.not_in(select(rebirths.c.permit)))
-    return connection.execute(query).mappings().first()
-
-
-def _born() -> Subquery:
-    """Every device that was born with the lot that it is of: of its last birth."""
-    last = select(rebirths.c.lot).where(rebirths.c.device == births.c.device).order_by(rebirths.c.n.desc()).limit(1)
-    return select(births.c.device, func.coalesce(last.scalar_subquery(), births.c.lot).label("lot")).subquery()
-
-
-def _issued(connection: Connection, where: Any, kind: str | None = None) -> Iterator[Issued]:
-    """Rows of `certificates` (with the kind given) or of `named`."""
-    table = certificates if kind else named
-    gone = select(revocations.c.subject).where(revocations.c.kind == "certificate", revocations.c.subject == table.c.serial)
-    for row in connection.execute(select(table, gone.exists().label("gone")).where(where).order_by(table.c.n)).mappings():
-        yield Issued(row["serial"], row["device" if kind else "name"], kind or row["kind"], row["not_after_s"], row["at_s"],
-                     row["who"], row["why"], bool(row["gone"]))
 
 
 def _told(who: str, why: str) -> dict[str, str]:

@@ -98,7 +98,7 @@ attempts = Table(   # no entry of the ledger: rows change and go (attempts.py)
     Column("count", Integer, nullable=False),
     Column("first_s", BigInteger, nullable=False),
     Column("last_s", BigInteger, nullable=False, index=True),
-    Column("peer", String(64), nullable=False),           # the address it came from
+    Column("peer", String(64), nullable=False),           # the address or station that it came from
 )
 
 CHAINED = (lots, births, certificates, named, revocations, permits, rebirths)

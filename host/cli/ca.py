@@ -21,8 +21,9 @@ from provisioning import ca, desk, pki
 from provisioning.ca import CaError
 from provisioning.crl import make_crl
 from provisioning.desk import Desk, KeyPlace, Word
-from provisioning.ledger import Issued, Ledger
+from provisioning.ledger import Ledger
 from provisioning.pki import FleetPki
+from provisioning.rows import Issued
 from provisioning.rules.explain import EXPLANATIONS
 
 SOON_S = 30 * 86_400   # a certificate that ends within this is shown as ending
@@ -71,7 +72,7 @@ def init(
 
 @app.command()
 def issue(
-    name: Annotated[str, typer.Argument(help="svc.<word>, st.<word> (a station) or op.<word> (an operator).")],
+    name: Annotated[str, typer.Argument(help="svc.<word>, op.<word> (an operator) or st.<station>.")],
     why: Why, folder: Folder = FOLDER, ledger: LedgerUrl = LEDGER, by: By = None,
     host: Annotated[list[str] | None, typer.Option(help="A server's name or address; repeat. Without: a client's.")] = None,
     csr: Annotated[Path | None, typer.Option(help="Request of a holder who made the key. Default: NAME.key in FOLDER.",

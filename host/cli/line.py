@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from cryptography.hazmat.primitives.serialization import Encoding
 from rich.console import Console
 
 from host.cli import line_display as display
 from host.cli.server import AsJson
 from host.db import open_engine
 from host.ecdsa import point
+from host.files import write_whole
 from host.sim.plant import FIRMWARE
 from node import config as site
 from node.settings import Config
@@ -23,7 +25,9 @@ from provisioning.ledger import Ledger
 from provisioning.line import journal, ports, running, settling
 from provisioning.line.bench import Line, Order
 from provisioning.line.books import AwayError, LedgerBooks
+from provisioning.line.books import Books as AnyBooks
 from provisioning.line.flashing import read_image
+from provisioning.line.https_books import SCHEME, HttpsBooks
 from provisioning.line.prompt import make_kit
 from provisioning.line.station import Pen, want_names
 from provisioning.pki import load_key, write_key
@@ -38,9 +42,13 @@ Lot = Annotated[str, typer.Option(help="The production order.")]
 Station = Annotated[str, typer.Option(help="The bench.")]
 Folder = Annotated[Path, typer.Option(help="Where stations keep key, journal and labels: FOLDER/LOT-STATION.")]
 Books = Annotated[str, typer.Option("--ledger", envvar="TENFOLD_LEDGER", help="URL of the ledger's database.")]
+NearOrFar = Annotated[str, typer.Option("--ledger", envvar="TENFOLD_LEDGER", help=
+    "URL of the ledger's database; or https://… of the enrolment server, for a station elsewhere, which has station.pem and "
+    "root.pem in its folder.")]
 FOLDER = Path("build/line")
 LEDGER = "sqlite:///build/line/ledger.db"
 KEY_FILE, JOURNAL_FILE = "station.key", "journal.jsonl"
+CERT_FILE, ROOT_FILE = "station.pem", "root.pem"   # of a station elsewhere
 ALLOWANCE_FILE, OPERATOR_FILE = "allowance.json", "operator.pub"
 
 
@@ -66,12 +74,20 @@ def open_lot(
 
 
 @app.command()
-def key(lot: Lot, station: Station, folder: Folder = FOLDER) -> None:
+def key(
+    lot: Lot, station: Station, folder: Folder = FOLDER,
+    request: Annotated[Path | None, typer.Option(help="Where to write a request for the certificate that a station elsewhere shows "
+                                                      "to the enrolment server; for tenfold ca issue.", dir_okay=False)] = None,
+) -> None:
     """Print a station's public key; make its key when it has none. The private half stays in its folder, mode 0600.
 
-    Example: tenfold line key --lot 2026-47 --station bench-1
+    Example: tenfold line key --lot 2026-47 --station bench-1 --request bench-1.csr
     """
-    print(_public(_place(folder, lot, station) / KEY_FILE))
+    want_names(lot, station)
+    place = _place(folder, lot, station) / KEY_FILE
+    print(_public(place))
+    if request is not None:
+        write_whole(request, ca.make_request(load_key(place), f"st.{station}").public_bytes(Encoding.PEM))
 
 
 @app.command()
@@ -85,7 +101,7 @@ def run(
     limit_file: Annotated[Path | None, typer.Option("--limits", help='JSON, {"heap_free_bytes": [least, most], …}: this lot\'s own '
                                                                     "limits of the self-test.")] = None,
     once: Annotated[bool, typer.Option("--once", help="End when each port's board is done, held or set aside.")] = False,
-    folder: Folder = FOLDER, ledger: Books = LEDGER, as_json: AsJson = False,
+    folder: Folder = FOLDER, ledger: NearOrFar = LEDGER, as_json: AsJson = False,
 ) -> None:
     """Work through a lot: each board that is plugged in is flashed, tested, given a key and a birth record, and labelled.
 
@@ -101,7 +117,7 @@ def run(
     wanted = limits(own, _sensor_limits(settings))
     order = Order(lot, settings.product, settings.model, loaded, wanted, raw if settings.sensors else b"")
     pen = Pen(lot, station, load_key(place / KEY_FILE))
-    books = LedgerBooks(_ledger(ledger))
+    books = _books(ledger, place)
     with contextlib.suppress(AwayError):
         books.terms(lot)   # a lot that is not there is told now
     where = ports.candidates(port or [])
@@ -177,7 +193,7 @@ def allow(
 
 
 @app.command()
-def settle(lot: Lot, station: Station, folder: Folder = FOLDER, ledger: Books = LEDGER) -> None:
+def settle(lot: Lot, station: Station, folder: Folder = FOLDER, ledger: NearOrFar = LEDGER) -> None:
     """Bring births that were made without the ledger to it; `tenfold line run` does it by itself.
 
     Example: tenfold line settle --lot 2026-47 --station bench-1
@@ -185,7 +201,7 @@ def settle(lot: Lot, station: Station, folder: Folder = FOLDER, ledger: Books = 
     place = _place(folder, lot, station)
     written = journal.Journal(place / JOURNAL_FILE)
     try:
-        settled = settling.settle(LedgerBooks(_ledger(ledger)), written, int(time.time()))
+        settled = settling.settle(_books(ledger, place), written, int(time.time()))
     finally:
         written.close()
     for entry in settled:
@@ -233,7 +249,16 @@ def _public(path: Path) -> str:
     return point(load_key(path).public_key()).hex()
 
 
+def _books(url: str, place: Path) -> AnyBooks:
+    if url.startswith(SCHEME):
+        return HttpsBooks.connect(url, place / ROOT_FILE, place / CERT_FILE, place / KEY_FILE)
+    return LedgerBooks(_ledger(url))
+
+
 def _ledger(url: str) -> Ledger:
+    if url.startswith(("http:", SCHEME)):
+        raise ProvisioningError("line.server", f"ledger: got {url!r}, expected the URL of the ledger's database; a station that is "
+                                               f"not beside it runs and settles by {SCHEME}…, all else is done at the plant")
     return Ledger(open_engine(url))
 
 

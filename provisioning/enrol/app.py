@@ -1,9 +1,9 @@
-"""Enrolment over Secure Transport (RFC 7030, errata in RFC 8951): the HTTP face of service.py.
+"""Enrolment over Secure Transport (RFC 7030, errata in RFC 8951): the HTTP face of service.py; and stations' door to the ledger.
 
 Decides statuses, headers and encodings. A refusal is JSON `{"code", "message"}`: 202 come again (an operator must speak, or
 others are served first), 400 the request is malformed, 401 a client certificate is missing, 403 refused by the rules, 413 too
-large, 429 too many, 503 the CA's key is out of reach. Answers are one line of base64, since clients exist that cannot read more
-(strongSwan's pki).
+large, 429 too many, 503 the CA's key is out of reach. EST's answers are one line of base64, since clients exist that cannot
+read more (strongSwan's pki).
 """
 
 import asyncio
@@ -24,15 +24,18 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from host.broker import BrokerError
 from host.db import open_engine
-from host.tls import common_name, peer_certificate
+from host.tls import common_name
 from ota.release import keys
 from ota.release.keys import KeyFileError
 from provisioning import ca, pki
 from provisioning.attempts import Attempts
 from provisioning.crl import Publisher, Targets
+from provisioning.enrol import received
 from provisioning.enrol.requests import MAX_BODY_BYTES, parse_request
 from provisioning.enrol.service import Enrolment, Peer
 from provisioning.enrol.settings import EnrolSettings
+from provisioning.enrol.station_api import station_router
+from provisioning.enrol.stations import Stations
 from provisioning.errors import ProvisioningError
 from provisioning.ledger import Ledger
 
@@ -41,12 +44,13 @@ log = logging.getLogger(__name__)
 PREFIX = "/.well-known/est"
 CRL_PATH = "/crl/issuing.crl"
 RETRY_AFTER_S = 3600   # after 429: the window is a day, an hour of it frees some
-RETRY_BUSY_S = 10      # after 202 for load and 503: this to twice this, drawn anew each time, so that nobody comes back in step
+RETRY_BUSY_S = 10      # after 202 for load, 503, a station's 429: this to twice this, drawn each time, so that nobody is in step
 # SEQUENCE { SEQUENCE { id-ecPublicKey, SET { prime256v1 } }, ecdsa-with-SHA256 }: RFC 7030 4.5.2, its example with our curve
 _CSR_ATTRIBUTES = bytes.fromhex("3021" "3015" "06072a8648ce3d0201" "310a" "06082a8648ce3d030107" "06082a8648ce3d040302")
 _STATUS = {
     "enrol.size": 413, "enrol.encoding": 400, "enrol.csr": 400, "enrol.key": 400, "enrol.proof": 400, "enrol.subject": 400,
     "enrol.no_certificate": 401, "enrol.too_many": 429, "enrol.shelf_life": 202, "enrol.busy": 202, "enrol.key_away": 503,
+    "station.busy": 429, "birth.format": 400,
 }
 
 
@@ -68,7 +72,7 @@ def create_app(settings: EnrolSettings) -> FastAPI:
 
     async def issue(request: Request, renews: bool) -> Response:
         nonlocal under_way
-        body = await _body(request)
+        body = await received.body(request, MAX_BODY_BYTES)
         if under_way >= settings.max_under_way:   # before anything is computed: that is what there is too much of
             raise ProvisioningError("enrol.busy", f"{under_way} others are served first")
         parsed = parse_request(body)
@@ -88,7 +92,7 @@ def create_app(settings: EnrolSettings) -> FastAPI:
 
     def retry_after_s(code: str) -> int | None:
         """How long to stay away, seconds; None when coming again is no use or the sender's own affair."""
-        if code in ("enrol.busy", "enrol.key_away"):
+        if code in ("enrol.busy", "enrol.key_away", "station.busy"):
             return RETRY_BUSY_S + secrets.randbelow(RETRY_BUSY_S + 1)
         return {"enrol.too_many": RETRY_AFTER_S, "enrol.shelf_life": settings.word_retry_s}.get(code)
 
@@ -109,6 +113,8 @@ def create_app(settings: EnrolSettings) -> FastAPI:
         wait_s = retry_after_s(error.code)
         headers = None if wait_s is None else {"Retry-After": str(wait_s)}
         return JSONResponse({"code": error.code, "message": error.message}, _STATUS.get(error.code, 403), headers)
+
+    app.include_router(station_router(Stations(ledger, attempts, settings.station_per_min)))
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:
@@ -151,20 +157,8 @@ async def _publish(publisher: Publisher, every_s: float) -> None:
 
 
 def _peer(request: Request) -> Peer | None:
-    der = peer_certificate(request.scope)
-    if der is None:
-        return None
-    return Peer(common_name(der), ca.serial_hex(x509.load_der_x509_certificate(der)))
-
-
-async def _body(request: Request) -> bytes:
-    """Read the body, giving up at the limit: a stranger without a certificate may call this."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY_BYTES:
-            raise ProvisioningError("enrol.size", f"got more than {MAX_BODY_BYTES} bytes, expected a request of about 350")
-    return bytes(body)
+    certificate = received.certificate(request)
+    return None if certificate is None else Peer(common_name(ca.der(certificate)), ca.serial_hex(certificate))
 
 
 def _certs_only(certificates: list[x509.Certificate]) -> Response:

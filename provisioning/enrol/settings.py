@@ -31,6 +31,7 @@ class EnrolSettings(Settings):
         broker_pid_files: of brokers that get a SIGHUP after a change.
         push_s: how soon a revocation is told to all of them.
         word_retry_s: how often a device that waits for an operator's word comes again.
+        station_per_min: requests of one station elsewhere in a minute; a port with a board asks four or so in that time.
     """
 
     host: str = "127.0.0.1"
@@ -50,6 +51,7 @@ class EnrolSettings(Settings):
     broker_pid_files: tuple[Path, ...] = ()
     push_s: float = Field(default=5, gt=0, le=60)
     word_retry_s: int = Field(default=3600, ge=1, le=86_400)
+    station_per_min: int = Field(default=120, ge=1, le=6000)
 
     def tls(self) -> TlsSettings:
         """Give the server's TLS: a device has no certificate yet, or one that expired while it slept."""

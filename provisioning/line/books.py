@@ -1,7 +1,7 @@
 """The ledger as a station sees it: what a lot still admits, whether a board is born, and a birth to enter.
 
 Decides what it means that the ledger cannot be had: `AwayError`, after which a record may or may not be in it. `LedgerBooks` is for
-a bench of the plant's own, beside its database.
+a bench of the plant's own, beside its database; a partner's asks the enrolment server (https_books.py).
 """
 
 from dataclasses import dataclass
@@ -37,7 +37,11 @@ class Books(Protocol):
         """
 
     def born(self, device: str) -> str | None:
-        """The public key (hex) of a device's birth record; None when it has none."""
+        """The public key (hex) of a device's birth record; None when it has none.
+
+        Raises:
+            ProvisioningError: "provisioning.second_identity": it was born for a station that this one is told nothing of.
+        """
 
     def append(self, lot: str, raw: bytes, now_s: int) -> Reason:
         """Enter a birth; the same device and key again is accepted.

@@ -1,11 +1,14 @@
 """Births that were made without the ledger, brought to it: each once, what it says written down.
 
-Decides nothing: the ledger accepts as many as the allowance has, while it lasts.
+Decides only which refusals are of the birth, and for good. Others are of the way there (a station's certificate has ended): the
+birth stays to be settled. The ledger accepts as many as the allowance has, while it lasts.
 """
 
 from provisioning.errors import ProvisioningError
 from provisioning.line.books import Books
 from provisioning.line.journal import Entry, Journal
+
+VERDICTS = ("birth.", "provisioning.")   # codes of the ledger's own
 
 
 def settle(books: Books, journal: Journal, now_s: int) -> list[Entry]:
@@ -13,6 +16,7 @@ def settle(books: Books, journal: Journal, now_s: int) -> list[Entry]:
 
     Raises:
         AwayError: the ledger does not answer; the rest stays for the next time.
+        ProvisioningError: it lets the station in no more; likewise.
     """
     settled = {entry["record"] for entry in journal.entries if entry["what"] == "settled"}
     done: list[Entry] = []
@@ -21,6 +25,8 @@ def settle(books: Books, journal: Journal, now_s: int) -> list[Entry]:
         try:
             books.append(entry["lot"], bytes.fromhex(entry["record"]), now_s)
         except ProvisioningError as error:
+            if not error.code.startswith(VERDICTS):
+                raise
             code, message = error.code, error.message
         done.append({"what": "settled", "at": now_s, "mac": entry["mac"], "record": entry["record"], "code": code,
                      "message": message})

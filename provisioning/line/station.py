@@ -13,7 +13,8 @@ from node.errors import FormatError, NodeError
 from node.wire import identity, signed
 from node.wire.fields import parse_object, want_hex, want_text
 from provisioning.errors import ProvisioningError
-from provisioning.ledger import Birth, Ledger
+from provisioning.ledger import Ledger
+from provisioning.rows import Birth
 from provisioning.rules.quota import Reason
 
 WORD = "BIRTH "             # a console line that starts so carries an announcement

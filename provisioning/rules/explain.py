@@ -40,8 +40,17 @@ EXPLANATIONS: Mapping[str, Explanation] = {
         "it got 24 certificates in a day, so it does not keep them",
         "wait a day; if it comes again, its flash cannot be written or somebody else has its key"),
     "enrol.no_certificate": Explanation(
-        "it renews without showing its certificate", "see that no proxy stands between: TLS must end at the enrolment server"),
+        "it renews, or is a station, and shows no certificate",
+        "see that no proxy stands between: TLS must end at the enrolment server"),
     "enrol.size": Explanation("the request is empty or too large", "see what sends it: it is none of our firmware"),
+    "station.certificate": Explanation(
+        "what a station elsewhere shows is no station's certificate, is not in the ledger, or does not hold now",
+        "issue it: tenfold ca issue st.STATION --csr …; the partner puts it into the station's folder as station.pem"),
+    "station.busy": Explanation(
+        "a station asks more often than station_per_min allows", "nothing, once; if it goes on, see what is at that bench"),
+    "tls.revoked": Explanation(
+        "the certificate that it shows was revoked",
+        "nothing, if that was meant; a station that goes on is given another: tenfold ca issue st.STATION --csr …"),
     "enrol.encoding": Explanation("the request is neither base64 nor DER", "see what sends it: it is none of our firmware"),
     "enrol.csr": Explanation("the request is no PKCS#10", "see what sends it: it is none of our firmware"),
     "enrol.key": Explanation("the key is not P-256", "make the key as the firmware does, or with openssl ecparam -name prime256v1"),
@@ -69,7 +78,7 @@ EXPLANATIONS: Mapping[str, Explanation] = {
     "revoke.kind": Explanation("no such kind of thing is revoked", "revoke a lot, a device or a certificate"),
     "revoke.unknown": Explanation("the ledger holds no such thing", "see what it holds: tenfold ca show"),
     "ca.name": Explanation(
-        "the name does not fit the kind of certificate", "svc.<word>, op.<word> or st.<word>; hosts for servers only"),
+        "the name does not fit the kind of certificate", "svc.<word>, op.<word> or st.<station>; hosts for servers only"),
     "ca.key": Explanation(
         "the key is not P-256", "make one with openssl ecparam -name prime256v1, or let tenfold ca issue make it"),
     "ca.issuer": Explanation(

@@ -16,13 +16,13 @@ class Kind(Enum):
     DEVICE = "device"       # <product>-<12 hex of the MAC>
     SERVICE = "service"     # svc.<word>
     OPERATOR = "operator"   # op.<word>
-    STATION = "station"     # st.<word>
+    STATION = "station"     # st.<station>, as birth records name it
 
 
 _GRAMMARS = (
     (re.compile(r"svc\.[a-z0-9]{1,16}"), Kind.SERVICE),
     (re.compile(r"op\.[a-z0-9]{1,16}"), Kind.OPERATOR),
-    (re.compile(r"st\.[a-z0-9]{1,16}"), Kind.STATION),
+    (re.compile(r"st\.[a-z0-9._-]{1,32}"), Kind.STATION),
 )
 
 

@@ -154,7 +154,9 @@ def knock(port: int, context: ssl.SSLContext) -> bytes:
         return b""
 
 
-def test_its_key_is_no_key_at_the_broker(factory: Factory, fleet: pki.FleetPki, tmp_path: Path) -> None:
+@contextmanager
+def nats(fleet: pki.FleetPki, tmp_path: Path) -> Iterator[int]:
+    """A broker with one device that lets in whom it knows; gives its port."""
     with socket.socket() as one, socket.socket() as two, socket.socket() as three:
         for each in (one, two, three):
             each.bind(("127.0.0.1", 0))
@@ -169,10 +171,14 @@ def test_its_key_is_no_key_at_the_broker(factory: Factory, fleet: pki.FleetPki, 
         assert any("Server is ready" in line for line in process.stderr)
         good = client_context(fleet.cert("root"), fleet.cert("svc.ingest"), fleet.key("svc.ingest"))
         assert knock(ports[0], good)[:1] == b"\x20"   # CONNACK: the door is there
-        thief = client_context(fleet.cert("root"), *forged(factory, tmp_path))
-        assert knock(ports[0], thief) == b""
+        yield ports[0]
     finally:
         process.terminate()
         process.wait(10)
         if process.stderr is not None:
             process.stderr.close()
+
+
+def test_its_key_is_no_key_at_the_broker(factory: Factory, fleet: pki.FleetPki, tmp_path: Path) -> None:
+    with nats(fleet, tmp_path) as port:
+        assert knock(port, client_context(fleet.cert("root"), *forged(factory, tmp_path))) == b""

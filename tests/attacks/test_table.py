@@ -15,7 +15,8 @@ PLAN = [
     "arbitrary software", "rollback", "indefinite freeze", "replay of a direction", "endless data", "slow retrieval",
     "fast-forward", "mix-and-match", "partial bundle", "extraneous dependencies", "wrong software or device", "malicious mirror",
     "online key compromise", "offline release key compromise", "root key compromise", "repository compromise", "time attack",
-    "eavesdropping", "dropped requests", "version-report forgery", "stolen station", "physical access",
+    "eavesdropping", "dropped requests", "version-report forgery", "stolen station", "stolen station elsewhere",
+    "physical access",
 ]
 OWN = [(path.name, name) for path in sorted(Path(__file__).parent.glob("test_*.py")) if path != Path(__file__)
        for name in re.findall(r"^def (test_\w+)", path.read_text(encoding="utf-8"), re.MULTILINE)]

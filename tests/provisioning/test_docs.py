@@ -7,13 +7,13 @@ from provisioning.enrol.settings import EnrolSettings
 from provisioning.rules.explain import EXPLANATIONS
 
 PART = Path(__file__).parent.parent.parent / "provisioning"
-README = "".join((PART / name).read_text(encoding="utf-8") for name in ("README.md", "SECURE.md"))
-NAMES = r"(?:enrol|birth|provisioning|route|secure|ca|lot|revoke|port|board|flash|image|shell|line|label)\.[a-z_]+"
+README = "".join((PART / name).read_text(encoding="utf-8") for name in ("README.md", "SECURE.md", "SPEC.md"))
+NAMES = r"(?:enrol|birth|provisioning|route|secure|ca|lot|revoke|port|board|flash|image|shell|line|label|station|tls)\.[a-z_]+"
 CODE = re.compile(rf'"({NAMES})"')
-OF_CA = ("enrol", "birth", "provisioning", "ca", "lot", "revoke")
+OF_CA = ("enrol", "birth", "provisioning", "ca", "lot", "revoke", "station", "tls")
 NO_REFUSALS = {
     "enrol.issue", "birth.new", "birth.known", "birth.reborn", "provisioning.enrol", "provisioning.ledger", "ca.pem", "image.bin",
-    "board.py"}
+    "board.py", "station.key", "station.pem"}
 
 
 def refusals() -> set[str]:

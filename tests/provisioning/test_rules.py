@@ -14,6 +14,7 @@ FRESH = History(issued_in_window=0, ever_issued=False, revoked=False)
 
 @pytest.mark.parametrize(("name", "kind"), [
     ("hall-0242ac110001", Kind.DEVICE), ("svc.ingest", Kind.SERVICE), ("op.console", Kind.OPERATOR),
+    ("st.bench-1", Kind.STATION), ("st.hall_2.bench-1", Kind.STATION), ("st.", None), ("st." + "a" * 33, None), ("st.a/b", None),
     ("hall-0242AC110001", None), ("hall-0242ac11000", None), ("svc.", None), ("svc.a.b", None), ("op.Console", None),
     ("svc.ingest\n", None), ("Tenfold Root CA", None), ("", None), ("hall-0242ac110001 ", None), ("svc.ïngest", None),
 ])
