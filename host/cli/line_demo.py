@@ -50,9 +50,10 @@ def demo(
     where = [name for name in ports.candidates(port or ["build/boards/tty*"]) if Path(name).exists()]   # some may be left of a kill
     if not where:
         raise ProvisioningError("port.absent", "no simulated board; in another terminal: tenfold sim board --count 8")
+    order = commission.order(plant, [Path(name) for name in where])
     place = plant.folder / commission.FOLDER / f"{commission.LOT}-{commission.STATION}"
     pen = commission.station(plant, place / KEY_FILE, int(time.time()))
-    line = work(commission.order(plant, Path(where[0])), pen, LedgerBooks(plant.ledger), place, where, once=True, as_json=as_json)
+    line = work(order, pen, LedgerBooks(plant.ledger), place, where, once=True, as_json=as_json)
     found = tally(stories(line.journal.entries).values())
     if not as_json:
         print(display.figures(found))

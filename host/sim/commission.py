@@ -31,13 +31,13 @@ LOT_S = 86_400
 FOLDER = "line"   # in the demo's: what the station keeps
 
 
-def order(plant: Plant, port: Path) -> Order:
-    """What the line makes: the demo's factory release, for boards of the kind that is behind this port.
+def order(plant: Plant, ports: Sequence[Path]) -> Order:
+    """What the line makes: the demo's factory release, for boards of the kind that is behind the first port.
 
     Raises:
-        BoardError: there is no simulated board. ImageError: its flash is too small.
+        BoardError: one of the ports has no simulated board: others could not run the image. ImageError: the flash is too small.
     """
-    kind = place.behind(port)
+    kind, *_ = [place.behind(port) for port in ports]   # of each, whether it is one
     image = flash_image(kind.chip, kind.flash_bytes, base_files(FIRMWARE, *plant.factory()))
     return Order(LOT, PRODUCT, MODEL, image, limits({}, {}))
 

@@ -73,6 +73,11 @@ def test_station_that_comes_again_has_another_key_or_opens_its_lot_twice(plant: 
     assert key.stat().st_mode & 0o777 == 0o600
 
 
+def test_real_board_among_simulated_ones_is_flashed_with_what_it_cannot_run(plant: Plant, tmp_path: Path) -> None:
+    with Bench(tmp_path / "boards", 1) as bench, pytest.raises(BoardError, match=r"ttyUSB0: got a port of something else"):
+        commission.order(plant, [bench.boards[0].port, tmp_path / "ttyUSB0"])
+
+
 def test_who_joins_a_demo_gives_its_boards_another_site_than_the_demo_does(plant: Plant, tmp_path: Path) -> None:
     with door.exclusive(tmp_path), door.held_open(plant):
         joined = door.join(tmp_path)
