@@ -38,7 +38,8 @@ DO ?= plan
 # also PORT=all; of `make flash` OUT=file.bin BOARD=name ERASE_IDENTITY=1; of `make provision` ARGS="…", tenfold provision's options
 ARGS ?=
 NEED_PORT = $(if $(BOARD_PORT),,echo 'make: name the board'"'"'s serial port: make $@ PORT=/dev/ttyUSB0 (make ports lists them)' >&2; exit 2)
-# Settings of `make line`: LOT=2026-47 STATION=bench-1 IMAGE=build/flash-esp32.bin PORTS="build/boards/tty*" ONCE=1
+# Settings of `make line`: LOT=2026-47 STATION=bench-1 IMAGE=build/flash-esp32.bin PORTS="build/boards/tty*" ONCE=1;
+# or DEMO=1, simulated boards into the running demo: PORTS="build/boards/tty*"
 
 # Settings of `make fuzz`: SECONDS=60, for all decoders together
 SECONDS ?= 60
@@ -57,6 +58,7 @@ help: ## this help
 	@printf 'make flash takes BOARD=esp32-generic  OUT=build/flash-NAME.bin  ERASE_IDENTITY=1 (give up the device key on it)\n'
 	@printf 'make provision takes ARGS="--site site.json --ca root.der …" (.venv/bin/tenfold provision --help)\n'
 	@printf 'make line takes  LOT=2026-47  STATION=bench-1  IMAGE=build/flash-esp32.bin  PORTS="/dev/ttyUSB0 …"  ONCE=1\n'
+	@printf '                 DEMO=1 (simulated boards of `tenfold sim board`, into the fleet of `make demo KEEP=1`)\n'
 	@printf 'make firmware takes BOARD=name  IDF=path/to/esp-idf (else docker or podman)\n'
 	@printf 'make second-source takes BOARD=wt32-eth01  CONFIG=site.json\n'
 	@printf 'make secure takes PORT=/dev/ttyUSB0  LEVEL=none|signed|guarded|locked  KEYS="a.pub b.pub"  REVOKE=lost.pub  DO=plan|rehearse|burn|status\n'
@@ -87,6 +89,7 @@ bench: $(VENV)/.demo ## our figures beside our peers': DATA="a.csv b.csv" for by
 	@$(BIN)/tenfold bench herd
 	@$(BIN)/tenfold bench drain
 	@$(BIN)/tenfold bench checkin
+	@$(BIN)/tenfold bench line
 
 budget: $(VENV)/.demo ## flash life, ring depth, traffic, memory of a configuration: BOARD=esp32-generic CONFIG=site.json
 	@$(BIN)/tenfold budget --board "$(BOARD)" --config "$(CONFIG)" $(if $(DATA),--data "$(DATA)")
@@ -125,9 +128,9 @@ provision: $(VENV)/.demo ## make a flashed board a device of a lot: PORT=/dev/tt
 	@$(BIN)/tenfold provision --port "$(BOARD_PORT)" $(ARGS)
 
 line: $(VENV)/.demo ## the production line, many ports, until the lot is done: LOT=2026-47 STATION=bench-1 IMAGE=build/flash-esp32.bin
-	@$(if $(and $(LOT),$(STATION)),,echo 'make: name lot and station, after tenfold line open: make line LOT=2026-47 STATION=bench-1' >&2; exit 2)
-	@$(BIN)/tenfold line run --lot "$(LOT)" --station "$(STATION)" --image "$(or $(IMAGE),build/flash-esp32.bin)" \
-	  $(PORTS:%=--ports "%") $(if $(ONCE),--once)
+	@$(if $(or $(DEMO),$(and $(LOT),$(STATION))),,echo 'make: name lot and station, after tenfold line open: make line LOT=2026-47 STATION=bench-1; or DEMO=1' >&2; exit 2)
+	@$(BIN)/tenfold line $(if $(DEMO),demo,run --lot "$(LOT)" --station "$(STATION)" --image "$(or $(IMAGE),build/flash-esp32.bin)") \
+	  $(PORTS:%=--ports "%") $(if $(DEMO),,$(if $(ONCE),--once))
 
 firmware: $(VENV)/.demo ## our own MicroPython with the agent frozen in, by ESP-IDF or its container: BOARD=esp32-s3
 	@$(if $(NAMED_BOARD),,echo 'make: name the board: make firmware BOARD=esp32-s3 (tenfold boards list)' >&2; exit 2)

@@ -13,10 +13,12 @@ from rich.console import Console
 from rich.table import Table
 
 from host.bench import codec, delta, drain, encode, heap, powercut
+from host.bench import line as line_bench
 from host.bench import ring as ring_bench
 from host.cli import bench_fleet
 from host.cli.drawn import progress, right
 from host.cli.server import AsJson
+from host.sim.boards.bench import MAX_BOARDS
 from node.wire.schema import is_resolution
 
 app = typer.Typer(no_args_is_help=True, help="Measure what is promised in figures, peers beside it.")
@@ -244,6 +246,32 @@ def bench_drain(
         ("first fresh record after", f"{report['first_fresh_s']:.1f} s"),
         ("samples meanwhile", f"{report['samples']:,} each {report['period_ms']} ms, {report['skipped_samples']} left out"),
         ("worst gap between two", f"{report['worst_gap_ms']} ms"), ("worst lateness", f"{report['worst_late_ms']} ms"),
+    ):
+        table.add_row(name, value)
+    Console().print(table)
+
+
+@app.command(name="line")
+def bench_line(
+    boards: Annotated[int, typer.Option(min=1, max=MAX_BOARDS, help="Simulated boards, all at once.")] = 8,
+    as_json: AsJson = False,
+) -> None:
+    """Boards a minute of the production line, and CPU seconds a board, the simulated boards' own among them.
+
+    The real line, esptool, mpremote and MicroPython; no serial cable's time. Example: tenfold bench line --boards 8 --json
+    """
+    with progress(as_json) as bar:
+        task = bar.add_task("boards", total=boards)
+        report = line_bench.measure(boards, lambda done: bar.update(task, completed=done))
+    if as_json:
+        print(json.dumps(report))
+        return
+    table = Table(f"{report['boards']} boards", right(""))
+    first = report["first_pass_yield"]
+    for name, value in (
+        ("boards a minute", f"{report['boards_per_minute']:.1f}"), ("CPU seconds a board", f"{report['cpu_s_per_board']:.1f}"),
+        ("seconds in all", f"{report['seconds']:.1f}"), ("first-pass yield", "-" if first is None else f"{100 * first:.0f} %"),
+        *((f"seconds of {step}", f"{seconds:.2f}") for step, seconds in report["steps"].items()),
     ):
         table.add_row(name, value)
     Console().print(table)

@@ -2,16 +2,16 @@
 
 import contextlib
 import json
-import signal
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from cryptography.hazmat.primitives.serialization import Encoding
-from rich.console import Console
 
 from host.cli import line_display as display
+from host.cli.line_demo import demo
+from host.cli.line_work import JOURNAL_FILE, KEY_FILE, work
 from host.cli.server import AsJson
 from host.db import open_engine
 from host.ecdsa import point
@@ -22,13 +22,12 @@ from node.settings import Config
 from provisioning import allowance, ca
 from provisioning.errors import ProvisioningError
 from provisioning.ledger import Ledger
-from provisioning.line import journal, ports, running, settling
-from provisioning.line.bench import Line, Order
+from provisioning.line import journal, ports, settling
+from provisioning.line.bench import Order
 from provisioning.line.books import AwayError, LedgerBooks
 from provisioning.line.books import Books as AnyBooks
 from provisioning.line.flashing import read_image
 from provisioning.line.https_books import SCHEME, HttpsBooks
-from provisioning.line.prompt import make_kit
 from provisioning.line.station import Pen, want_names
 from provisioning.pki import load_key, write_key
 from provisioning.rules.selftest import Limit, limits
@@ -47,7 +46,6 @@ NearOrFar = Annotated[str, typer.Option("--ledger", envvar="TENFOLD_LEDGER", hel
     "root.pem in its folder.")]
 FOLDER = Path("build/line")
 LEDGER = "sqlite:///build/line/ledger.db"
-KEY_FILE, JOURNAL_FILE = "station.key", "journal.jsonl"
 CERT_FILE, ROOT_FILE = "station.pem", "root.pem"   # of a station elsewhere
 ALLOWANCE_FILE, OPERATOR_FILE = "allowance.json", "operator.pub"
 
@@ -123,19 +121,14 @@ def run(
     where = ports.candidates(port or [])
     if not where:
         raise ProvisioningError("port.absent", "no port with a board; plug boards in, or name ports: --ports 'build/boards/tty*'")
-    written = journal.Journal(place / JOURNAL_FILE)
-    try:
-        line = Line(order, pen, books, written, make_kit(FIRMWARE, place / "kit"), place, allowance=_allowance(place))
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, lambda *_: line.stop.set())
-        with display.Display(line, Console(stderr=as_json)) as draw:
-            running.run(line, where, once=once, show=draw)
-        found = tally(stories(written.entries).values())
-        print(json.dumps(display.as_object(lot, found)) if as_json else display.figures(found))
-    finally:
-        written.close()
+    line = work(order, pen, books, place, where, once=once, as_json=as_json, allowance=_allowance(place))
+    found = tally(stories(line.journal.entries).values())
+    print(json.dumps(display.as_object(lot, found)) if as_json else display.figures(found))
     if found.faulty:
         raise typer.Exit(EXIT_FAULTY)
+
+
+app.command()(demo)
 
 
 @app.command()

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from host.db import open_engine
+from host.sim import signals
 from host.sim.errors import DemoError
 from host.sim.plant import Pace, Plant, Ports
 from provisioning.ledger import Ledger
@@ -90,4 +91,5 @@ def join(build: Path) -> Plant:
     plant = Plant(folder, build.resolve(), Ports(**door["ports"]), pace, door["devices"])
     plant.root = (folder / "root.bin").read_bytes()
     plant.ledger = Ledger(open_engine(plant.url("ledger")))
+    plant.channels = signals.channels(plant.bench / signals.FOLDER)
     return plant

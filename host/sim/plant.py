@@ -183,7 +183,7 @@ class Plant:
         row_ms = self.pace.row_ms
         devices = self.simulated
         tables = dict.fromkeys(devices, replay.table) if replay else hall.tables(HALL_SEED, devices, row_ms=row_ms)
-        signals.write(self.folder / "bench" / "signals", tables)
+        signals.write(self.bench / signals.FOLDER, tables)
         self.channels = next(iter(tables.values())).channels
         last = np.concatenate([table.values()[:, -1] for table in tables.values()])
         seen = last[np.isfinite(last)]

@@ -8,6 +8,7 @@ in a circle. Does not decide what the values are: hall.py makes them up from phy
 
 import json
 import re
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from decimal import Decimal
@@ -26,7 +27,7 @@ MAX_STEPS = (1 << 31) - 1     # largest reading in steps of the resolution, eith
 NAME = re.compile(r"[a-z][a-z0-9_]{0,23}")   # node.config, Channel: 24 characters
 MAX_UNIT = 12                 # characters; node.config, Channel
 MAX_CHANNELS = 16             # node.config, MAX_CHANNELS
-CHANNELS_FILE = "channels.json"
+FOLDER, CHANNELS_FILE = "signals", "channels.json"   # on a board's bench
 
 
 class SignalError(DemoError):
@@ -131,6 +132,36 @@ def read(folder: Path, device: str) -> SignalTable:
         raise SignalError(f"signal table: {path} has {path.stat().st_size} bytes, "
                           f"expected {rows} rows of {len(channels)} channels of 4 bytes")
     return SignalTable(row_ms, tuple(channels), raw.reshape(rows, len(channels)).astype(np.int32))
+
+
+def lend(folder: Path, bench: Path, device: str, number: int) -> None:
+    """Give a board elsewhere one of the tables in `folder`, which it plays from its own row on.
+
+    Args:
+        bench: the world at that board's edge. device: its id. number: of the table, in a circle.
+
+    Raises:
+        SignalError: there are none, or they cannot be copied.
+    """
+    lent = bench / FOLDER
+    tables = sorted(folder.glob("*.bin"))
+    if not tables:
+        raise SignalError(f"signal tables: got none in {folder}, expected one of any device; start the demo anew")
+    try:
+        lent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(tables[number % len(tables)], lent / f"{device}.bin")
+        shutil.copyfile(folder / CHANNELS_FILE, lent / CHANNELS_FILE)
+    except OSError as error:
+        raise SignalError(f"signal tables: {folder} cannot be copied to {lent}: {error.strerror}") from None
+
+
+def channels(folder: Path) -> tuple[Channel, ...]:
+    """The channels of the tables in a folder.
+
+    Raises:
+        SignalError: as `read`.
+    """
+    return tuple(_head(folder / CHANNELS_FILE)[2])
 
 
 def _head(path: Path) -> tuple[int, int, Sequence[Channel]]:

@@ -6,7 +6,7 @@ from host.db import open_engine
 from ota.store import devices
 from tests.esp32.rig import show, until
 
-LEAST = {"heap_free": 20 * 1024, "idf_block": 16 * 1024}   # bytes: a fifth of Python's heap, as the board's profile wants; a TLS record
+LEAST = {"heap_free": 20 * 1024, "idf_block": 16 * 1024}   # bytes: a fifth of Python's heap, as its profile wants; a TLS record
 ROUNDS = 3   # check-ins, with the uplink between them
 
 

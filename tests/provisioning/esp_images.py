@@ -1,26 +1,14 @@
 """ESP images made from nothing: applications, and stock images as micropython.org offers them."""
 
-import hashlib
 import struct
-from functools import reduce
-from operator import xor
 
+from host.sim.boards.stock import esp_image as esp_image_file
 from provisioning.line.image import TABLE_BYTES, TABLE_OFFSET, Partition, encode_table
 
 STOCK_TABLE = [Partition("nvs", "data", "nvs", 0x9000, 0x6000), Partition("factory", "app", "factory", 0x10000, 0x1F0000)]
 # chip -> id in the image's header, bootloader's place in flash, address of the memory-mapped flash
 ESP32, ESP32C3, ESP32C2 = (0, 0x1000, 0x3F400020), (5, 0x0, 0x3C000020), (12, 0x0, 0x3C000020)
 ESP32S3, ESP32C6 = (9, 0x0, 0x3C000020), (13, 0x0, 0x42000020)
-
-
-def esp_image_file(chip_id: int, segments: list[tuple[int, bytes]], size_code: int = 0x20, *, digest: bool = True) -> bytes:
-    """An ESP image as esp_image_format.h has it: header, segments, checksum at the end of a block of 16, SHA-256."""
-    raw = struct.pack("<BBBBI", 0xE9, len(segments), 2, size_code, 0x40080400)
-    raw += struct.pack("<B3xHBHH4xB", 0xEE, chip_id, 0, 0, 399, digest)
-    for address, data in segments:
-        raw += struct.pack("<II", address, len(data)) + data
-    raw += bytes(15 - len(raw) % 16) + bytes([reduce(xor, b"".join(data for _, data in segments), 0xEF)])
-    return raw + hashlib.sha256(raw).digest() if digest else raw
 
 
 def application(chip, version="v1.26.0", code=bytes(range(256)) * 64, *, digest=True):

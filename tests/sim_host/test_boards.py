@@ -19,14 +19,14 @@ from host.sim.boards.bench import Bench
 from host.sim.boards.board import Board
 from host.sim.boards.errors import BoardError
 from host.sim.boards.faults import Fault
+from host.sim.boards.stock import stand_in
 from node.agent.paths import KEY_PATH
 from node.wire import identity
 from ota.release.bundle import MPY_VERSION, compile_tree
-from provisioning.line.esp_image import Stock, bootloader_offset, build_esp_flash
+from provisioning.line.esp_image import build_esp_flash
 from provisioning.line.image import ImageError, base_files, compact
 from provisioning.line.serial import SITE, provision
 from provisioning.line.station import parse_line
-from tests.provisioning.esp_images import ESP32, application, esp_image_file
 from tests.provisioning.secure_boards import CSV, flash_image
 
 ROOT = Path(__file__).parents[2]
@@ -314,11 +314,10 @@ def test_the_command_tells_ports_and_macs_and_ends_with_its_boards(tmp_path: Pat
 @pytest.mark.slow
 def test_firmware_of_this_repository_is_provisioned_and_born_with_a_key_in_its_flash(make: Make) -> None:
     umqtt = ROOT / "build/umqtt/simple.py"
-    boot = esp_image_file(0, [(0x3FFF0030, b"\x07" * 0x1000)])
     release = {"release": "1.0.0", "counter": 1, "manifest": "", "model": "hall", "mpy": MPY_VERSION}
     files = base_files(ROOT / "firmware", compile_tree(ROOT / "firmware", umqtt), release)
     board = make("esp32")
-    board.load(build_esp_flash(Stock("esp32", bootloader_offset("esp32"), boot, application(ESP32)), CSV, files))
+    board.load(build_esp_flash(stand_in("esp32"), CSV, files))
     with console(board) as port:
         board.reset()
         hear(port, "LINE no site.json")

@@ -15,13 +15,12 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
-from host.sim.boards import chips, startup
+from host.sim.boards import chips, place, startup
 from host.sim.boards.errors import BoardError
 from host.sim.boards.faults import CablePulled, Fault, Faults, Kind
 from host.sim.boards.flash import FlashFile
 from host.sim.boards.interpreter import NOTHING_TO_RUN, RESET, Interpreter
 from host.sim.boards.loader import SYNC_START, Loader
-from host.sim.boards.place import take
 from host.sim.boards.port import Port
 from host.sim.boards.registers import Registers
 from host.sim.flash import SECTOR_BYTES, PowerCut
@@ -58,17 +57,17 @@ class Board:
             raise BoardError(f"chip: got {chip!r}, expected one of {', '.join(chips.CHIPS)}")
         if flash_bytes < SECTOR_BYTES or flash_bytes & flash_bytes - 1:
             raise BoardError(f"flash: got {flash_bytes} bytes, expected a power of two, {SECTOR_BYTES} or more")
-        place = folder / str(number)
-        self._bench = place / "bench"
+        own = place.folder(folder, number)
+        self._bench = own / place.BENCH
         self._bench.mkdir(parents=True, exist_ok=True)
-        self._lock = take(place, {"chip": chip, "flash_bytes": flash_bytes})
-        self.number, self.chip, self.port = number, chip, folder / f"tty{number}"
+        self._lock = place.take(own, {"chip": chip, "flash_bytes": flash_bytes})
+        self.number, self.chip, self.port = number, chip, place.port(folder, number)
         self._mac = chips.mac(number)
         self.mac = self._mac.hex(":")
         self.commands: dict[str, int] = {}
         self.resets = 0
         self._kind = chips.CHIPS[chip]
-        self._flash = FlashFile(place / "flash", flash_bytes)
+        self._flash = FlashFile(own / place.FLASH, flash_bytes)
         self._faults = Faults()
         self._powered = self._cabled = True
         self._port: Port | None = None
