@@ -61,7 +61,7 @@ def create_app(settings: EnrolSettings) -> FastAPI:
     engine = open_engine(settings.database)
     ledger, attempts = Ledger(engine), Attempts(engine)
     enrolment = Enrolment(ledger, issuing, settings.device_days)
-    targets = Targets(settings.crl_files, settings.broker_folder, settings.broker_pid_files)
+    targets = Targets(settings.crl_files, settings.broker_folder, settings.broker_pid_files, settings.acl_files)
     publisher = Publisher(ledger, issuing, targets, dt.timedelta(days=settings.crl_days))
 
     under_way = 0
