@@ -12,6 +12,7 @@ import datetime as dt
 import logging
 import secrets
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "/.well-known/est"
 CRL_PATH = "/crl/issuing.crl"
+THREADS = 16          # requests that are computed at a time; as many commits are one (recorder.py)
 RETRY_AFTER_S = 3600   # after 429: the window is a day, an hour of it frees some
 RETRY_BUSY_S = 10      # after 202 for load and 503: this to twice this, drawn anew each time, so that nobody comes back in step
 # SEQUENCE { SEQUENCE { id-ecPublicKey, SET { prime256v1 } }, ecdsa-with-SHA256 }: RFC 7030 4.5.2, its example with our curve
@@ -58,13 +60,13 @@ def create_app(settings: EnrolSettings) -> FastAPI:
     """
     issuing = pki.load_authority(settings.issuing_cert, settings.issuing_key, keys.passphrase())
     chain = [issuing.certificate, pki.load_certificates(settings.root_cert)[0]]
-    engine = open_engine(settings.database)
+    engine = open_engine(settings.database, connections=THREADS + 2)
     ledger, attempts = Ledger(engine), Attempts(engine)
     enrolment = Enrolment(ledger, issuing, settings.device_days)
     targets = Targets(settings.crl_files, settings.broker_folder, settings.broker_pid_files, settings.acl_files)
     publisher = Publisher(ledger, issuing, targets, dt.timedelta(days=settings.crl_days))
 
-    under_way = 0
+    under_way, threads = 0, ThreadPoolExecutor(THREADS, "enrol")
 
     async def issue(request: Request, renews: bool) -> Response:
         nonlocal under_way
@@ -75,7 +77,8 @@ def create_app(settings: EnrolSettings) -> FastAPI:
         work = partial(enrolment.renew, peer=_peer(request)) if renews else enrolment.enrol
         under_way += 1
         try:
-            return _certs_only([await run_in_threadpool(work, parsed, now=_now())])
+            certificate = await asyncio.get_running_loop().run_in_executor(threads, partial(work, parsed, now=_now()))
+            return _certs_only([certificate])
         except ProvisioningError as error:
             host = request.client.host if request.client else ""
             await run_in_threadpool(attempts.note, parsed.device, error.code, host, int(_now().timestamp()))
@@ -99,6 +102,7 @@ def create_app(settings: EnrolSettings) -> FastAPI:
         job.cancel()
         with suppress(asyncio.CancelledError):
             await job
+        threads.shutdown()
         engine.dispose()
 
     app = FastAPI(title="Tenfold enrolment", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from cryptography import x509
 
 from provisioning import ca
+from provisioning.enrol.recorder import Recorder
 from provisioning.enrol.requests import CertificateRequest
 from provisioning.errors import ProvisioningError
-from provisioning.ledger import Ledger
+from provisioning.ledger import Ledger, NewCertificate, other_key
 from provisioning.rules.validity import Verdict, judge_enrolment
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Enrolment:
 
     def __init__(self, ledger: Ledger, issuing: ca.Authority, device_days: int) -> None:
         self._ledger, self._issuing, self._device_days = ledger, issuing, device_days
+        self._recorder = Recorder(ledger.record_certificates)
 
     def enrol(self, request: CertificateRequest, now: dt.datetime, why: str = "birth key") -> x509.Certificate:
         """Issue a certificate on the strength of the birth key alone.
@@ -49,7 +51,8 @@ class Enrolment:
         certificate = ca.issue_device(self._issuing, request.public_key, request.device, now, days=self._device_days)
         not_after_s = int(certificate.not_valid_after_utc.timestamp())
         serial = ca.serial_hex(certificate)
-        self._ledger.record_certificate(serial, request.device, not_after_s, now_s, who=WHO, why=why, key=request.key_hex)
+        if not self._recorder.record(NewCertificate(serial, request.device, not_after_s, now_s, WHO, why, request.key_hex)):
+            raise other_key(request.device)
         log.info("issued %s to %s until %s", serial, request.device, certificate.not_valid_after_utc.date())
         return certificate
 
@@ -74,12 +77,11 @@ def judged(ledger: Ledger, device: str, key_hex: str, now_s: int) -> None:
     Raises:
         ProvisioningError: "enrol.no_birth", "enrol.other_key", or a Verdict's code.
     """
-    birth = ledger.birth(device)
-    lot = ledger.lot(birth.lot) if birth else None
-    if birth is None or lot is None:
+    known = ledger.standing(device, now_s)
+    if known is None:
         raise ProvisioningError("enrol.no_birth", f"device {device}: no birth record")
-    if birth.key != key_hex:
-        raise ProvisioningError("enrol.other_key", f"device {device}: got another key than its birth record's")
-    verdict = judge_enrolment(lot, ledger.history(device, now_s), now_s)
+    if known.key != key_hex:
+        raise other_key(device)
+    verdict = judge_enrolment(known.lot, known.history, now_s)
     if verdict is not Verdict.ISSUE:
-        raise ProvisioningError(verdict.value, f"device {device}, lot {birth.lot}")
+        raise ProvisioningError(verdict.value, f"device {device}, lot {known.lot.lot}")
