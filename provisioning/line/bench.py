@@ -7,6 +7,7 @@ on. What goes wrong has a code; whether that is worth another try stands in REFU
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -25,7 +26,7 @@ LOOK_S = 0.5     # between looks whether a board was plugged in or pulled out
 AGAIN_S = 10.0   # between questions to a ledger that did not answer
 REFUSED = {      # no second try makes these better
     "board.chip", "board.locked", "board.identity", "image.chip", "image.size", "port.denied", "line.twice",
-    "provisioning.second_identity"}
+    "provisioning.second_identity", "birth.revoked"}
 CLOSED = {"birth.quota", "birth.lot_expired", "birth.lot_revoked", "birth.station_revoked", "birth.lot_unknown", "birth.lot",
           "birth.signature"}
 RESTING = (Step.DONE, Step.HOLD, Step.FAULT)
@@ -224,16 +225,12 @@ class Port:
             self._mac = mac
         self._show(device=self._device)
         memory = self._line.memory(mac)
-        self._erasable = False
-        if not memory.offered:
-            try:
-                key = self._line.books.born(self._device)
-            except AwayError:
-                key = None   # a key that is there is not erased then
-            else:
-                self._erasable = key is None
-            if key is not None and key != memory.key:
-                memory = rules.born(key)
+        self._erasable = False   # unless the ledger has said so
+        with suppress(AwayError):
+            key = self._line.books.born(self._device)
+            may_change = self._line.books.may_be_reborn(self._device, self._line.now_s())
+            self._erasable = key is None or may_change
+            memory = rules.told(memory, key, may_change=may_change)
         self._line.remember(mac, memory, "plugged", port=self._port, device=self._device, chip=found.chip)
         return rules.known(memory, order.image.sha256), {}
 

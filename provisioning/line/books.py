@@ -39,6 +39,9 @@ class Books(Protocol):
     def born(self, device: str) -> str | None:
         """The public key (hex) of a device's birth record; None when it has none."""
 
+    def may_be_reborn(self, device: str, now_s: int) -> bool:
+        """Whether an operator's word lets a device that was born have another key."""
+
     def append(self, lot: str, raw: bytes, now_s: int) -> Reason:
         """Enter a birth; the same device and key again is accepted.
 
@@ -68,6 +71,13 @@ class LedgerBooks:
         except OperationalError as error:
             raise AwayError(str(error)) from None
         return found.key if found else None
+
+    def may_be_reborn(self, device: str, now_s: int) -> bool:
+        try:
+            found = self._ledger.standing(device, now_s)
+        except OperationalError as error:
+            raise AwayError(str(error)) from None
+        return found is not None and found.may_be_reborn
 
     def append(self, lot: str, raw: bytes, now_s: int) -> Reason:
         try:
