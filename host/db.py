@@ -15,6 +15,7 @@ from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+CONNECTIONS = 5            # kept open by an engine: SQLAlchemy's default
 BUSY_TIMEOUT_MS = 10_000   # a writer waits this long for another's commit; a commit takes milliseconds, a backup seconds
 MIGRATING = 0x74656E666F6C64   # name of PostgreSQL's advisory lock ("tenfold"): whoever migrates holds it
 
@@ -23,11 +24,12 @@ class DatabaseError(Exception):
     """A database cannot be opened or brought to the current schema; the message names the URL and the reason."""
 
 
-def open_engine(url: str, *, read_only: bool = False) -> Engine:
+def open_engine(url: str, *, read_only: bool = False, connections: int = CONNECTIONS) -> Engine:
     """Open a database by URL, e.g. `sqlite:///fleet.db` or `postgresql+psycopg://…`.
 
     Args:
         read_only: refuse writes on this engine (SQLite: query_only); for consoles and audits.
+        connections: that are kept open; for more threads at once another is opened and closed each time, up to ten more.
 
     Raises:
         DatabaseError: the URL is malformed or its driver is not installed.
@@ -35,7 +37,8 @@ def open_engine(url: str, *, read_only: bool = False) -> Engine:
     shown = re.sub(r"(://[^:/@]*):[^/]*@", r"\1:***@", url)   # without a password
     try:
         backend = make_url(url).get_backend_name()
-        engine = create_engine(url, **_postgresql(read_only=read_only) if backend == "postgresql" else {})
+        options = _postgresql(read_only=read_only) if backend == "postgresql" else {}
+        engine = create_engine(url, pool_size=connections, **options)
     except (ArgumentError, ImportError, ValueError, SQLAlchemyError) as error:
         raise DatabaseError(f"database {shown!r}: {str(error).replace(url, shown)}") from None
     if engine.dialect.name == "sqlite":

@@ -32,11 +32,20 @@ def head(connection: Connection) -> tuple[int, str]:
 
 def append(connection: Connection, table: Table, row: Row) -> int:
     """Append one entry, under the caller's write lock; gives its number."""
+    return append_all(connection, table, [row])
+
+
+def append_all(connection: Connection, table: Table, rows: Sequence[Row]) -> int:
+    """Append entries with the same columns, at least one; as `append`, gives the last one's number."""
     last, before = head(connection)
-    chained = {**row, "n": last + 1}
-    connection.execute(insert(chain).values(n=last + 1, kind=table.name, hash=_digest(before, last + 1, table.name, chained)))
-    connection.execute(insert(table).values(chained))
-    return last + 1
+    entries, chained = [], []
+    for n, row in enumerate(rows, start=last + 1):
+        chained.append({**row, "n": n})
+        before = _digest(before, n, table.name, chained[-1])
+        entries.append({"n": n, "kind": table.name, "hash": before})
+    connection.execute(insert(chain), entries)
+    connection.execute(insert(table), chained)
+    return last + len(chained)
 
 
 def verify(connection: Connection, tables: Sequence[Table]) -> int:

@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from host import broker
+from host import broker, mosquitto
 from host.files import write_whole
 from provisioning import ca
 from provisioning.ledger import Ledger
@@ -33,12 +33,14 @@ class Targets:
     Attributes:
         crl_files: get the list in PEM: OTA servers' `crl_file`, Mosquitto's `crlfile`.
         broker_folder: nats-server's configuration, whose list of users is rewritten.
+        acl_files: Mosquitto's, likewise.
         pid_files: of brokers; they get a SIGHUP after a change.
     """
 
     crl_files: tuple[Path, ...] = ()
     broker_folder: Path | None = None
     pid_files: tuple[Path, ...] = ()
+    acl_files: tuple[Path, ...] = ()
 
 
 def make_crl(
@@ -66,6 +68,7 @@ class Publisher:
         self._lock = threading.Lock()
         self._told: tuple[int, int] | None = None   # births and revocations that everybody knows of
         self._made: dt.datetime | None = None
+        self._to_hang_up: set[Path] = set()   # of brokers that were not there: they may be starting, with the files from before
         self.der = b""
 
     def tick(self, now: dt.datetime) -> bool:
@@ -78,6 +81,7 @@ class Publisher:
             changes = self._ledger.changes()
             is_old = self._made is None or not self._made <= now < self._made + self._life / 2
             if changes == self._told and not is_old:
+                self._hang_up()
                 return False
             if is_old or self._told is None or changes[1] != self._told[1]:
                 made = make_crl(self._issuing, self._ledger.revoked(int(now.timestamp())), now, self._life)
@@ -86,17 +90,23 @@ class Publisher:
                 self.der = made.public_bytes(Encoding.DER)
             if self._targets.broker_folder is not None:
                 broker.write_users(self._targets.broker_folder, self._ledger.devices())
-            for pid_file in self._targets.pid_files:
-                _hang_up(pid_file)
+            for path in self._targets.acl_files:
+                mosquitto.write_acl(path, self._ledger.devices())
+            self._to_hang_up = set(self._targets.pid_files)
+            self._hang_up()
+            for pid_file in sorted(self._to_hang_up):
+                log.warning("%s: no such process yet", pid_file)
             self._made, self._told = (now if is_old else self._made), changes
             return True
 
+    def _hang_up(self) -> None:
+        self._to_hang_up = {pid_file for pid_file in self._to_hang_up if not _is_told(pid_file)}
 
-def _hang_up(pid_file: Path) -> None:
-    """Have a broker read its files again; one that is not running reads them when it starts."""
+
+def _is_told(pid_file: Path) -> bool:
+    """Have a broker read its files again; False when it is not there."""
     try:
         os.kill(int(pid_file.read_text()), signal.SIGHUP)
-    except (FileNotFoundError, ProcessLookupError):
-        log.warning("%s: no such process; it reads the files when it starts", pid_file)
-    except ValueError:
-        log.error("%s: got no process id", pid_file)
+    except (FileNotFoundError, ProcessLookupError, ValueError):   # an empty file: it is being written
+        return False
+    return True

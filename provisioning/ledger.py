@@ -5,8 +5,9 @@ nothing and decides no certificate (enrol/service.py). The chain shows any chang
 were cut off at its end shows only against a head (`Ledger.head`) that was noted elsewhere. How rows are read is rows.py's.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Engine, func, select, text, union_all
@@ -18,10 +19,27 @@ from provisioning import chain, rows
 from provisioning.errors import ProvisioningError
 from provisioning.rows import Birth, Issued, Revoked
 from provisioning.rules.quota import ACCEPTED, Known, Lot, Reason, judge_birth
-from provisioning.rules.validity import ISSUE_WINDOW_S, History
+from provisioning.standing import Standing, keys, standing
 from provisioning.tables import CHAINED, births, certificates, lots, named, permits, rebirths, revocations
 
 MAX_REASON = 200   # characters of a who, a why or a reason that are kept
+
+
+@dataclass(frozen=True)
+class NewCertificate:
+    """A device's certificate that is to be recorded.
+
+    Attributes:
+        key: the public key (hex) that it is for; None asks nothing.
+    """
+
+    serial: str
+    device: str
+    not_after_s: int
+    at_s: int
+    who: str
+    why: str
+    key: str | None = None
 
 
 class Ledger:
@@ -127,20 +145,29 @@ class Ledger:
     def record_certificate(
         self, serial: str, device: str, not_after_s: int, now_s: int, *, who: str, why: str, key: str | None = None,
     ) -> None:
-        """Record a device's certificate; called before the device gets it.
-
-        Args:
-            key: the public key (hex) that it is for; None asks nothing.
+        """Record a device's certificate; called before the device gets it. Arguments as NewCertificate's.
 
         Raises:
             ProvisioningError: "enrol.other_key": the device was reborn with another one since it was judged.
         """
+        given = NewCertificate(serial, device, not_after_s, now_s, who, why, key)
+        if self.record_certificates([given]):
+            raise other_key(device)
+
+    def record_certificates(self, given: Sequence[NewCertificate]) -> list[NewCertificate]:
+        """Record several devices' certificates, with one commit; called before anybody gets one.
+
+        Returns:
+            Those that are not recorded, since the device was reborn with another key since it was judged.
+        """
         with self._writing() as connection:
-            birth = rows.birth(connection, device)
-            if key is not None and (birth is None or birth.key != key):
-                raise ProvisioningError("enrol.other_key", f"device {device}: got another key than its birth record's")
-            row = {"serial": serial, "device": device, "not_after_s": not_after_s, "at_s": now_s}
-            chain.append(connection, certificates, {**row, **_told(who, why)})
+            now = keys(connection, {one.device for one in given})
+            refused = [one for one in given if one.key is not None and one.key != now.get(one.device)]
+            entered = [{"serial": one.serial, "device": one.device, "not_after_s": one.not_after_s, "at_s": one.at_s,
+                        **_told(one.who, one.why)} for one in given if one not in refused]
+            if entered:
+                chain.append_all(connection, certificates, entered)
+        return refused
 
     def record_named(self, serial: str, name: str, kind: str, not_after_s: int, now_s: int, *, who: str, why: str) -> None:
         """Record a certificate of the CA itself, a service, a station or an operator; called before anybody gets it."""
@@ -188,14 +215,10 @@ class Ledger:
         with self._engine.connect() as connection:
             return connection.execute(issued).first() is not None and not rows.is_revoked(connection, "certificate", serial)
 
-    def history(self, device: str, now_s: int) -> History:
-        """Give what rules/validity.py needs to know of a device's certificates."""
-        count = select(func.count()).select_from(certificates).where(certificates.c.device == device)
+    def standing(self, device: str, now_s: int) -> Standing | None:
+        """Give what rules/validity.py needs to know of a device; None when it has no birth record."""
         with self._engine.connect() as connection:
-            recent = connection.execute(count.where(certificates.c.at_s > now_s - ISSUE_WINDOW_S)).scalar_one()
-            ever = recent > 0 or connection.execute(count).scalar_one() > 0
-            return History(recent, ever, rows.is_revoked(connection, "device", device),
-                           rows.permit(connection, device, "first", now_s) is not None)
+            return standing(connection, device, now_s)
 
     def permit(self, device: str, kind: str, until_s: int, now_s: int, *, who: str, why: str) -> None:
         """Enter an operator's word for a device.
@@ -266,6 +289,11 @@ class Ledger:
             sqlite = self._engine.dialect.name == "sqlite"
             connection.execute(text("BEGIN IMMEDIATE" if sqlite else "LOCK TABLE chain IN EXCLUSIVE MODE"))
             yield connection
+
+
+def other_key(device: str) -> ProvisioningError:
+    """The refusal of a device whose key is not that of its birth record."""
+    return ProvisioningError("enrol.other_key", f"device {device}: got another key than its birth record's")
 
 
 def verified_birth(order: Lot, raw: bytes) -> dict[str, Any]:

@@ -180,7 +180,6 @@ async def measure(case: Case, tell: Callable[[str, int], None]) -> Report:
     await asyncio.to_thread(plant.make_authorities)
     await asyncio.to_thread(plant.make_signals, None)
     plant.write_broker()
-    plant.write_broker_users(plant.devices)
     children = [Child(program) for program in (plant.broker(), plant.enrol(), plant.ota(), plant.ingest())]
     ota, mqtt = Proxy(LINK, plant.ports.ota, case.seed), Proxy(LINK, plant.ports.mqtt, case.seed + 1)
     fleet = _Fleet(case, plant, random.Random(case.seed))   # noqa: S311  repeatable

@@ -45,7 +45,7 @@ DRIVEN_PEER = 64        # gooseBit is slower, and hangs up on who is silent for 
 IDLE_S, HANDSHAKE_S = 8.0, 5.0
 QUICK_S = 2.0           # either
 GROUP = 5_000           # rows a transaction when the database is filled
-START_LIMIT_S = 30.0
+START_LIMIT_S = 120.0
 MODEL, RELEASE, COUNTER = "hall", "1.1.0", 1
 
 

@@ -140,6 +140,29 @@ async def connected(devices: Sequence[Device]) -> AsyncIterator[deque[Device]]:
             device.hang_up()
 
 
+async def ask_in_turn(waiting: deque[Device], seconds: float, in_flight: int, *, hang_up: bool) -> list[float]:
+    """Have devices ask in turn; gives the seconds that each answer took. Arguments as `drive`'s.
+
+    Raises:
+        RefusedError, TimeoutError: the server failed.
+    """
+    took: list[float] = []
+
+    async def one(end: float) -> None:
+        while (began := time.perf_counter()) < end:
+            device = waiting.popleft()
+            await device.ask()
+            took.append(time.perf_counter() - began)
+            if hang_up:
+                device.hang_up()
+            waiting.append(device)
+
+    end = time.perf_counter() + seconds
+    async with asyncio.timeout(seconds + ANSWER_LIMIT_S):
+        await asyncio.gather(*(one(end) for _ in range(in_flight)))
+    return took
+
+
 async def drive(waiting: deque[Device], pid: int, seconds: float, *, hang_up: bool) -> Rate:
     """Have devices ask in turn.
 
@@ -151,21 +174,9 @@ async def drive(waiting: deque[Device], pid: int, seconds: float, *, hang_up: bo
     Raises:
         RefusedError, TimeoutError: the server failed.
     """
-    took: list[float] = []
     handshakes = sum(device.handshakes for device in waiting)
-
-    async def one(end: float) -> None:
-        while (began := time.perf_counter()) < end:
-            device = waiting.popleft()
-            await device.ask()
-            took.append(time.perf_counter() - began)
-            if hang_up:
-                device.hang_up()
-            waiting.append(device)
-
     server_s, driver_s, began = cpu_s(pid), time.process_time(), time.perf_counter()
-    async with asyncio.timeout(seconds + ANSWER_LIMIT_S):
-        await asyncio.gather(*(one(began + seconds) for _ in range(IN_FLIGHT)))
+    took = await ask_in_turn(waiting, seconds, IN_FLIGHT, hang_up=hang_up)
     wall_s, driver_s, server_s = time.perf_counter() - began, time.process_time() - driver_s, cpu_s(pid) - server_s
     took.sort()
     return Rate(

@@ -95,7 +95,6 @@ async def measure(heap_kb: int, search: bool) -> Report:
         plant = Plant.make(Path(folder), SPARE_BOARDS, free_ports(1)[0], PACE)
         await asyncio.to_thread(_prepare, plant)
         plant.write_broker()
-        plant.write_broker_users(plant.devices)
         children = [Child(program) for program in (plant.broker(), plant.enrol(), plant.ota(), plant.ingest())]
         try:
             await asyncio.gather(*(child.start() for child in children))

@@ -280,6 +280,7 @@ def bench_line(
 app.command(name="herd")(bench_fleet.bench_herd)
 app.command(name="campaign")(bench_fleet.bench_campaign)
 app.command(name="checkin")(bench_fleet.bench_checkin)
+app.command(name="enrol")(bench_fleet.bench_enrol)
 
 
 def _resolutions(words: list[str]) -> dict[str, str]:

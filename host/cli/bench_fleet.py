@@ -1,4 +1,4 @@
-"""`tenfold bench herd`, `campaign` and `checkin`: what fleets do to servers, and what happens to fleets."""
+"""`tenfold bench herd`, `campaign`, `checkin` and `enrol`: what fleets do to servers, and what happens to fleets."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from host.bench import campaign, checkin, cores, fleet, goosebit, herd
+from host.bench import campaign, checkin, cores, enrol, fleet, goosebit, herd
 from host.cli.drawn import BLOCKS, progress, right
 from host.cli.server import AsJson
 
@@ -124,6 +124,33 @@ def bench_checkin(
             rate: fleet.Rate = one if title == "connections kept" else one["handshake"]
             table.add_row(name, *_rate(rate), f"{one['rss_mb']:.0f}")
         console.print(table)
+
+
+def bench_enrol(as_json: AsJson = False) -> None:
+    """Enrolments a second of the real enrolment server, each with a full handshake and recorded in the ledger; signatures a second.
+
+    One server process; what counts on a shared machine is its CPU second. Example: tenfold bench enrol --json
+    """
+    with progress(as_json) as bar:
+        task = bar.add_task("", total=enrol.STEPS)
+        report = enrol.measure(
+            enrol.DEVICES, enrol.SECONDS, enrol.SIGN_S, lambda what: bar.update(task, description=what, advance=1))
+    if as_json:
+        print(json.dumps(report))
+        return
+    table = Table("enrolments, a full handshake each", right(""))
+    for name, value in (
+        ("a second", f"{report['enrolments_per_s']:,.0f}"),
+        ("a CPU second of the server", f"{report['enrolments_per_cpu_s']:,.0f}"),
+        ("answered in, half of them, 99 %", f"{report['p50_ms']:.0f} ms, {report['p99_ms']:.0f} ms"),
+        ("answered; in the ledger, its chain verified", f"{report['enrolments']:,}; {report['recorded']:,}"),
+        ("server processes, cores that they had", f"{report['servers']}, {report['server_cores']:.2f}"),
+        ("client processes, of a core the busiest had", f"{report['clients']}, {report['client_pct']} %"),
+        ("certificates signed a second, a CPU second, by one thread",
+         f"{report['signatures_per_s']:,.0f}, {report['signatures_per_cpu_s']:,.0f}"),
+    ):
+        table.add_row(name, value)
+    Console().print(table)
 
 
 def _rate(one: fleet.Rate) -> list[str]:

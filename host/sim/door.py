@@ -3,11 +3,10 @@
 Decides when a demo counts as running: its lock is held, which ends with its process however that ends.
 """
 
-import asyncio
 import contextlib
 import fcntl
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -18,7 +17,6 @@ from host.sim.plant import Pace, Plant, Ports
 from provisioning.ledger import Ledger
 
 LOCK = "demo.lock"   # in the build folder; held by the demo that runs there
-LOOK_S = 1.0         # how often the ledger is looked at for boards of others
 DOOR = "door.json"   # in the demo's folder while further boards may join
 
 
@@ -51,17 +49,6 @@ def held_open(plant: Plant) -> Iterator[None]:
         yield
     finally:
         place.unlink(missing_ok=True)
-
-
-async def let_in(plant: Plant, tell_broker: Callable[[list[str]], None]) -> None:
-    """Tell the broker of devices that other processes enter into the ledger, until cancelled."""
-    known = await asyncio.to_thread(plant.ledger.devices)
-    while True:
-        await asyncio.sleep(LOOK_S)
-        devices = await asyncio.to_thread(plant.ledger.devices)
-        if devices != known:
-            tell_broker(devices)
-            known = devices
 
 
 def is_open(build: Path) -> bool:

@@ -13,13 +13,16 @@ import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from host import broker
 from host.db import open_engine
 from host.ecdsa import point
+from host.files import write_whole
 from host.sim import hall, signals
 from host.sim.errors import DemoError
 from host.sim.processes import Program
@@ -32,11 +35,12 @@ from ota.release import bundle, delta, keys
 from ota.release.patch import Delta
 from ota.release.sign import envelope, first_root
 from provisioning.ca import make_key
+from provisioning.crl import make_crl
 from provisioning.ledger import Ledger
 from provisioning.line.fetch import fetch_umqtt
 from provisioning.line.image import boots_at, build_flash, device_files
 from provisioning.line.station import Station
-from provisioning.pki import FleetPki, make_fleet_pki
+from provisioning.pki import FleetPki, load_authority, make_fleet_pki
 
 REPOSITORY = Path(__file__).parents[2]
 FIRMWARE = REPOSITORY / "firmware"
@@ -47,6 +51,7 @@ MAC_PREFIX = "0242ac11"                 # locally administered (IEEE 802, second
 HALL_SEED = 10                          # the same hall in every run, so that runs can be compared
 STATS_SAMPLES = 8                       # one row of minimum, mean, maximum and deviation for each two seconds
 ALARM_QUANTILE = 0.97
+PUSH_S = 0.5                            # a board that was just born is let in by the broker within this
 NEED_DISK_MB = 300                      # flash files, databases and logs of 24 devices take about 100 MB
 
 
@@ -166,6 +171,9 @@ class Plant:
     def make_authorities(self) -> None:
         """Throw-away root and issuing CA, offline release keys unless there are, the lot and its station."""
         make_fleet_pki(self.pki.folder)
+        issuing = load_authority(self.pki.cert("issuing"), self.pki.key("issuing"))
+        first = make_crl(issuing, [], datetime.now(UTC), timedelta(days=1))   # no server starts without one
+        write_whole(self.crl_file, first.public_bytes(Encoding.PEM))
         if self.keys_folder is None:
             made = {name: keys.generate(self.key_file(name)) for name in ("root", "release", "direction")}
             self.root = first_root([made["root"]], [keys.public65(made["release"])], [keys.public65(made["direction"])])
@@ -241,16 +249,12 @@ class Plant:
 
     # --- the processes
 
-    def write_broker_users(self, devices: list[str]) -> None:
-        """Tell the broker whom to let in; it reads this at SIGHUP."""
-        broker.write_users(self.folder / "broker", devices)
-
     def write_broker(self) -> None:
-        """Write the broker's configuration, with no device yet."""
+        """Write the broker's configuration, with no device yet: the enrolment server lets them in as they are born."""
         settings = broker.BrokerSettings(
             mqtt_port=self.ports.mqtt, client_port=self.ports.nats, monitor_port=self.ports.monitor,
             cert_file=self.pki.cert("svc.broker"), key_file=self.pki.key("svc.broker"), ca_file=self.pki.ca_file,
-            store_dir=self.folder / "broker" / "store", ack_wait_s=5,
+            store_dir=self.folder / "broker" / "store", ack_wait_s=5, pid_file=self.broker_pid,
         )
         broker.write(self.folder / "broker", settings, [])
 
@@ -261,10 +265,12 @@ class Plant:
             self.folder, self.log("broker"), self.ports.mqtt)
 
     def enrol(self) -> Program:
-        """The enrolment server."""
+        """The enrolment server; it tells the others who was born and who is revoked."""
         return self._server("enrol", "provisioning.enrol", self.ports.enrol, {
             **self._tls("svc.enrol"), "issuing_cert": self.pki.cert("issuing"), "issuing_key": self.pki.key("issuing"),
             "root_cert": self.pki.cert("root"), "port": self.ports.enrol, "database": self.url("ledger"),
+            "crl_files": [self.crl_file], "broker_folder": self.folder / "broker", "broker_pid_files": [self.broker_pid],
+            "push_s": PUSH_S,
         })
 
     def ota(self) -> Program:
@@ -272,7 +278,7 @@ class Plant:
         return self._server("ota", "ota.server", self.ports.ota, {
             **self._tls("svc.ota"), "port": self.ports.ota, "database": self.url("ota"), "archive": self.folder / "archive",
             "root_file": self.folder / "root.bin", "direction_key": self.key_file("direction"), "period_s": self.pace.checkin_s,
-            "busy_s": 2, "tick_s": 0.5,
+            "busy_s": 2, "tick_s": 0.5, "crl_file": self.crl_file,
         })
 
     def ingest(self) -> Program:
@@ -311,9 +317,9 @@ class Plant:
             f"https://localhost:{self.ports.ota}", self.pki.ca_file, self.pki.cert("op.release"), self.pki.key("op.release"))
 
     def write_operator(self) -> Path:
-        """Write what an operator's shell needs to speak to the OTA server; gives the file."""
+        """Write what an operator's shell needs to speak to the OTA server and to revoke; gives the file."""
         words = {"SERVER": f"https://localhost:{self.ports.ota}", "CA": self.pki.ca_file, "CERT": self.pki.cert("op.release"),
-                 "KEY": self.pki.key("op.release")}
+                 "KEY": self.pki.key("op.release"), "LEDGER": self.url("ledger"), "CA_FOLDER": self.pki.folder}
         lines = [f"export TENFOLD_{name}={shlex.quote(str(word))}\n" for name, word in words.items()]
         path = self.folder / "operator.env"
         path.write_text("".join(lines), encoding="utf-8")
@@ -328,6 +334,16 @@ class Plant:
     def key_file(self, name: str) -> Path:
         """Private key of the release desk; the direction key is the only one that a server reads."""
         return (self.keys_folder or self.folder / "keys").resolve() / f"{name}.pem"
+
+    @property
+    def crl_file(self) -> Path:
+        """Who is revoked."""
+        return self.folder / "crl.pem"
+
+    @property
+    def broker_pid(self) -> Path:
+        """The broker's process id, for who sends it SIGHUP."""
+        return self.folder / "broker" / "nats.pid"
 
     def flash(self, device: str) -> Path:
         """A board's flash chip."""

@@ -92,11 +92,6 @@ class Child:
         """Let the watcher start it again."""
         self.held = False
 
-    def hang_up(self) -> None:
-        """SIGHUP: many servers re-read their configuration."""
-        if self.pid is not None:
-            os.kill(self.pid, signal.SIGHUP)
-
     async def stop(self) -> None:
         """SIGTERM, then SIGKILL after a grace; returns when it is gone."""
         self.stopping = True

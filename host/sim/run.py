@@ -131,7 +131,6 @@ class Run(ABC):
         self._staying = True
         self._view.notes.append(note)
         with door.held_open(self._plant):
-            self._helpers.append(asyncio.create_task(door.let_in(self._plant, self._tell_broker)))
             await self._enough.wait()
         self._staying = False
 
@@ -176,16 +175,11 @@ class Run(ABC):
             except ProvisioningError as error:
                 self._view.notes.append(f"birth refused: {error}")
                 return
-            self._tell_broker(self._plant.ledger.devices())
         else:
             self._heard(device, values)
 
     def _heard(self, device: str, values: dict[str, object]) -> None:  # noqa: B027  most need not listen
         """What a board says of its life."""
-
-    def _tell_broker(self, devices: list[str]) -> None:
-        self._plant.write_broker_users(devices)
-        self._children["broker"].hang_up()
 
     async def _ask(self, question: Callable[[], T]) -> T:
         """Ask the OTA server, again while it is away: somebody may have killed it at this moment."""

@@ -12,6 +12,7 @@ import datetime as dt
 import logging
 import secrets
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 
@@ -31,18 +32,20 @@ from provisioning import ca, pki
 from provisioning.attempts import Attempts
 from provisioning.crl import Publisher, Targets
 from provisioning.enrol import received
+from provisioning.enrol.recorder import Recorder
 from provisioning.enrol.requests import MAX_BODY_BYTES, parse_request
 from provisioning.enrol.service import Enrolment, Peer
 from provisioning.enrol.settings import EnrolSettings
 from provisioning.enrol.station_api import station_router
 from provisioning.enrol.stations import Stations
 from provisioning.errors import ProvisioningError
-from provisioning.ledger import Ledger
+from provisioning.ledger import Ledger, other_key
 
 log = logging.getLogger(__name__)
 
 PREFIX = "/.well-known/est"
 CRL_PATH = "/crl/issuing.crl"
+THREADS = 4           # requests that are judged and signed at a time: more only get in each other's way, but an HSM takes its time
 RETRY_AFTER_S = 3600   # after 429: the window is a day, an hour of it frees some
 RETRY_BUSY_S = 10      # after 202 for load, 503, a station's 429: this to twice this, drawn each time, so that nobody is in step
 # SEQUENCE { SEQUENCE { id-ecPublicKey, SET { prime256v1 } }, ecdsa-with-SHA256 }: RFC 7030 4.5.2, its example with our curve
@@ -62,13 +65,15 @@ def create_app(settings: EnrolSettings) -> FastAPI:
     """
     issuing = pki.load_authority(settings.issuing_cert, settings.issuing_key, keys.passphrase())
     chain = [issuing.certificate, pki.load_certificates(settings.root_cert)[0]]
-    engine = open_engine(settings.database)
+    engine = open_engine(settings.database, connections=THREADS + 3)
     ledger, attempts = Ledger(engine), Attempts(engine)
     enrolment = Enrolment(ledger, issuing, settings.device_days)
-    targets = Targets(settings.crl_files, settings.broker_folder, settings.broker_pid_files)
+    targets = Targets(settings.crl_files, settings.broker_folder, settings.broker_pid_files, settings.acl_files)
     publisher = Publisher(ledger, issuing, targets, dt.timedelta(days=settings.crl_days))
 
-    under_way = 0
+    under_way, threads = 0, ThreadPoolExecutor(THREADS, "enrol")
+    committing = ThreadPoolExecutor(1, "commit")
+    recorder = Recorder(ledger.record_certificates, committing)
 
     async def issue(request: Request, renews: bool) -> Response:
         nonlocal under_way
@@ -79,7 +84,12 @@ def create_app(settings: EnrolSettings) -> FastAPI:
         work = partial(enrolment.renew, peer=_peer(request)) if renews else enrolment.enrol
         under_way += 1
         try:
-            return _certs_only([await run_in_threadpool(work, parsed, now=_now())])
+            issued = await asyncio.get_running_loop().run_in_executor(threads, partial(work, parsed, now=_now()))
+            if not await recorder.record(issued.entry):
+                raise other_key(parsed.device)
+            log.info("issued %s to %s until %s", issued.entry.serial, parsed.device,
+                     issued.certificate.not_valid_after_utc.date())
+            return _certs_only([issued.certificate])
         except ProvisioningError as error:
             host = request.client.host if request.client else ""
             await run_in_threadpool(attempts.note, parsed.device, error.code, host, int(_now().timestamp()))
@@ -103,6 +113,8 @@ def create_app(settings: EnrolSettings) -> FastAPI:
         job.cancel()
         with suppress(asyncio.CancelledError):
             await job
+        threads.shutdown()
+        committing.shutdown()
         engine.dispose()
 
     app = FastAPI(title="Tenfold enrolment", openapi_url=None, docs_url=None, redoc_url=None, lifespan=lifespan)

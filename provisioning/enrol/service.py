@@ -1,11 +1,10 @@
-"""Enrolment: from a proved request to a recorded certificate.
+"""Enrolment: from a proved request to a certificate and its entry in the ledger.
 
-Puts together what the rules need (birth record, lot, history), asks them, issues and records. Knows no HTTP (app.py) and reads
-no clock: the time is an argument.
+Puts together what the rules need (birth record, lot, history), asks them, signs, and makes the ledger's entry. Knows no HTTP
+(app.py) and reads no clock: the time is an argument.
 """
 
 import datetime as dt
-import logging
 from dataclasses import dataclass
 
 from cryptography import x509
@@ -13,10 +12,8 @@ from cryptography import x509
 from provisioning import ca
 from provisioning.enrol.requests import CertificateRequest
 from provisioning.errors import ProvisioningError
-from provisioning.ledger import Ledger
+from provisioning.ledger import Ledger, NewCertificate, other_key
 from provisioning.rules.validity import Verdict, judge_enrolment
-
-log = logging.getLogger(__name__)
 
 WHO = "svc.enrol"   # as the ledger names this server
 
@@ -29,13 +26,21 @@ class Peer:
     serial: str
 
 
+@dataclass(frozen=True)
+class Issued:
+    """A certificate that was signed, and its entry: nobody gets the one before the other is in the ledger."""
+
+    certificate: x509.Certificate
+    entry: NewCertificate
+
+
 class Enrolment:
-    """Issues devices' certificates from one issuing CA and one ledger."""
+    """Issues devices' certificates from one issuing CA and one ledger; recording them is the caller's (recorder.py)."""
 
     def __init__(self, ledger: Ledger, issuing: ca.Authority, device_days: int) -> None:
         self._ledger, self._issuing, self._device_days = ledger, issuing, device_days
 
-    def enrol(self, request: CertificateRequest, now: dt.datetime, why: str = "birth key") -> x509.Certificate:
+    def enrol(self, request: CertificateRequest, now: dt.datetime, why: str = "birth key") -> Issued:
         """Issue a certificate on the strength of the birth key alone.
 
         The same key may ask again: a power cut between our answer and the device's flash costs a certificate, not the device.
@@ -48,12 +53,10 @@ class Enrolment:
         judged(self._ledger, request.device, request.key_hex, now_s)
         certificate = ca.issue_device(self._issuing, request.public_key, request.device, now, days=self._device_days)
         not_after_s = int(certificate.not_valid_after_utc.timestamp())
-        serial = ca.serial_hex(certificate)
-        self._ledger.record_certificate(serial, request.device, not_after_s, now_s, who=WHO, why=why, key=request.key_hex)
-        log.info("issued %s to %s until %s", serial, request.device, certificate.not_valid_after_utc.date())
-        return certificate
+        entry = NewCertificate(ca.serial_hex(certificate), request.device, not_after_s, now_s, WHO, why, request.key_hex)
+        return Issued(certificate, entry)
 
-    def renew(self, request: CertificateRequest, peer: Peer | None, now: dt.datetime) -> x509.Certificate:
+    def renew(self, request: CertificateRequest, peer: Peer | None, now: dt.datetime) -> Issued:
         """Issue a new certificate to the holder of an old one; the old one may have expired, but not been revoked.
 
         Raises:
@@ -74,12 +77,11 @@ def judged(ledger: Ledger, device: str, key_hex: str, now_s: int) -> None:
     Raises:
         ProvisioningError: "enrol.no_birth", "enrol.other_key", or a Verdict's code.
     """
-    birth = ledger.birth(device)
-    lot = ledger.lot(birth.lot) if birth else None
-    if birth is None or lot is None:
+    known = ledger.standing(device, now_s)
+    if known is None:
         raise ProvisioningError("enrol.no_birth", f"device {device}: no birth record")
-    if birth.key != key_hex:
-        raise ProvisioningError("enrol.other_key", f"device {device}: got another key than its birth record's")
-    verdict = judge_enrolment(lot, ledger.history(device, now_s), now_s)
+    if known.key != key_hex:
+        raise other_key(device)
+    verdict = judge_enrolment(known.lot, known.history, now_s)
     if verdict is not Verdict.ISSUE:
-        raise ProvisioningError(verdict.value, f"device {device}, lot {birth.lot}")
+        raise ProvisioningError(verdict.value, f"device {device}, lot {known.lot.lot}")

@@ -28,6 +28,7 @@ class EnrolSettings(Settings):
         crl_days: life of a revocation list; a new one is made at half of it.
         crl_files: where the list is written, in PEM, for servers of this machine and Mosquitto.
         broker_folder: nats-server's configuration (host/broker.py); its list of users is kept.
+        acl_files: Mosquitto's ACL files (host/mosquitto.py), likewise.
         broker_pid_files: of brokers that get a SIGHUP after a change.
         push_s: how soon a revocation is told to all of them.
         word_retry_s: how often a device that waits for an operator's word comes again.
@@ -48,6 +49,7 @@ class EnrolSettings(Settings):
     crl_days: float = Field(default=7, gt=0, le=366)
     crl_files: tuple[Path, ...] = ()
     broker_folder: Path | None = None
+    acl_files: tuple[Path, ...] = ()
     broker_pid_files: tuple[Path, ...] = ()
     push_s: float = Field(default=5, gt=0, le=60)
     word_retry_s: int = Field(default=3600, ge=1, le=86_400)

@@ -33,7 +33,8 @@ def station_router(stations: Stations) -> APIRouter:
 
     @router.get("/births/{device}")
     async def born(device: str, request: Request) -> dict[str, Any]:
-        return {"key": await run_in_threadpool(stations.born, await admitted(request), device, int(time.time()))}
+        found = await run_in_threadpool(stations.born, await admitted(request), device, int(time.time()))
+        return {"key": found.key, "may_change": found.may_be_reborn} if found else {"key": None}
 
     @router.post("/lots/{lot}/births")
     async def append(lot: str, request: Request) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from provisioning.errors import ProvisioningError
 from provisioning.ledger import Ledger, verified_birth
 from provisioning.rules.names import Kind, kind_of
 from provisioning.rules.quota import Lot, Reason, judge_birth
+from provisioning.standing import Standing
 
 PREFIX = "st."   # before a station's name in its certificate
 BURST = 30       # requests that may come at once: sixteen ports ask for a board each, and how full the lot is
@@ -81,8 +82,8 @@ class Stations:
         """
         return self._own(bench, lot), self._ledger.count(lot)
 
-    def born(self, bench: Bench, device: str, now_s: int) -> str | None:
-        """Give the public key (hex) of a device that was born in a lot of the station's own; None when it was not born at all.
+    def born(self, bench: Bench, device: str, now_s: int) -> Standing | None:
+        """Tell how a device stands that was born in a lot of the station's own; None when it was not born at all.
 
         Raises:
             ProvisioningError: "provisioning.second_identity": it was born for somebody else; "birth.lot_unknown",
@@ -97,10 +98,10 @@ class Stations:
         verdicts = [judge_birth(lot, 0, None, "", now_s) for lot in own]   # of a lot that is not full, whatever it is
         if Reason.NEW not in verdicts:
             raise ProvisioningError(verdicts[-1].value, f"station {bench.name}: lot {own[-1].lot} is over")
-        birth = self._ledger.birth(device)
-        if birth is not None and birth.lot not in {lot.lot for lot in own}:
+        found = self._ledger.standing(device, now_s)
+        if found is not None and not self._is_own(bench, found.lot):
             raise _elsewhere(device)
-        return birth.key if birth is not None else None
+        return found
 
     def append(self, bench: Bench, lot: str, raw: bytes, now_s: int) -> Reason:
         """Enter a birth into a lot of the station's own; the same device with the same key again is accepted.

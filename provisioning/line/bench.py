@@ -21,7 +21,7 @@ from provisioning.rules.selftest import Limit
 
 REFUSED = {      # no second try makes these better
     "board.chip", "board.locked", "board.identity", "image.chip", "image.size", "port.denied", "line.twice",
-    "provisioning.second_identity"}
+    "provisioning.second_identity", "birth.revoked"}
 CLOSED = {"birth.quota", "birth.lot_expired", "birth.lot_revoked", "birth.station_revoked", "birth.lot_unknown", "birth.lot",
           "birth.signature"}
 RESTING = (Step.DONE, Step.HOLD, Step.FAULT)

@@ -26,6 +26,14 @@ class Terms:
     births: int
 
 
+@dataclass(frozen=True)
+class Born:
+    """A device's last birth: its public key (hex), and whether an operator's word lets it have another one."""
+
+    key: str
+    may_change: bool
+
+
 class Books(Protocol):
     """The ledger, near or far. Each method may raise AwayError."""
 
@@ -36,11 +44,11 @@ class Books(Protocol):
             ProvisioningError: "birth.lot_unknown".
         """
 
-    def born(self, device: str) -> str | None:
-        """The public key (hex) of a device's birth record; None when it has none.
+    def born(self, device: str, now_s: int) -> Born | None:
+        """How a device was born; None when it was not.
 
         Raises:
-            ProvisioningError: "provisioning.second_identity": it was born for a station that this one is told nothing of.
+            ProvisioningError: "provisioning.second_identity": for another station.
         """
 
     def append(self, lot: str, raw: bytes, now_s: int) -> Reason:
@@ -66,12 +74,12 @@ class LedgerBooks:
         except OperationalError as error:
             raise AwayError(str(error)) from None
 
-    def born(self, device: str) -> str | None:
+    def born(self, device: str, now_s: int) -> Born | None:
         try:
-            found = self._ledger.birth(device)
+            found = self._ledger.standing(device, now_s)
         except OperationalError as error:
             raise AwayError(str(error)) from None
-        return found.key if found else None
+        return Born(found.key, found.may_be_reborn) if found else None
 
     def append(self, lot: str, raw: bytes, now_s: int) -> Reason:
         try:

@@ -18,7 +18,7 @@ from node.wire.fields import parse_object, want_bool, want_hex, want_int, want_t
 from node.wire.identity import PUBLIC_KEY_BYTES
 from node.wire.limits import MAX_U32
 from provisioning.errors import ProvisioningError
-from provisioning.line.books import AwayError, Terms
+from provisioning.line.books import AwayError, Born, Terms
 from provisioning.pki import load_key
 from provisioning.rules.quota import ACCEPTED, Lot, Reason
 
@@ -83,11 +83,13 @@ class HttpsBooks:
         except FormatError as error:
             raise self._strange(str(error)) from None
 
-    def born(self, device: str) -> str | None:
-        """The public key of a device of this station's lots; raises as `Books.born`, and as the server refuses."""
+    def born(self, device: str, now_s: int) -> Born | None:
+        """How a device of this station's lots was born; raises as `Books.born`, and as the server refuses."""
         said = self._call("GET", f"/births/{device}")
         try:
-            return None if said.get("key", "") is None else want_hex(said, "key", "line", PUBLIC_KEY_BYTES)
+            if said.get("key", "") is None:
+                return None
+            return Born(want_hex(said, "key", "line", PUBLIC_KEY_BYTES), want_bool(said, "may_change", "line"))
         except FormatError as error:
             raise self._strange(str(error)) from None
 

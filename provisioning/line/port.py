@@ -5,6 +5,7 @@ before it goes on. One thread a port.
 """
 
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,16 +113,11 @@ class Port:
             self._mac = mac
         self._show(device=self._device)
         memory = self._line.memory(mac)
-        self._erasable = False
-        if not memory.offered:
-            try:
-                key = self._line.books.born(self._device)
-            except AwayError:
-                key = None   # a key that is there is not erased then
-            else:
-                self._erasable = key is None
-            if key is not None and key != memory.key:
-                memory = rules.born(key)
+        self._erasable = False   # unless the ledger has said so
+        with suppress(AwayError):
+            born = self._line.books.born(self._device, self._line.now_s())
+            self._erasable = born is None or born.may_change
+            memory = rules.told(memory, born.key if born else None, may_change=born is not None and born.may_change)
         self._line.remember(mac, memory, "plugged", port=self._port, device=self._device, chip=found.chip)
         return rules.known(memory, order.image.sha256), {}
 

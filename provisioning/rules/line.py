@@ -130,6 +130,21 @@ def born(key: str) -> Memory:
     return Memory(key=key, offered=True)
 
 
+def told(memory: Memory, key: str | None, *, may_change: bool) -> Memory:
+    """What is known of a board once the ledger has told of its birth.
+
+    Args:
+        key: of its last birth; None: it was not born, or its record is still under way.
+        may_change: an operator's word for another key is open: a board with the ledger's key starts over; one that has begun to
+            goes on.
+    """
+    if key is None:
+        return memory
+    if may_change:
+        return Memory() if memory.key == key else memory
+    return memory if memory.key == key else born(key)
+
+
 def known(memory: Memory, image: str) -> Event:
     """Where a board that was detected goes on.
 

@@ -101,7 +101,7 @@ def test_its_certificate_takes_nobodys_device(loot: Loot, books: HttpsBooks) -> 
     assert said(books, loot.record(Device(9))) == "provisioning.second_identity"
     assert said(books, loot.record(loot.device)) == "provisioning.second_identity"
     with pytest.raises(ProvisioningError) as caught:
-        books.born(loot.device.device)
+        books.born(loot.device.device, 0)
     assert caught.value.code == "provisioning.second_identity"
     assert loot.device.public.hex()[2:18] not in caught.value.message
     assert PLANTS not in caught.value.message
@@ -126,7 +126,7 @@ def test_its_certificate_cannot_be_used_to_list_the_fleet(loot: Loot, books: Htt
     def list_it() -> None:
         while len(asked) < 100 * BURST:
             asked.append(f"hall-0242ac12{len(asked):04x}")
-            assert books.born(asked[-1]) is None
+            assert books.born(asked[-1], 0) is None
 
     with pytest.raises(AwayError, match="429"):
         list_it()
@@ -141,7 +141,7 @@ def test_its_certificate_is_ended_by_one_word(loot: Loot, books: HttpsBooks, wor
     code = {"certificate": "tls.revoked", "station": "birth.station_revoked", "lot": "birth.lot_revoked"}[word]
     assert said(books, loot.record(Device(2))) == code
     with pytest.raises(ProvisioningError, match=code.replace(".", r"\.")):
-        books.born(Device(2).device)
+        books.born(Device(2).device, 0)
     assert loot.ledger.count(LOT) == 1
 
 

@@ -1,10 +1,10 @@
-"""The default broker's files: who gets an account, and that the example is what is rendered."""
+"""The brokers' files: who gets an account, and that the examples are what is rendered."""
 
 from pathlib import Path
 
 import pytest
 
-from host import broker
+from host import broker, mosquitto
 
 A, B = "hall-0242ac110001", "hall-0242ac110002"
 
@@ -29,3 +29,17 @@ def test_the_users_are_rendered_sorted_and_once():
     text = broker.render_users([B, A, A])
     assert text.index(A) < text.index(B)
     assert text.count(f'"CN={A}"') == 1
+
+
+def test_mosquittos_example_is_what_is_rendered():
+    folder, etc, var = Path(__file__).parent.parent.parent / "deploy/mosquitto", Path("/etc/tenfold/pki"), Path("/var/lib/tenfold")
+    settings = mosquitto.MosquittoSettings(
+        host="0.0.0.0", cert_file=etc / "svc.broker.pem", key_file=etc / "svc.broker.key", ca_file=etc / "ca.pem",
+        crl_file=var / "crl.pem", acl_file=var / "mosquitto.acl", pid_file=Path("/run/mosquitto/mosquitto.pid"))
+    assert (folder / "mosquitto.conf").read_text(encoding="utf-8") == mosquitto.render(settings)
+    assert (folder / "mosquitto.acl").read_text(encoding="utf-8") == mosquitto.render_acl([B, A])
+
+
+def test_mosquittos_acl_has_doors_for_device_ids_only():
+    with pytest.raises(broker.BrokerError, match="expected a device id"):
+        mosquitto.render_acl(["+"])

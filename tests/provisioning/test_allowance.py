@@ -149,4 +149,4 @@ def test_a_ledger_that_cannot_be_reached_is_told_from_one_that_refuses(tmp_path,
         part.unlink()
     (tmp_path / "ledger.db").mkdir()
     with pytest.raises(AwayError):
-        LedgerBooks(ledger).born("hall-0242ac110001")
+        LedgerBooks(ledger).born("hall-0242ac110001", 0)

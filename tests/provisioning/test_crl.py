@@ -16,7 +16,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from host import broker, tls
+from host import broker, mosquitto, tls
 from provisioning import ca, pki
 from provisioning.crl import Publisher, Targets
 from provisioning.enrol.app import CRL_PATH, create_app
@@ -218,28 +218,113 @@ def test_nats_server_ends_a_revoked_devices_session_and_does_not_take_it_up_agai
             assert stays.peer.recv(2) == b"\xd0\x00"
 
 
-@pytest.mark.skipif(MOSQUITTO is None, reason="MOSQUITTO WAS NOT TRIED: apt-get install mosquitto")
-@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
-def test_mosquitto_reads_the_list_and_does_not_let_a_revoked_device_in_again(settings, ledger, two, fleet_pki, tmp_path, version):
+def packet(kind, *parts):
+    body = b"".join(parts)
+    return bytes((kind, len(body))) + body
+
+
+def text(word):
+    return len(word).to_bytes(2, "big") + word.encode()
+
+
+def subscribe(session, topic):
+    session.peer.sendall(packet(0x82, b"\x00\x01", text(topic), b"\x00"))
+
+
+def publish(session, topic, payload):
+    """At QoS 0; returns when the broker has read it."""
+    session.peer.sendall(packet(0x30, text(topic), payload))
+    return received(session)
+
+
+def received(session):
+    """The payloads that came up to now: what the broker sent before it answers."""
+    session.peer.sendall(b"\xc0\x00")   # PINGREQ
+    came = b""
+    payloads = []
+    while True:
+        came += session.peer.recv(100)
+        while len(came) >= 2 and len(came) >= 2 + came[1]:
+            kind, body, came = came[0], came[2:2 + came[1]], came[2 + came[1]:]
+            if kind == 0xD0:   # PINGRESP
+                return payloads
+            if kind >> 4 == 3:   # PUBLISH
+                payloads.append(body[2 + int.from_bytes(body[:2], "big"):])
+
+
+class Named:   # as a Device to Session
+    device = "svc.ingest"
+
+
+@pytest.fixture
+def mosquitto_told(settings, fleet_pki, two, tmp_path):
+    """A real Mosquitto as host.mosquitto configures it, and the enrolment server that keeps its files; gives the port."""
+    if MOSQUITTO is None:
+        pytest.skip("MOSQUITTO WAS NOT TRIED: apt-get install mosquitto")
     listener = tls.listen("127.0.0.1", 0)
     port = listener.getsockname()[1]
     listener.close()
-    crl, pid_file, config = tmp_path / "crl.pem", tmp_path / "pid", tmp_path / "mosquitto.conf"
-    told = settings.model_copy(update={"crl_files": (crl,), "broker_pid_files": (pid_file,), "push_s": 0.1})
-    config.write_text(
-        f"pid_file {pid_file}\nlistener {port} 127.0.0.1\ncafile {fleet_pki.ca_file}\ncertfile {fleet_pki.cert('svc.broker')}\n"
-        f"keyfile {fleet_pki.key('svc.broker')}\ncrlfile {crl}\nrequire_certificate true\nuse_identity_as_username true\n"
-        "use_username_as_clientid true\nlog_dest stderr\nuser root\n")
-    with running(create_app(told), told.tls()):
+    files = mosquitto.MosquittoSettings(
+        port=port, cert_file=fleet_pki.cert("svc.broker"), key_file=fleet_pki.key("svc.broker"), ca_file=fleet_pki.ca_file,
+        crl_file=tmp_path / "crl.pem", acl_file=tmp_path / "acl", pid_file=tmp_path / "pid", user="root")
+    config = tmp_path / "mosquitto.conf"
+    config.write_text(mosquitto.render(files))
+    pushed = settings.model_copy(update={
+        "crl_files": (files.crl_file,), "acl_files": (files.acl_file,), "broker_pid_files": (files.pid_file,), "push_s": 0.1})
+    with running(create_app(pushed), pushed.tls()):
         deadline = time.monotonic() + WAIT_S
-        while not crl.exists():
+        while not files.acl_file.exists():   # written after the list
             assert time.monotonic() < deadline
-        with serving([MOSQUITTO, "-c", str(config)], "running"), Session(port, fleet_pki, two[0], version) as gone:
-            assert gone.code == GOOD
-            may_resume(port, fleet_pki, two[0], version)
-            ledger.revoke("device", two[0].device, "stolen", int(time.time()))
-            deadline = time.monotonic() + WAIT_S
-            while opened(port, fleet_pki, two[0], version) == GOOD:   # until the broker has read the list
-                assert time.monotonic() < deadline
-            assert taken_up(gone, port, fleet_pki, two[0], version) == (False, None)
-            assert opened(port, fleet_pki, two[1], version) == GOOD
+        with serving([MOSQUITTO, "-c", str(config)], "running"):
+            yield port
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_mosquitto_reads_the_list_and_does_not_let_a_revoked_device_in_again(mosquitto_told, ledger, two, fleet_pki, version):
+    with Session(mosquitto_told, fleet_pki, two[0], version) as gone:
+        assert gone.code == GOOD
+        may_resume(mosquitto_told, fleet_pki, two[0], version)
+        ledger.revoke("device", two[0].device, "stolen", int(time.time()))
+        deadline = time.monotonic() + WAIT_S
+        while opened(mosquitto_told, fleet_pki, two[0], version) == GOOD:   # until the broker has read the list
+            assert time.monotonic() < deadline
+        assert taken_up(gone, mosquitto_told, fleet_pki, two[0], version) == (False, None)
+        assert opened(mosquitto_told, fleet_pki, two[1], version) == GOOD
+
+
+def test_mosquitto_takes_nothing_from_a_revoked_devices_session_and_gives_it_nothing(mosquitto_told, ledger, two, fleet_pki):
+    given = [Session(mosquitto_told, fleet_pki, one, ssl.TLSVersion.TLSv1_2) for one in (*two, Named)]
+    with given[0] as gone, given[1] as stays, given[2] as ingest:
+        assert {each.code for each in given} == {GOOD}
+        subscribe(ingest, "t/+/up")
+        for session, device in zip(given, two, strict=False):
+            subscribe(session, f"t/{device.device}/ack")
+            assert received(session) == []
+
+        def speak(session, device):
+            """Whether the device is heard, and hears."""
+            publish(session, f"t/{device.device}/up", b"up")
+            heard = received(ingest)
+            publish(ingest, f"t/{device.device}/ack", b"ack")
+            return heard == [b"up"], received(session) == [b"ack"]
+
+        assert speak(gone, two[0]) == speak(stays, two[1]) == (True, True)
+        ledger.revoke("device", two[0].device, "stolen", int(time.time()))
+        deadline = time.monotonic() + WAIT_S
+        while speak(gone, two[0]) != (False, False):
+            assert time.monotonic() < deadline
+        assert speak(stays, two[1]) == (True, True)
+
+
+def test_a_broker_that_was_starting_when_it_was_told_is_told_again(ledger, issuing, tmp_path):
+    pid_file, heard = tmp_path / "pid", []
+    publisher = Publisher(ledger, issuing, Targets(pid_files=(pid_file,)), LIFE)
+    before = signal.signal(signal.SIGHUP, lambda *_: heard.append("SIGHUP"))
+    try:
+        assert publisher.tick(NOW)
+        pid_file.write_text(str(os.getpid()))   # it has read its files by now, those from before
+        for _ in range(2):
+            assert not publisher.tick(NOW)
+        assert heard == ["SIGHUP"]
+    finally:
+        signal.signal(signal.SIGHUP, before)

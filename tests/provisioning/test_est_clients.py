@@ -113,8 +113,8 @@ def test_strongswan_waits_until_an_operator_has_spoken(folder, fleet_pki, settin
 def test_a_word_for_one_device_holds_for_its_time_and_no_other(ledger, forgotten):
     now_s = int(time.time())
     ledger.permit(forgotten.device, "first", now_s + 10, now_s, who="anna", why="spare")
-    assert [ledger.history(forgotten.device, now_s + later).allowed for later in (0, 9, 10)] == [True, True, False]
-    assert not ledger.history("hall-0242ac110002", now_s).allowed
+    assert [ledger.standing(forgotten.device, now_s + later).history.allowed for later in (0, 9, 10)] == [True, True, False]
+    assert ledger.standing("hall-0242ac110002", now_s) is None
     ledger.verify()
 
 

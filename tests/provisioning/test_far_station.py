@@ -22,10 +22,10 @@ from provisioning.enrol.stations import BURST
 from provisioning.errors import ProvisioningError
 from provisioning.ledger import Ledger
 from provisioning.line import running as running_line
-from provisioning.line.bench import Port
-from provisioning.line.books import AwayError
+from provisioning.line.books import AwayError, Born
 from provisioning.line.https_books import MAX_ANSWER_BYTES, HttpsBooks
 from provisioning.line.journal import Journal
+from provisioning.line.port import Port
 from provisioning.line.settling import settle
 from provisioning.line.station import Pen, Station, parse_line
 from provisioning.rules.line import Step
@@ -100,15 +100,19 @@ def append(books, raw, lot=LOT):
 def test_a_station_elsewhere_works_as_one_beside_the_ledger(books, ledger, station_key):
     terms, device = books.terms(LOT), Device(1)
     assert (terms.lot, terms.births) == (ledger.lot(LOT), 0)
-    assert books.born(device.device) is None
+    assert books.born(device.device, 0) is None
     raw = record(station_key, device)
     assert books.append(LOT, raw, 0) is Reason.NEW
     assert books.append(LOT, raw, 0) is Reason.KNOWN
-    assert books.born(device.device) == device.public.hex()
+    assert books.born(device.device, 0) == Born(device.public.hex(), may_change=False)
     assert books.terms(LOT).births == ledger.count(LOT) == 1
     assert append(books, record(station_key, Device(1))) == "provisioning.second_identity"
     assert ledger.birth(device.device).raw == raw
-    assert ledger.verify() == 3
+    now_s = int(time.time())
+    ledger.permit(device.device, "rebirth", now_s + 60, now_s, who="anna", why="erased in repair")
+    assert books.born(device.device, 0).may_change
+    assert append(books, record(station_key, Device(1))) == "birth.reborn"
+    assert ledger.verify() == 5
 
 
 def test_a_lot_of_another_is_as_unknown_as_one_that_was_never_opened(books, other):
@@ -124,7 +128,7 @@ def test_a_lot_of_another_is_as_unknown_as_one_that_was_never_opened(books, othe
 
 def test_of_a_device_of_another_it_is_told_that_it_was_born_and_no_more(books, other, ledger, station_key):
     with pytest.raises(ProvisioningError, match=r"provisioning\.second_identity") as caught:
-        books.born(other.device)
+        books.born(other.device, 0)
     assert other.public.hex()[:8] not in str(caught.value)
     assert OTHER not in str(caught.value)
     before = ledger.head()
@@ -156,7 +160,7 @@ def test_a_record_that_is_not_its_own_is_refused_and_noted(books, ledger, engine
     assert ledger.count(LOT) == 0
     assert [one.code for one in Attempts(engine).last(Device(2).device)] == ["birth.proof"]
     assert Attempts(engine).last(Device(1).device)[0].peer == "st.bench-1"
-    assert code(books.born, "hall-0242AC110001") == "birth.format"
+    assert code(books.born, "hall-0242AC110001", 0) == "birth.format"
     assert append(books, good) == "birth.new"
 
 
@@ -173,13 +177,13 @@ def test_quota_end_and_revocation_hold_for_a_station_elsewhere(ledger, port, pla
         assert append(books, record(station_key, Device(2), "gone"), "gone") == "birth.lot_revoked"
         assert append(books, record(station_key, Device(2), "shut"), "shut") == "birth.station_revoked"
         assert (books.terms("gone").lot.revoked, books.terms("shut").lot.closed) == (True, True)
-        assert books.born(Device(2).device) is None
+        assert books.born(Device(2).device, 0) is None
         for lot in (LOT, "full"):
             ledger.revoke("station", lot, "stolen", now_s)
-        assert code(books.born, Device(2).device) == "birth.station_revoked"   # all its lots are over: nothing to ask for any more
+        assert code(books.born, Device(2).device, 0) == "birth.station_revoked"   # all its lots are over: nothing to ask for any more
     key = ca.make_key()
     with books_of(folder(tmp_path / "new", fleet_pki, key, certificate(ledger, fleet_pki, key, "st.bench-9")), port) as books:
-        assert code(books.born, Device(1).device) == "birth.lot_unknown"
+        assert code(books.born, Device(1).device, 0) == "birth.lot_unknown"
 
 
 def test_a_certificate_that_is_no_stations_or_does_not_hold_opens_nothing(
@@ -196,7 +200,7 @@ def test_a_certificate_that_is_no_stations_or_does_not_hold_opens_nothing(
     }
     for what, shown in made.items():
         with books_of(folder(tmp_path / what, fleet_pki, station_key, shown), port) as books:
-            for call, given in ((books.terms, (LOT,)), (books.born, (Device(1).device,)), (books.append, (LOT, b"", 0))):
+            for call, given in ((books.terms, (LOT,)), (books.born, (Device(1).device, 0)), (books.append, (LOT, b"", 0))):
                 assert code(call, *given) == "station.certificate", what
     with httpx.Client(verify=client_context(fleet_pki.cert("root")), trust_env=False) as client:
         answer = client.get(f"https://localhost:{port}/line/v1/lots/{LOT}")
@@ -215,7 +219,7 @@ def test_a_revoked_certificate_is_refused_at_the_next_request_of_a_live_connecti
     assert books.terms(LOT).births == 0
     (held,) = ledger.certificates("st.bench-1")
     ledger.revoke("certificate", held.serial, "bench stolen", int(time.time()))
-    assert code(books.terms, LOT) == code(books.born, Device(1).device) == code(books.append, LOT, b"", 0) == "tls.revoked"
+    assert code(books.terms, LOT) == code(books.born, Device(1).device, 0) == code(books.append, LOT, b"", 0) == "tls.revoked"
 
 
 def test_a_station_that_asks_too_much_is_told_to_stay_away_and_no_other(settings, ledger, place, fleet_pki, tmp_path, station_key):
@@ -276,7 +280,7 @@ def test_an_answer_that_is_none_is_neither_a_birth_nor_a_refusal(place, settings
         return Response(body, status)
 
     with running(strange, settings.tls()) as port, books_of(place, port) as books:
-        for call, given in ((books.terms, (LOT,)), (books.born, (Device(1).device,)), (books.append, (LOT, b"", 0))):
+        for call, given in ((books.terms, (LOT,)), (books.born, (Device(1).device, 0)), (books.append, (LOT, b"", 0))):
             if want is None:
                 with pytest.raises(AwayError):
                     call(*given)

@@ -117,8 +117,8 @@ def test_writers_at_once_keep_one_chain(ledger):
 def test_history_counts_only_the_window(ledger, born):
     ledger.record_certificate("1", born.device, NOW_S + DAY_S, NOW_S - ISSUE_WINDOW_S, **WORD)
     ledger.record_certificate("2", born.device, NOW_S + DAY_S, NOW_S, **WORD)
-    assert ledger.history(born.device, NOW_S).issued_in_window == 1
-    assert dataclasses.astuple(ledger.history(born.device, NOW_S + 10 * DAY_S)) == (0, True, False, False)
+    assert ledger.standing(born.device, NOW_S).history.issued_in_window == 1
+    assert dataclasses.astuple(ledger.standing(born.device, NOW_S + 10 * DAY_S).history) == (0, True, False, False)
     assert [issued.serial for issued in ledger.certificates(born.device)] == ["1", "2"]
 
 

@@ -14,9 +14,11 @@ from node.wire import der
 from provisioning.allowance import SETTLE_S, Allowance, name
 from provisioning.ledger import Ledger
 from provisioning.line import running
+from provisioning.line.bench import CLOSED, REFUSED
 from provisioning.line.port import Port
 from provisioning.line.station import Announcement, parse_line
 from provisioning.rules.line import WORKING, Step
+from provisioning.rules.quota import ACCEPTED, Reason
 from tests.provisioning.conftest import Device
 from tests.provisioning.flash_boards import boards
 from tests.provisioning.line_boards import LOT, STATION, Factory, until_rest
@@ -184,3 +186,33 @@ def test_a_lot_that_ends_before_the_record_leaves_a_good_board_unborn(factory: F
         assert line.closed.is_set()
     assert factory.ledger.birth(factory.device(board)) is None
     assert not (factory.folder / "labels").exists()
+
+
+def test_each_refusal_of_the_ledger_ends_a_boards_turn() -> None:
+    """A code in neither table would be tried again, until the board counts as faulty for being slow."""
+    assert {reason.value for reason in set(Reason) - ACCEPTED} <= REFUSED | CLOSED
+
+
+@pytest.mark.slow
+def test_a_board_that_was_erased_in_repair_goes_over_the_line_again_by_an_operators_word(factory: Factory, board: Board) -> None:
+    def over_the_line() -> Step:
+        with factory.line() as line:
+            step = until_rest(Port(line, str(board.port)), line, board.port)
+            code.append(line.journal.entries[-1].get("code", ""))
+            return step
+
+    code: list[str] = []
+    word = {"who": "anna", "why": "flash erased in repair"}
+    assert over_the_line() is Step.DONE
+    device, before = factory.device(board), key_on(board)
+    board.power_off()
+    board.load(b"\xff" * len(board.flash()))
+    board.power_on()
+    factory.ledger.permit(device, "rebirth", factory.now_s + 60, factory.now_s, **word)
+    assert over_the_line() is Step.DONE
+    born_once(factory, board)
+    assert key_on(board) != before
+    factory.ledger.permit(device, "rebirth", factory.now_s + 60, factory.now_s, **word)
+    factory.ledger.revoke("device", device, "stolen from the repair shop", factory.now_s)
+    assert over_the_line() is Step.FAULT
+    assert code[-1] == "birth.revoked"

@@ -1,6 +1,6 @@
 """The line's machine: whatever happens in whatever order, a board gets one identity, with its key on it, and then its label."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
@@ -22,6 +22,7 @@ from provisioning.rules.line import (
     offered,
     set_aside,
     shown,
+    told,
 )
 from provisioning.rules.quota import ACCEPTED, Known, Lot, Reason, judge_birth
 
@@ -40,6 +41,13 @@ class Bench:
     place: Place = field(default_factory=Place)
     board: str = ""
     made: int = 0
+    words: set[str] = field(default_factory=set)          # boards whose key was lost, and that an operator lets have another
+    first: dict[str, str] = field(default_factory=dict)   # the key that a board was born with, or reborn by such a word
+
+    def lose_key(self, board: str) -> None:
+        self.key.pop(board, None)
+        if board in self.ledger:
+            self.words.add(board)
 
     def happen(self, event: Event) -> None:
         self.place = move(self.place, event)
@@ -59,8 +67,8 @@ class Bench:
             if luck == "done":
                 memory = self.memory.get(board, Memory())
                 asked = draw.draw(st.booleans())   # whether the ledger could be asked
-                if asked and not memory.offered and board in self.ledger:
-                    memory = born(self.ledger[board])
+                if asked:
+                    memory = told(memory, self.ledger.get(board), may_change=board in self.words)
                 self.memory[board] = memory
                 self.happen(known(memory, IMAGE))
                 return
@@ -104,9 +112,11 @@ class Bench:
         key = self.memory[board].key
         assert self.key[board] == key, "a record without its key on the board"
         known = self.ledger.get(board)
-        reason = judge_birth(LOT, len(self.ledger), None if known is None else Known(known), key, 0)
-        if reason is Reason.NEW:
-            self.ledger[board] = key
+        before = None if known is None else Known(known, permitted=board in self.words)
+        reason = judge_birth(LOT, len(self.ledger), before, key, 0)
+        if reason in (Reason.NEW, Reason.REBORN):
+            self.ledger[board] = self.first[board] = key
+            self.words.discard(board)
         if luck != "done":
             self.interrupt(luck)
         elif reason in ACCEPTED:
@@ -129,7 +139,6 @@ class Bench:
 @given(st.data())
 def test_no_order_of_events_gives_a_second_identity_a_record_without_its_key_or_a_label_without_a_record(data):
     bench = Bench()
-    first: dict[str, str] = {}
     for _ in range(data.draw(st.integers(1, 80))):
         step = bench.place.step
         if step is Step.EMPTY:
@@ -142,8 +151,9 @@ def test_no_order_of_events_gives_a_second_identity_a_record_without_its_key_or_
             if data.draw(st.integers(0, 9)) == 0:
                 bench.memory.clear()      # another station, or a disk that was lost
                 bench.place = Place()
-        for board, key in bench.ledger.items():
-            assert first.setdefault(board, key) == key
+            if bench.place.step is Step.EMPTY and data.draw(st.integers(0, 4)) == 0:
+                bench.lose_key(bench.board)   # erased in repair
+        assert bench.ledger == bench.first
     assert len(bench.ledger) <= LOT.quota
     assert set(bench.labels) <= set(bench.ledger)
 
@@ -191,3 +201,26 @@ def test_a_board_whose_birth_was_offered_is_never_flashed_again():
     assert shown(memory, "other") is Event.REFUSED
     assert set_aside(memory) == memory
     assert began(Memory(IMAGE, True, "k"), Step.FLASH) == Memory()
+
+
+@pytest.mark.parametrize("memory", [Memory(), born("old"), replace(born("old"), recorded=True, labelled=True)])
+def test_a_board_whose_key_was_lost_starts_over_by_an_operators_word_and_by_nothing_else(memory):
+    assert known(told(memory, "old", may_change=True), IMAGE) is Event.NEW
+    unasked = told(memory, "old", may_change=False)
+    assert unasked.offered
+    assert shown(unasked, None) is Event.REFUSED
+
+
+def test_a_board_that_got_another_key_elsewhere_must_show_that_one():
+    memory = told(replace(born("old"), recorded=True, labelled=True), "new", may_change=False)
+    assert (known(memory, IMAGE), shown(memory, "old"), shown(memory, "new")) == (Event.KEYED, Event.REFUSED, Event.OK)
+
+
+@pytest.mark.parametrize("memory", [Memory(IMAGE), Memory(IMAGE, tested=True, key="new"), offered(Memory(IMAGE, True, "new"))])
+def test_a_board_that_has_begun_anew_by_a_word_goes_on_after_a_pulled_cable(memory):
+    assert told(memory, "old", may_change=True) == memory
+
+
+def test_a_record_that_may_be_under_way_is_not_forgotten_because_the_ledger_does_not_have_it_yet():
+    memory = offered(Memory(IMAGE, True, "new"))
+    assert told(memory, None, may_change=False) == memory
