@@ -180,7 +180,7 @@ def test_quota_end_and_revocation_hold_for_a_station_elsewhere(ledger, port, pla
         assert books.born(Device(2).device, 0) is None
         for lot in (LOT, "full"):
             ledger.revoke("station", lot, "stolen", now_s)
-        assert code(books.born, Device(2).device, 0) == "birth.station_revoked"   # all its lots are over: nothing to ask for any more
+        assert code(books.born, Device(2).device, 0) == "birth.station_revoked"   # none of its lots goes on
     key = ca.make_key()
     with books_of(folder(tmp_path / "new", fleet_pki, key, certificate(ledger, fleet_pki, key, "st.bench-9")), port) as books:
         assert code(books.born, Device(1).device, 0) == "birth.lot_unknown"
