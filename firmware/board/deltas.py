@@ -22,6 +22,8 @@ def free_bytes(root="/"):
 def _used(folder, block):
     blocks = 2   # a folder's pair
     for entry in os.ilistdir(folder or "/"):
+        if len(entry) < 4:   # not in this file system: the bundle that runs is mounted beside it
+            continue
         if entry[1] == _DIR:
             blocks += _used(folder + "/" + entry[0], block)
         elif entry[3] > INLINE_BYTES:
