@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from host.cli.drawn import filled, right, whole
 from host.cli.server import AsJson, Ca, Cert, Key, Url, connect
 from ota.client import OtaClient
 from ota.rules import windows
@@ -30,11 +31,10 @@ def list_(server: Url, ca: Ca, cert: Cert, key: Key, as_json: AsJson = False) ->
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table("device", "site", "tags", "release", "slot", "trial", "bucket", "decision", "why")
-    for row in rows:
-        table.add_row(row["device"], row["site"], " ".join(row["tags"]), row["release"], row["slot"],
-                      "trial" if row["trial"] else "", str(row["bucket"]), row["decision"], row["why"])
-    Console().print(table)
+    Console().print(filled(
+        [whole("device"), "site", "tags", whole("release"), whole("slot"), right("bucket"), whole("decision"), "why"],
+        [[row["device"], row["site"], " ".join(row["tags"]), row["release"], row["slot"] + (", trial" if row["trial"] else ""),
+          "" if row["bucket"] is None else str(row["bucket"]), row["decision"], row["why"]] for row in rows]))
 
 
 @app.command()
