@@ -88,10 +88,11 @@ class Publisher:
                 for path in self._targets.crl_files:
                     write_whole(path, made.public_bytes(Encoding.PEM))
                 self.der = made.public_bytes(Encoding.DER)
+            devices = self._ledger.devices()
             if self._targets.broker_folder is not None:
-                broker.write_users(self._targets.broker_folder, self._ledger.devices())
+                broker.write_users(self._targets.broker_folder, devices)
             for path in self._targets.acl_files:
-                mosquitto.write_acl(path, self._ledger.devices())
+                mosquitto.write_acl(path, devices)
             self._to_hang_up = set(self._targets.pid_files)
             self._hang_up()
             for pid_file in sorted(self._to_hang_up):

@@ -18,8 +18,6 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import Engine, func, select
 
@@ -98,7 +96,7 @@ def measure(devices: int, seconds: float, sign_s: float, step: Callable[[str], N
     return Figures(
         enrolments_per_s=round(len(took_s) / wall_s, 1), enrolments_per_cpu_s=round(len(took_s) / cpu_s, 1),
         enrolments=len(took_s), handshakes=sum(each["handshakes"] for each in found), recorded=recorded,
-        p50_ms=round(1e3 * took_s[len(took_s) // 2], 1), p99_ms=round(1e3 * took_s[len(took_s) * 99 // 100], 1),
+        p50_ms=fleet.percentile_ms(took_s, 50), p99_ms=fleet.percentile_ms(took_s, 99),
         servers=1, server_cores=round(cpu_s / wall_s, 2), server_rss_mb=rss_mb, clients=len(found),
         client_pct=round(max(100 * each["cpu_s"] / each["wall_s"] for each in found)),
         signatures_per_s=round(signed_per_s), signatures_per_cpu_s=round(signed_per_cpu_s))
@@ -124,9 +122,7 @@ def _born(engine: Engine, count: int) -> Iterator[bytes]:
             {"device": name, "lot": LOT, "key": point(key.public_key()).hex(), "raw": b"", "at_s": now_s}
             for name, key in made.items()])
     for name, key in made.items():
-        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
-        request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
-        yield request.public_bytes(Encoding.DER)
+        yield ca.make_request(key, name).public_bytes(Encoding.DER)
 
 
 def _config(folder: Path, files: pki.FleetPki, port: int) -> Path:

@@ -163,6 +163,11 @@ async def ask_in_turn(waiting: deque[Device], seconds: float, in_flight: int, *,
     return took
 
 
+def percentile_ms(took_s: Sequence[float], percent: int) -> float:
+    """Milliseconds that so many percent of these, which are sorted, took at most."""
+    return round(1e3 * took_s[len(took_s) * percent // 100], 1)
+
+
 async def drive(waiting: deque[Device], pid: int, seconds: float, *, hang_up: bool) -> Rate:
     """Have devices ask in turn.
 
@@ -181,7 +186,7 @@ async def drive(waiting: deque[Device], pid: int, seconds: float, *, hang_up: bo
     took.sort()
     return Rate(
         per_cpu_second=round(len(took) / server_s), per_wall_second=round(len(took) / wall_s),
-        p50_ms=round(1e3 * took[len(took) // 2], 1), p99_ms=round(1e3 * took[len(took) * 99 // 100], 1), requests=len(took),
+        p50_ms=percentile_ms(took, 50), p99_ms=percentile_ms(took, 99), requests=len(took),
         handshakes=sum(device.handshakes for device in waiting) - handshakes, driver_pct=round(100 * driver_s / wall_s))
 
 

@@ -25,9 +25,8 @@ from provisioning.errors import ProvisioningError
 from provisioning.ledger import Ledger
 from provisioning.line import console, desk, mpremote
 from provisioning.line.fetch import fetch_umqtt
-from provisioning.line.image import base_files, boots_at, compact
+from provisioning.line.image import base_files, boots_at, compact, plant_files
 from provisioning.line.ports import ask
-from provisioning.line.serial import SITE
 from provisioning.line.serial import provision as write
 from provisioning.line.serialport import want_port
 from provisioning.line.station import Station
@@ -120,8 +119,7 @@ def provision(
       --ledger sqlite:///ledger.db --lot desk-1 --key station.pem --open-lot 10
     """
     parsed = site_file.parse(site.read_bytes(), Config())
-    files = {"/trust/ca.der": _der(ca), "/trust/root.bin": root.read_bytes(),
-             BOOTS: str(boots_at(int(time.time()))).encode(), SITE: compact({**json.loads(site.read_bytes()), "lot": lot})}
+    files = plant_files(_der(ca), root.read_bytes(), {**json.loads(site.read_bytes()), "lot": lot}, boots_at(int(time.time())))
     if ssid:
         network = wifi(ssid, password_file)
         files["/state/wifi.json"] = compact({"ssid": network.ssid, "password": network.password})

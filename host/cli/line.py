@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from host.cli import line_display as display
 from host.cli.line_demo import demo
-from host.cli.line_work import JOURNAL_FILE, KEY_FILE, work
+from host.cli.line_work import EXIT_FAULTY, JOURNAL_FILE, KEY_FILE, work
 from host.cli.server import AsJson
 from host.db import open_engine
 from host.ecdsa import point
@@ -33,7 +33,6 @@ from provisioning.pki import load_key, write_key
 from provisioning.rules.selftest import Limit, limits
 from provisioning.rules.tally import stories, tally
 
-EXIT_FAULTY = 1
 DAY_S = 86_400
 
 app = typer.Typer(no_args_is_help=True, help="The production line: flash, test and birth of boards, lot by lot.")

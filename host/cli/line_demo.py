@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from host.cli import line_display as display
-from host.cli.line_work import KEY_FILE, work
+from host.cli.line_work import EXIT_FAULTY, KEY_FILE, work
 from host.cli.server import AsJson
 from host.sim import commission, door
 from host.sim.commission import Arrivals, Seen
@@ -26,7 +26,6 @@ from provisioning.line.image import ImageError
 from provisioning.rules.line import Step
 from provisioning.rules.tally import stories, tally
 
-EXIT_FAULTY = 1
 LOOK_S = 1.0
 COME_S = 180.0   # from a site to all that counts as come: a boot, enrolment, an uplink, a check-in; the rest for a loaded machine
 

@@ -17,6 +17,7 @@ from provisioning.line.prompt import make_kit
 from provisioning.line.station import Pen
 
 KEY_FILE, JOURNAL_FILE = "station.key", "journal.jsonl"   # in a station's folder
+EXIT_FAULTY = 1   # a board was set aside, or did not come
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

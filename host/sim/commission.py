@@ -21,7 +21,7 @@ from ota.client import OtaClient
 from provisioning.ca import make_key
 from provisioning.line import serial
 from provisioning.line.bench import Order
-from provisioning.line.image import base_files, boots_at, compact, read_vfs
+from provisioning.line.image import base_files, boots_at, plant_files, read_vfs
 from provisioning.line.station import Pen
 from provisioning.pki import load_key, write_key
 from provisioning.rules.selftest import limits
@@ -66,11 +66,8 @@ def commission(plant: Plant, port: Path, device: str) -> bool:
     if serial.SITE in read_vfs(kind.flash.read_bytes()):
         return False
     signals.lend(plant.bench / signals.FOLDER, kind.bench, device, int(device[-4:], 16))
-    files = {
-        "/trust/ca.der": plant.pki.root_der.read_bytes(), "/trust/root.bin": plant.root,
-        "/state/boot_count": str(boots_at(int(time.time()))).encode(), serial.SITE: compact({**plant.site(), "lot": LOT}),
-    }
-    serial.provision(str(port), files)
+    serial.provision(str(port), plant_files(
+        plant.pki.root_der.read_bytes(), plant.root, {**plant.site(), "lot": LOT}, boots_at(int(time.time()))))
     return True
 
 

@@ -174,7 +174,6 @@ class Run(ABC):
                 self._plant.enter(values)
             except ProvisioningError as error:
                 self._view.notes.append(f"birth refused: {error}")
-                return
         else:
             self._heard(device, values)
 

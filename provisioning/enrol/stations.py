@@ -98,10 +98,7 @@ class Stations:
         verdicts = [judge_birth(lot, 0, None, "", now_s) for lot in own]   # of a lot that is not full, whatever it is
         if Reason.NEW not in verdicts:
             raise ProvisioningError(verdicts[-1].value, f"station {bench.name}: lot {own[-1].lot} is over")
-        found = self._ledger.standing(device, now_s)
-        if found is not None and not self._is_own(bench, found.lot):
-            raise _elsewhere(device)
-        return found
+        return self._standing(bench, device, now_s)
 
     def append(self, bench: Bench, lot: str, raw: bytes, now_s: int) -> Reason:
         """Enter a birth into a lot of the station's own; the same device with the same key again is accepted.
@@ -120,9 +117,7 @@ class Stations:
                                                            f"{bench.name}'s")
             if not identity.birth_proof_holds(device, record["key"], record["proof"]):   # the bench has, but whose is it now?
                 raise ProvisioningError("birth.proof", f"device {device}: got a signature that its key did not make")
-            birth = self._ledger.birth(device)
-            if birth is not None and not self._is_own(bench, self._ledger.lot(birth.lot)):
-                raise _elsewhere(device)
+            self._standing(bench, device, now_s)
             return self._ledger.append_birth(lot, raw, now_s)[1]
         except ProvisioningError as error:
             self._attempts.note(device, error.code, PREFIX + bench.name, now_s)
@@ -130,13 +125,15 @@ class Stations:
 
     def _own(self, bench: Bench, lot: str) -> Lot:
         found = self._ledger.lot(lot)
-        if found is None or not self._is_own(bench, found):
+        if found is None or found.station_key != bench.key:
             raise ProvisioningError("birth.lot_unknown", f"lot: got {lot!r}, expected one that was opened for this station's key")
         return found
 
-    @staticmethod
-    def _is_own(bench: Bench, lot: Lot | None) -> bool:
-        return lot is not None and lot.station_key == bench.key
+    def _standing(self, bench: Bench, device: str, now_s: int) -> Standing | None:
+        found = self._ledger.standing(device, now_s)
+        if found is not None and found.lot.station_key != bench.key:
+            raise ProvisioningError("provisioning.second_identity", f"device {device}: was born for another station")
+        return found
 
     def _pace(self, serial: str, name: str, clock_s: float) -> None:
         with self._lock:
@@ -144,7 +141,3 @@ class Stations:
             self._tokens[serial], wait_s = before.take(clock_s)
         if wait_s:
             raise ProvisioningError("station.busy", f"{name}: got more than {self._per_s * 60:g} requests in a minute")
-
-
-def _elsewhere(device: str) -> ProvisioningError:
-    return ProvisioningError("provisioning.second_identity", f"device {device}: was born for another station")

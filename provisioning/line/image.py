@@ -178,11 +178,13 @@ def device_files(firmware: Path, bundle: Mapping[str, bytes], release: Mapping[s
         boots: boot numbers start above this. A board that is flashed again must never use one twice, since batches bear
             it: give `boots_at(now)`.
     """
-    files = base_files(firmware, bundle, release, boots=boots)
-    files["/trust/ca.der"] = ca_der
-    files["/trust/root.bin"] = root
-    files["/state/site.json"] = compact(site)
-    return files
+    return base_files(firmware, bundle, release) | plant_files(ca_der, root, site, boots)
+
+
+def plant_files(ca_der: bytes, root: bytes, site: Mapping[str, Any], boots: int) -> dict[str, bytes]:
+    """What makes a board that has its code one of a plant: trust, site and boot count. Arguments as `device_files`."""
+    return {"/trust/ca.der": ca_der, "/trust/root.bin": root, "/state/boot_count": str(boots).encode(),
+            "/state/site.json": compact(site)}
 
 
 def boots_at(now_s: int) -> int:

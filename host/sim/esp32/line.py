@@ -22,7 +22,7 @@ from node.wire import identity
 from provisioning.ca import make_key
 from provisioning.errors import ProvisioningError
 from provisioning.line import esp_image, serial
-from provisioning.line.image import base_files, boots_at, compact
+from provisioning.line.image import base_files, boots_at, compact, plant_files
 from provisioning.line.station import Station
 
 GATEWAY = "10.0.2.2"        # this machine's loopback, as a guest of QEMU's user-mode network sees it
@@ -116,11 +116,8 @@ def site(plant_site: dict[str, object], chip: str, lot: str, now_s: int) -> dict
 
 def files(wifi: Wifi, site: dict[str, object], ca_der: bytes, root: bytes, now_s: int) -> dict[str, bytes]:
     """What the line writes over the serial port."""
-    return {
-        "/trust/ca.der": ca_der, "/trust/root.bin": root,
-        "/state/wifi.json": compact({"ssid": wifi.ssid, "password": wifi.password}),
-        "/state/boot_count": str(boots_at(now_s)).encode(), serial.SITE: compact(site),
-    }
+    return {"/state/wifi.json": compact({"ssid": wifi.ssid, "password": wifi.password}),
+            **plant_files(ca_der, root, site, boots_at(now_s))}
 
 
 async def provision(board: Emulated, written: dict[str, bytes]) -> None:
