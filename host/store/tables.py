@@ -179,7 +179,7 @@ alert_mark = Table(
     Column("new", Float(53), nullable=False),
 )
 
-# One row: which tick is committed. Two runners on one database notice each other by it.
+# One row, made by the first tick: which tick is committed. Two runners on one database notice each other by it.
 alert_turn = Table(
     "alert_turn", metadata,
     Column("id", Integer, primary_key=True),
