@@ -18,6 +18,7 @@ from host.cli import (
     image,
     keys,
     line,
+    quarantine,
     release,
     rollout,
     route,
@@ -68,6 +69,7 @@ app.add_typer(token.app, name="token")
 app.add_typer(audit.app, name="audit")
 app.add_typer(route.app, name="route")
 app.add_typer(sensors.app, name="sensors")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(sim.app, name="sim")
 app.add_typer(bench.app, name="bench")
 

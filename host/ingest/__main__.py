@@ -34,10 +34,11 @@ def main(argv: list[str] | None = None) -> int:
         source = MqttSource(settings, client_context(settings.ca_file, settings.cert_file, settings.key_file))
         engine = open_engine(settings.database)
         migrate(engine, "host.store")
+        ingest = Ingest(source, engine, settings)
     except (SettingsError, DatabaseError) as error:
         log.error("cannot start: %s", error)
         return EXIT_CANNOT_START
-    return _run(Ingest(source, engine, settings))
+    return _run(ingest)
 
 
 def _run(ingest: Ingest) -> int:
