@@ -12,6 +12,7 @@ from host.cli import (
     boards,
     ca,
     config,
+    data,
     devices,
     enrol,
     firmware,
@@ -64,6 +65,7 @@ app.add_typer(release.app, name="release")
 app.add_typer(archive.app, name="archive")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(devices.app, name="devices")
+app.add_typer(data.app, name="data")
 app.add_typer(config.app, name="config")
 app.add_typer(token.app, name="token")
 app.add_typer(audit.app, name="audit")

@@ -10,8 +10,9 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as BaseHTTPException
 from starlette.staticfiles import StaticFiles
 
-from host.console import api
+from host.console import api, v1
 from host.console.guard import Guard
+from host.console.live import Live
 from host.console.ota import HttpOta, NoOta, OtaSource
 from host.console.settings import ConsoleSettings
 from host.console.telemetry import Telemetry
@@ -44,7 +45,9 @@ def create_app(
     app = FastAPI(title="Tenfold console", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json", lifespan=lifespan)
     app.state.settings = settings
     app.state.sources = api.Sources.make(telemetry, source, settings.keep_s, clock_ms)
+    app.state.open = v1.Open(Live(telemetry))
     app.include_router(api.router)
+    app.include_router(v1.router)
     app.add_exception_handler(BaseHTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_middleware(Guard)

@@ -135,8 +135,9 @@ def rollout_view(row: Json) -> Json:
 def device_view(row: Json) -> Json:
     """Where a device stands, as the page shows it."""
     return {
-        "model": row.get("model"), "release": row.get("release"), "counter": row.get("counter"), "trial": bool(row.get("trial")),
-        "slot": row.get("slot"), "attempt": row.get("attempt"), "attempt_reason": row.get("attempt_reason") or "",
+        "model": row.get("model"), "site": row.get("site") or "", "release": row.get("release"),
+        "counter": row.get("counter"), "trial": bool(row.get("trial")), "slot": row.get("slot"),
+        "attempt": row.get("attempt"), "attempt_reason": row.get("attempt_reason") or "",
         "decision": row.get("decision"), "why": row.get("why") or "", "checkin_ms": _ms(row.get("last_seen_s")),
         "config": {   # names; "" is the line's, and nothing failed
             "runs": row.get("config") or "", "trial": bool(row.get("config_trial")), "wanted": row.get("config_wanted") or "",

@@ -10,7 +10,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import case, func, select
+from sqlalchemy import Engine, case, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
@@ -27,6 +27,7 @@ SPARK_POINTS = 60        # it is about 120 pixels wide, and each bucket gives tw
 Json = dict[str, object]
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 def _told(ask: Callable[Concatenate["Telemetry", P], R]) -> Callable[Concatenate["Telemetry", P], R]:
@@ -132,6 +133,11 @@ class Telemetry:
         times, values = self._queries.series(device, [name], now_ms - SPARK_MS, now_ms, SPARK_POINTS).get(name, ([], []))
         one = known[names.index(name)]
         return {"channel": name, "unit": one.unit, "resolution": str(one.resolution), "t": times, "v": values}
+
+    @_told
+    def asked(self, question: Callable[[Queries, Engine], T]) -> T:
+        """Put any other question to the database."""
+        return question(self._queries, self._engine)
 
     def close(self) -> None:
         """Close the database's connections."""
