@@ -7,7 +7,7 @@ commit.py's decision.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from threading import Event
 from typing import Protocol
 
@@ -15,9 +15,11 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from host.ingest.commit import Committer, Outcome
+from host.ingest.figures import Figures
 from host.ingest.inbox import Inbox, Message
 from host.ingest.sort import Record, Reject, Sorted, sort
 from host.ingest.source import Source
+from host.monitor.sample import Sample
 from host.store.retention import Bounds, prune
 from host.store.telemetry import Telemetry
 from node.wire import topics
@@ -58,6 +60,7 @@ class Ingest:
         self._store = Telemetry(engine)
         self._committer = Committer(self._store)
         self._inbox = Inbox(rhythm.inbox_max)
+        self._figures = Figures()
         self._prune_at_ms, self._report_at_s = 0, 0.0
         self._records, self._readings, self._quarantined = 0, 0, 0
 
@@ -80,10 +83,16 @@ class Ingest:
         self._stop.set()
         self._inbox.close()
 
+    def samples(self) -> Iterator[Sample]:
+        """What it counts of itself; from any thread."""
+        return self._figures.samples(len(self._inbox), self._rhythm.inbox_max, self._inbox.refused)
+
     def _settle(self, messages: Sequence[Message]) -> None:
+        began_s = time.monotonic()
         outcome = self._committed([sort(one.topic, one.payload, copy=one.copy) for one in messages])
         if outcome is None:
             return   # told to stop while the database was at fault: the broker still has them all
+        self._figures.committed(outcome, len(messages), time.monotonic() - began_s, self._clock_ms())
         self._source.settle(messages)
         for ack in outcome.acks:
             self._source.send(topics.ack(ack.device), topics.encode_ack(ack.boot, ack.seq, ack.flags))
@@ -107,6 +116,7 @@ class Ingest:
                     log.info("storing again")
                 return outcome
             at_fault = True
+            self._figures.faults += 1
             self._store.reopen()
             if self._stop.wait(delay_s):
                 return None

@@ -30,6 +30,7 @@ class IngestSettings(Settings):
         event_days: age of the oldest connect or drop that is kept.
         traffic_days: age of the oldest count behind the rates.
         prune_s: how often the bounds are applied.
+        metrics_port: of 127.0.0.1, where Prometheus finds `/metrics`; 0: none.
         log_level: debug, info, warning or error.
     """
 
@@ -51,6 +52,7 @@ class IngestSettings(Settings):
     event_days: int = Field(90, ge=1)
     traffic_days: int = Field(7, ge=1)
     prune_s: int = Field(600, ge=1)
+    metrics_port: int = Field(0, ge=0, le=65535)
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
 
     def bounds(self) -> Bounds:

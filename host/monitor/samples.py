@@ -13,7 +13,7 @@ from host.monitor.sample import Sample
 
 GROUPS_MAX = 1000
 SECONDS_PER_DAY = 86_400
-QUANTILES = (0.5, 0.95)
+PERCENTILES = (50, 95)
 FOLDED = Place(OTHER, OTHER, OTHER)
 GROWING = {   # metric -> names of check-ins' sums
     "tenfold_check_ins_total": ("checkins",),
@@ -83,7 +83,7 @@ def _group(place: Place, group: GroupFigures, fleet: Fleet) -> Iterator[Sample]:
         "tenfold_link_online_ratio": links.online_share,
         "tenfold_link_drops_per_device_day": links.drops_per_device_day,
         "tenfold_rollbacks": links.rollbacks if links.watched_days else None,
-        "tenfold_crash_free_hours_ratio": group.crash_free,
+        "tenfold_crash_free_ratio": group.crash_free,
         "tenfold_ring_used_bytes_max": max(group.told("ring_used"), default=None),
         "tenfold_heap_free_bytes_min": _lowest(group.told("heap_free")),
         "tenfold_idf_block_bytes_min": _lowest(group.told("idf_block")),
@@ -96,8 +96,9 @@ def _group(place: Place, group: GroupFigures, fleet: Fleet) -> Iterator[Sample]:
         "tenfold_clock_unknown_devices": sum(each.heard is not None and each.heard.clock_known is False for each in members),
     }
     yield from _known(values, labels)
-    for share in QUANTILES:
-        yield from _known({"tenfold_reconnect_seconds": group.reconnect_s(share)}, labels | {"quantile": f"{share:g}"})
+    for percentile in PERCENTILES:
+        seconds = group.reconnect_s(percentile / 100)
+        yield from _known({"tenfold_reconnect_seconds": seconds}, labels | {"percentile": str(percentile)})
     for cause, count in sorted(group.resets.items()):
         yield Sample("tenfold_reboots", labels | {"cause": cause}, count)
     if group.sums is not None:
@@ -111,7 +112,7 @@ def _device(each: DeviceFigures, fleet: Fleet) -> Iterator[Sample]:
         "tenfold_device_online_ratio": links.online_share,
         "tenfold_device_drops": links.drops if links.watched_days else None,
         "tenfold_device_reboots": links.reboots if links.watched_days else None,
-        "tenfold_device_crash_free_hours_ratio": each.crash_free,
+        "tenfold_device_crash_free_ratio": each.crash_free,
         "tenfold_device_ring_used_bytes": each.metric("ring_used"),
         "tenfold_device_heap_free_bytes": each.metric("heap_free") or None,   # 0: not measured yet
         "tenfold_device_idf_block_bytes": each.metric("idf_block") or None,

@@ -40,7 +40,7 @@ def test_an_empty_fleet_says_only_that_its_sources_answer():
 
 
 @pytest.mark.parametrize("metric", [
-    "tenfold_heap_free_bytes_min", "tenfold_crash_free_hours_ratio", "tenfold_crashes_total", "tenfold_ring_used_bytes_max",
+    "tenfold_heap_free_bytes_min", "tenfold_crash_free_ratio", "tenfold_crashes_total", "tenfold_ring_used_bytes_max",
     "tenfold_certificate_left_seconds_min", "tenfold_check_in_age_seconds_max", "tenfold_device_heap_free_bytes",
     "tenfold_device_certificate_left_seconds"])
 def test_what_a_source_that_is_away_would_tell_is_absent_and_not_zero(metric):
