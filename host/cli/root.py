@@ -16,6 +16,7 @@ from host.cli import (
     devices,
     enrol,
     firmware,
+    fleet,
     image,
     keys,
     line,
@@ -66,6 +67,7 @@ app.add_typer(archive.app, name="archive")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(devices.app, name="devices")
 app.add_typer(data.app, name="data")
+app.add_typer(fleet.app, name="fleet")
 app.add_typer(config.app, name="config")
 app.add_typer(token.app, name="token")
 app.add_typer(audit.app, name="audit")

@@ -17,7 +17,9 @@ from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 from host.console.watched import SourceError
 from host.db import DatabaseError, open_engine
 from host.monitor import presence
+from host.monitor.facts import Fleet
 from host.settings import SettingsError
+from host.store.fleet import read_fleet
 from host.store.queries import Queries
 from host.store.tables import link_event
 
@@ -95,6 +97,11 @@ class Telemetry:
     def quarantined(self) -> list[Json]:
         """What could not be stored under a name, newest first."""
         return [asdict(row) for row in self._queries.quarantined(limit=20)]
+
+    @_told
+    def fleet(self) -> Fleet:
+        """All that ingest knows, for the monitor's figures."""
+        return read_fleet(self._engine, self._clock_ms())
 
     @_told
     def device(self, device: str) -> Json | None:

@@ -13,6 +13,7 @@ from host.ingest import progress as steps
 from host.ingest import times
 from host.ingest.sort import Pack, Record, Reject, Sorted, Spoken
 from host.ingest.unpack import unpack
+from host.monitor.arrival import is_late
 from host.monitor.presence import LinkEvent, hear_gone, hear_on
 from host.store.tables import KIND_BATCH, KIND_SCHEMA
 from host.store.telemetry import BootClock, BootName, DeviceState, Name, Telemetry, Transaction
@@ -246,10 +247,13 @@ class _Work:
             sums = replace(sums, duplicates=sums.duplicates + 1)
             self.duplicates += 1
         else:
+            start_ms = self._start_ms(one) if one.kind == KIND_BATCH else 0
             sums = replace(
                 sums, records=sums.records + 1, batches=sums.batches + (one.kind == KIND_BATCH),
                 readings=sums.readings + one.n_readings, bytes=sums.bytes + len(one.payload),
                 lost_by_overflow=sums.lost_by_overflow - self._was_given_up(one, sums.lost_by_overflow),
+                late=sums.late + (one.kind == KIND_BATCH and is_late(start_ms, one.span_ms, self._now_ms)),
+                unclocked=sums.unclocked + (start_ms is None),
             )
         if one.kind == KIND_SCHEMA:
             schemas |= {one.schema}

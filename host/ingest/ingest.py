@@ -7,7 +7,7 @@ commit.py's decision.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from threading import Event
 from typing import Protocol
@@ -16,10 +16,12 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from host.ingest.commit import Committer, Outcome
+from host.ingest.figures import Figures
 from host.ingest.inbox import Inbox, Message
 from host.ingest.known import KnownDevices, admitted
 from host.ingest.sort import Pack, Record, Reject, Sorted, sort
 from host.ingest.source import Source
+from host.monitor.sample import Sample
 from host.store.foreign import prune_packs
 from host.store.retention import Bounds, prune
 from host.store.telemetry import Telemetry
@@ -72,6 +74,7 @@ class Ingest:
         self._committer = Committer(self._store, rounding=rhythm.senml_round)
         self._known = None if rhythm.known_devices is None else KnownDevices(rhythm.known_devices)
         self._inbox = Inbox(rhythm.inbox_max)
+        self._figures = Figures()
         self._prune_at_ms, self._report_at_s = 0, 0.0
         self._records, self._readings, self._quarantined = 0, 0, 0
 
@@ -94,12 +97,18 @@ class Ingest:
         self._stop.set()
         self._inbox.close()
 
+    def samples(self) -> Iterator[Sample]:
+        """What it counts of itself; from any thread."""
+        return self._figures.samples(len(self._inbox), self._rhythm.inbox_max, self._inbox.refused)
+
     def _settle(self, messages: Sequence[Message]) -> None:
+        began_s = time.monotonic()
         outcome = self._committed([
             admitted(sort(one.topic, one.payload, copy=one.copy), one.topic, one.payload, self._known) for one in messages
         ])
         if outcome is None:
             return   # told to stop while the database was at fault: the broker still has them all
+        self._figures.committed(outcome, len(messages), time.monotonic() - began_s, self._clock_ms())
         self._source.settle(messages)
         for ack in outcome.acks:
             self._source.send(topics.ack(ack.device), topics.encode_ack(ack.boot, ack.seq, ack.flags))
@@ -123,6 +132,7 @@ class Ingest:
                     log.info("storing again")
                 return outcome
             at_fault = True
+            self._figures.faults += 1
             self._store.reopen()
             if self._stop.wait(delay_s):
                 return None

@@ -21,6 +21,7 @@ class Record:
 
     Attributes:
         schema: the hash that a batch names, or that of the schema which the record carries.
+        span_ms: from a batch's first sample to its last, by its grid.
         payload: exactly as received.
         body: the canonical schema of a schema record; empty for a batch.
     """
@@ -36,6 +37,7 @@ class Record:
     quality: int
     payload: bytes
     body: bytes = b""
+    span_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,9 @@ def record_of(device: str, payload: bytes) -> Record:
     if payload[:1] == bytes((wire_batch.SCHEMA,)):
         boot, seq, schema_hash, body = wire_batch.parse_schema_record(payload)
         return Record(device, boot, seq, KIND_SCHEMA, schema_hash, 0, 0, 0, 0, payload, body)
-    boot, seq, schema_hash, n_readings, uptime_ms, epoch_ms, quality = wire_batch.peek(payload)
-    return Record(device, boot, seq, KIND_BATCH, schema_hash, n_readings, uptime_ms, epoch_ms, quality, payload)
+    boot, seq, schema_hash, uptime_ms, epoch_ms, quality, period_ms, (n, _), n_readings, _, _ = wire_batch.read_header(payload)
+    return Record(device, boot, seq, KIND_BATCH, schema_hash, n_readings, uptime_ms, epoch_ms, quality, payload,
+                  span_ms=(n - 1) * period_ms)
 
 
 def _pack(topic: str, payload: bytes, *, copy: bool) -> Pack | Reject:

@@ -19,10 +19,10 @@ import numpy.typing as npt
 from sqlalchemy import Connection, Engine, func, select, tuple_
 
 from host.ingest.decode import DecodedBatch, decode
-from host.monitor.connectivity import Event, Link, ReleaseLinks, by_release
-from host.monitor.presence import CONNECT
+from host.monitor.connectivity import ReleaseLinks, by_release
 from host.store.downsample import Extremes
-from host.store.tables import KIND_BATCH, batch, link_event, presence, progress, quarantine, schema, tally, traffic
+from host.store.fleet import read_links
+from host.store.tables import KIND_BATCH, batch, presence, progress, quarantine, schema, tally, traffic
 from node.errors import FormatError
 from node.wire import schema as wire_schema
 
@@ -323,18 +323,8 @@ class Queries:
         """How well devices stayed connected, release by release, in [from_ms, to_ms); the last 24 hours by default."""
         to_ms = self._clock_ms() if to_ms is None else to_ms
         from_ms = to_ms - DAY_MS if from_ms is None else from_ms
-        newest = (
-            select(func.max(link_event.c.id).label("id")).where(link_event.c.at_ms < from_ms).group_by(link_event.c.device)
-        ).subquery()
-        before = select(link_event).join(newest, link_event.c.id == newest.c.id)
-        within = (
-            select(link_event).where(link_event.c.at_ms >= from_ms, link_event.c.at_ms < to_ms)
-            .order_by(link_event.c.at_ms, link_event.c.id)
-        )
         with self._engine.connect() as connection:
-            start = {row.device: Link(row.kind == CONNECT, row.release) for row in connection.execute(before)}
-            events = (Event(row.device, row.at_ms, row.kind, row.release) for row in connection.execute(within))
-            return by_release(start, events, from_ms, to_ms)
+            return by_release(*read_links(connection, from_ms, to_ms), from_ms, to_ms)
 
     def quarantined(self, limit: int = 100) -> list[QuarantineRow]:
         """What lies in quarantine, newest first."""

@@ -84,6 +84,8 @@ progress = Table(
     Column("lost_by_overflow", BigInteger, nullable=False),
     Column("schema_missing", Boolean, nullable=False),
     Column("last_ms", BigInteger, nullable=False),
+    Column("late", BigInteger, nullable=False, server_default="0"),        # batches, see host.monitor.arrival
+    Column("unclocked", BigInteger, nullable=False, server_default="0"),   # batches that came before their boot's clock was known
 )
 
 # What could not be stored under its name; the same bytes from the same topic take one row however often they come.
@@ -130,6 +132,7 @@ link_event = Table(
     Column("at_ms", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
     Column("release", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),   # the device's word; a drop has none
 )
 Index("ix_link_event_at", link_event.c.at_ms)
 Index("ix_link_event_device", link_event.c.device, link_event.c.id)

@@ -30,7 +30,12 @@ TRAFFIC_STEP_S = 10
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What one device has sent in its life; `bytes` counts the payloads that are stored."""
+    """What one device has sent in its life.
+
+    Attributes:
+        bytes: of the payloads that are stored.
+        late: batches that came late (host.monitor.arrival). unclocked: that came before their boot's clock was known.
+    """
 
     records: int = 0
     batches: int = 0
@@ -39,6 +44,8 @@ class Sums:
     duplicates: int = 0
     conflicts: int = 0
     lost_by_overflow: int = 0
+    late: int = 0
+    unclocked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
