@@ -6,6 +6,7 @@ from typing import NoReturn
 import typer
 
 from host.cli import (
+    alerts,
     archive,
     audit,
     bench,
@@ -69,6 +70,7 @@ app.add_typer(devices.app, name="devices")
 app.add_typer(data.app, name="data")
 app.add_typer(fleet.app, name="fleet")
 app.add_typer(config.app, name="config")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(token.app, name="token")
 app.add_typer(audit.app, name="audit")
 app.add_typer(route.app, name="route")

@@ -8,6 +8,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Float,
     Index,
     Integer,
     LargeBinary,
@@ -177,3 +178,92 @@ foreign_pack = Table(
     sqlite_with_rowid=False,
 )
 Index("ix_foreign_pack_at", foreign_pack.c.at_ms)
+
+# What alerts remember between two ticks (host/monitor/alerting): members that are not ok, and groups that were told of. Keys and
+# labels are JSON objects with sorted keys.
+alert_member = Table(
+    "alert_member", metadata,
+    Column("rule", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("grp", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("held_ms", BigInteger),
+    Column("seen_ms", BigInteger, nullable=False),
+    Column("value", Float(53)),
+    Column("told", Boolean, nullable=False),
+)
+alert_group = Table(
+    "alert_group", metadata,
+    Column("rule", Text, primary_key=True),
+    Column("grp", Text, primary_key=True),
+    Column("severity", Text, nullable=False),
+    Column("told", Text, nullable=False),
+    Column("told_ms", BigInteger, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("change_ms", BigInteger),
+    Column("flaps", Integer, nullable=False),
+)
+alert_mark = Table(
+    "alert_mark", metadata,
+    Column("rule", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("old_ms", BigInteger, nullable=False),
+    Column("old", Float(53), nullable=False),
+    Column("new_ms", BigInteger, nullable=False),
+    Column("new", Float(53), nullable=False),
+)
+
+# One row: which tick is committed. Two runners on one database notice each other by it.
+alert_turn = Table(
+    "alert_turn", metadata,
+    Column("id", Integer, primary_key=True),
+    Column("turn", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
+alert_silence = Table(
+    "alert_silence", metadata,
+    Column("id", Integer, primary_key=True),
+    Column("matchers", Text, nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+# Every transition, every notice and every delivery that was given up; `change` says which.
+alert_history = Table(
+    "alert_history", metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("grp", Text, nullable=False),
+    Column("change", Text, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("value", Float(53)),
+    Column("members", Text, nullable=False),
+    Column("note", Text, nullable=False),
+)
+Index("ix_alert_history_at", alert_history.c.at_ms)
+
+# What is still to be sent: written with the tick that decided it, one delivery for each target, gone when it was taken.
+alert_notice = Table(
+    "alert_notice", metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("alert", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    sqlite_autoincrement=True,   # receivers drop repeats by the id: it must never come again
+)
+alert_delivery = Table(
+    "alert_delivery", metadata,
+    Column("target", Text, primary_key=True),
+    Column("notice", BigInteger, primary_key=True),
+    Column("alert", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("due_ms", BigInteger, nullable=False),
+    Column("error", Text, nullable=False),
+)
