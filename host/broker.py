@@ -71,10 +71,8 @@ class Permissions:
     subscribe: tuple[str, ...]
 
 
-# Services that read and answer all devices, by certificate name.
-SERVICES: Mapping[str, Permissions] = {
-    "svc.ingest": Permissions(publish=("t.*.ack",), subscribe=("t.*.up", "t.*.state")),
-}
+_INGEST = Permissions(publish=("t.*.ack",), subscribe=("t.*.up", "t.*.state"))
+TEST_DEVICES = ("doctor-000000000001", "doctor-000000000002")   # nobody's: `tenfold doctor` tries with their certificates
 
 
 def device_permissions(device: str) -> Permissions:
@@ -86,6 +84,13 @@ def device_permissions(device: str) -> Permissions:
     if not is_device_id(device):
         raise BrokerError(f"device: got {device!r}, expected a device id")
     return Permissions(publish=(f"t.{device}.up", f"t.{device}.state"), subscribe=(f"t.{device}.ack",))
+
+
+# Who has an account beside the devices of the ledger, by certificate name: services that read and answer all devices, and whom
+# `tenfold doctor` tries with. It must not be ingest itself: a broker that makes the name the client id would throw ingest out.
+SERVICES: Mapping[str, Permissions] = {
+    "svc.ingest": _INGEST, "svc.doctor": _INGEST, **{name: device_permissions(name) for name in TEST_DEVICES},
+}
 
 
 def render(settings: BrokerSettings) -> str:
