@@ -71,10 +71,7 @@ class Permissions:
     subscribe: tuple[str, ...]
 
 
-# Services that read and answer all devices, by certificate name.
-SERVICES: Mapping[str, Permissions] = {
-    "svc.ingest": Permissions(publish=("t.*.ack",), subscribe=("t.*.up", "t.*.state", "s.*.senml", "s.*.senmlc")),
-}
+TEST_DEVICES = ("doctor-000000000001", "doctor-000000000002")   # nobody's: `tenfold doctor` tries with their certificates
 
 
 def device_permissions(device: str) -> Permissions:
@@ -97,6 +94,18 @@ def foreign_permissions(device: str) -> Permissions:
     if not is_device_id(device):
         raise BrokerError(f"foreign device: got {device!r}, expected a device id")
     return Permissions(publish=(f"s.{device}.senml", f"s.{device}.senmlc"), subscribe=())
+
+
+# Who has an account beside the devices of the ledger, by certificate name: ingest, which reads and answers all devices, and whom
+# `tenfold doctor` tries with. Its listener is to its two devices what ingest is to all, and nothing to the others; it is not ingest
+# itself, since a broker that makes the name the client id would throw ingest out.
+SERVICES: Mapping[str, Permissions] = {
+    "svc.ingest": Permissions(publish=("t.*.ack",), subscribe=("t.*.up", "t.*.state", "s.*.senml", "s.*.senmlc")),
+    "svc.doctor": Permissions(
+        publish=tuple(f"t.{name}.ack" for name in TEST_DEVICES),
+        subscribe=tuple(f"t.{name}.{kind}" for name in TEST_DEVICES for kind in ("up", "state"))),
+    **{name: device_permissions(name) for name in TEST_DEVICES},
+}
 
 
 def accounts(

@@ -6,6 +6,7 @@ from host.bench.fleet import RefusedError
 from host.bench.goosebit import PeerError
 from host.broker import BrokerError
 from host.db import DatabaseError
+from host.doctor.identity import DoctorError
 from host.settings import SettingsError
 from host.sim.errors import DemoError
 from host.sim.processes import ProcessError
@@ -23,7 +24,7 @@ from provisioning.line.image import ImageError
 from provisioning.pki import PkiError
 
 USER_ERRORS = (
-    ArchiveError, BrokerError, BundleError, DatabaseError, DemoError, EncodeError, ExportError, FetchError, ImageError,
-    KeyFileError, NodeError, OtaError, PeerError, PkiError, ProcessError, ProvisioningError, RefusedError, ReleaseError,
-    SettingsError, StartError, TooMuchError,
+    ArchiveError, BrokerError, BundleError, DatabaseError, DemoError, DoctorError, EncodeError, ExportError, FetchError,
+    ImageError, KeyFileError, NodeError, OtaError, PeerError, PkiError, ProcessError, ProvisioningError, RefusedError,
+    ReleaseError, SettingsError, StartError, TooMuchError,
 )

@@ -34,6 +34,7 @@ from host.cli.budget import budget
 from host.cli.demo import demo
 from host.cli.desk import app as desk_app
 from host.cli.desk import monitor, provision, shell
+from host.cli.doctor import doctor
 from host.cli.errors import USER_ERRORS
 from host.cli.flash import flash
 from host.cli.ports import ports
@@ -49,6 +50,7 @@ app = typer.Typer(
 app.command("demo")(demo)
 app.command("up")(up)
 app.command("budget")(budget)
+app.command("doctor")(doctor)
 app.command("ports")(ports)
 app.command("flash")(flash)
 app.command("app")(desk_app)
