@@ -85,6 +85,8 @@ progress = Table(
     Column("lost_by_overflow", BigInteger, nullable=False),
     Column("schema_missing", Boolean, nullable=False),
     Column("last_ms", BigInteger, nullable=False),
+    Column("late", BigInteger, nullable=False, server_default="0"),        # batches, see host.monitor.arrival
+    Column("unclocked", BigInteger, nullable=False, server_default="0"),   # batches that came before their boot's clock was known
 )
 
 # What could not be stored under its name; the same bytes from the same topic take one row however often they come.
@@ -100,6 +102,7 @@ quarantine = Table(
     Column("last_ms", BigInteger, nullable=False),
     Column("size", Integer, nullable=False),
     Column("payload", LargeBinary, nullable=False),
+    Column("tried", BigInteger, nullable=False, server_default="0"),   # replays that it outlived
     UniqueConstraint("topic", "digest", name="uq_quarantine_topic_digest"),
 )
 Index("ix_quarantine_last", quarantine.c.last_ms)
@@ -130,6 +133,7 @@ link_event = Table(
     Column("at_ms", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
     Column("release", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),   # the device's word; a drop has none
 )
 Index("ix_link_event_at", link_event.c.at_ms)
 Index("ix_link_event_device", link_event.c.device, link_event.c.id)
@@ -142,6 +146,38 @@ traffic = Table(
     Column("readings", BigInteger, nullable=False),
     Column("bytes", BigInteger, nullable=False),
 )
+
+# Devices that are not ours and send SenML: the host names their batches, this is the next name of each.
+foreign_device = Table(
+    "foreign_device", metadata,
+    Column("device", Text, primary_key=True),
+    Column("boot", BigInteger, nullable=False),
+    Column("next_seq", BigInteger, nullable=False),
+)
+
+# Their channels: a record's name and unit, and what they are called in schemas of ours (group by group, in the order of place).
+foreign_channel = Table(
+    "foreign_channel", metadata,
+    Column("device", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("unit", Text, primary_key=True),
+    Column("is_sum", Boolean, primary_key=True),
+    Column("channel", Text, nullable=False),
+    Column("told_unit", Text, nullable=False),
+    Column("group_no", Integer, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("decimals", Integer, nullable=False),
+)
+
+# Packs that came, by the first 16 bytes of their SHA-256, so that one that is sent again is stored once.
+foreign_pack = Table(
+    "foreign_pack", metadata,
+    Column("device", Text, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("ix_foreign_pack_at", foreign_pack.c.at_ms)
 
 # What alerts remember between two ticks (host/monitor/alerting): members that are not ok, and groups that were told of. Keys and
 # labels are JSON objects with sorted keys.
