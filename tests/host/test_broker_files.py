@@ -43,3 +43,16 @@ def test_mosquittos_example_is_what_is_rendered():
 def test_mosquittos_acl_has_doors_for_device_ids_only():
     with pytest.raises(broker.BrokerError, match="expected a device id"):
         mosquitto.render_acl(["+"])
+
+
+def test_a_device_that_is_not_ours_gets_no_door_of_ours():
+    text = mosquitto.render_acl([A], foreign_ids=[B])
+    assert text.split(f"user {B}\n")[1].split() == f"topic write s/{B}/senml topic write s/{B}/senmlc".split()
+    doors = f'{{user: "CN={B}", permissions: {{publish: ["s.{B}.senml", "s.{B}.senmlc"], subscribe: {{deny: ">"}}}}'
+    assert doors in broker.render_users([A], foreign_ids=[B])
+
+
+@pytest.mark.parametrize(("foreign", "words"), [([A], "a device of ours"), (["pump"], "a device id"), (["+"], "a device id")])
+def test_a_foreign_id_that_would_open_other_doors_is_refused(foreign, words):
+    with pytest.raises(broker.BrokerError, match=words):
+        broker.accounts([A], foreign)
