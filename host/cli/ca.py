@@ -73,7 +73,7 @@ def init(
 @app.command()
 def issue(
     name: Annotated[str, typer.Argument(
-        help="svc.<word>, op.<word> (an operator), st.<station>, a test device of `tenfold doctor`, or a device id with --foreign.")],
+        help="svc.<word>, op.<word> (an operator), st.<station>, a test device of `tenfold doctor`; a device id with --foreign.")],
     why: Why, folder: Folder = FOLDER, ledger: LedgerUrl = LEDGER, by: By = None,
     host: Annotated[list[str] | None, typer.Option(help="A server's name or address; repeat. Without: a client's.")] = None,
     csr: Annotated[Path | None, typer.Option(help="Request of a holder who made the key. Default: NAME.key in FOLDER.",
