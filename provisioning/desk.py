@@ -94,8 +94,9 @@ class Desk:
 
     def issue(
         self, name: str, word: Word, *, hosts: Sequence[str] = (), csr: bytes | None = None, days: int | None = None,
+        peer: bool = False,
     ) -> tuple[Path, x509.Certificate]:
-        """Issue a certificate: a server's when there are hosts, a client's without.
+        """Issue a certificate: a server's when there are hosts, a client's without; both for a `peer` of other servers.
 
         The key is the request's, which then stays with its holder; else the one in the folder, which is made if there is none.
 
@@ -111,7 +112,7 @@ class Desk:
         days = DAYS[kind] if days is None else days
         public, fresh = self._public_key(name, csr)
         if hosts:
-            certificate = ca.issue_server(self._issuing, public, name, hosts, word.now, days=days)
+            certificate = ca.issue_server(self._issuing, public, name, hosts, word.now, days=days, peer=peer)
         else:
             certificate = ca.issue_client(self._issuing, public, name, word.now, days=days)
         _record(self._ledger, certificate, "server" if hosts else "client", word, name)

@@ -78,6 +78,7 @@ def issue(
     csr: Annotated[Path | None, typer.Option(help="Request of a holder who made the key. Default: NAME.key in FOLDER.",
                                              dir_okay=False, exists=True)] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Default: 398, a station's 90.")] = None,
+    peer: Annotated[bool, typer.Option("--peer", help="Of a broker's cluster: the server is a client of its like, too.")] = False,
     issuing_key: IssuingKey = None, as_json: AsJson = False,
 ) -> None:
     """Issue a certificate, or the next one to the same key. Devices get theirs by enrolment.
@@ -87,7 +88,7 @@ def issue(
     Example: tenfold ca issue op.anna --csr anna.csr --why "release desk"
     """
     path, certificate = Desk(FleetPki(folder), _issuing(folder, issuing_key), _ledger(ledger)).issue(
-        name, word(by, why), hosts=host or [], csr=csr.read_bytes() if csr else None, days=days)
+        name, word(by, why), hosts=host or [], csr=csr.read_bytes() if csr else None, days=days, peer=peer)
     if as_json:
         print(json.dumps({"file": str(path), "serial": ca.serial_hex(certificate),
                           "not_after": certificate.not_valid_after_utc.isoformat()}))

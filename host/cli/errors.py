@@ -6,6 +6,7 @@ from host.bench.fleet import RefusedError
 from host.bench.goosebit import PeerError
 from host.broker import BrokerError
 from host.db import DatabaseError
+from host.ingest.stream import StreamError
 from host.settings import SettingsError
 from host.sim.errors import DemoError
 from host.sim.processes import ProcessError
@@ -23,4 +24,5 @@ from provisioning.pki import PkiError
 USER_ERRORS = (
     ArchiveError, BrokerError, BundleError, DatabaseError, DemoError, EncodeError, FetchError, ImageError, KeyFileError, NodeError,
     OtaError, PeerError, PkiError, ProcessError, ProvisioningError, RefusedError, ReleaseError, SettingsError, StartError,
+    StreamError,
 )

@@ -10,6 +10,7 @@ from host.cli import (
     audit,
     bench,
     boards,
+    broker,
     ca,
     config,
     devices,
@@ -32,6 +33,7 @@ from host.cli.desk import app as desk_app
 from host.cli.desk import monitor, provision, shell
 from host.cli.errors import USER_ERRORS
 from host.cli.flash import flash
+from host.cli.ingest import ingest
 from host.cli.ports import ports
 from host.cli.up import up
 
@@ -44,6 +46,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo)
 app.command("up")(up)
+app.command("ingest")(ingest)
 app.command("budget")(budget)
 app.command("ports")(ports)
 app.command("flash")(flash)
@@ -70,6 +73,7 @@ app.add_typer(route.app, name="route")
 app.add_typer(sensors.app, name="sensors")
 app.add_typer(sim.app, name="sim")
 app.add_typer(bench.app, name="bench")
+app.add_typer(broker.app, name="broker")
 
 
 def main() -> None:

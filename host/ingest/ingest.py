@@ -18,6 +18,7 @@ from host.ingest.commit import Committer, Outcome
 from host.ingest.inbox import Inbox, Message
 from host.ingest.sort import Record, Reject, Sorted, sort
 from host.ingest.source import Source
+from host.store.lead import Lead
 from host.store.retention import Bounds, prune
 from host.store.telemetry import Telemetry
 from node.wire import topics
@@ -28,6 +29,7 @@ WAIT_S = 0.5            # longest wait for a message before the clock is looked 
 RETRY_MIN_S = 0.2       # after a fault of the database; doubles
 RETRY_MAX_S = 5.0
 PRUNE_EARLY = 4         # bounds are also applied when a 1/4 of the rows that quarantine may hold came since the last time
+LEAD_S = 1.0            # between two looks whether this worker leads
 REPORT_S = 60.0         # a line of sums in the log at most this often
 
 
@@ -50,13 +52,15 @@ def unix_ms() -> int:
 
 
 class Ingest:
-    """One source into one database."""
+    """One source into one database, beside any number of others. One of them leads: it hears the states and removes what is old."""
 
     def __init__(self, source: Source, engine: Engine, rhythm: Rhythm, clock_ms: Callable[[], int] = unix_ms) -> None:
         self._source, self._engine, self._rhythm, self._clock_ms = source, engine, rhythm, clock_ms
         self._stop = Event()
         self._store = Telemetry(engine)
         self._committer = Committer(self._store)
+        self._lead = Lead(engine)
+        self._leads, self._lead_at_s = False, 0.0
         self._inbox = Inbox(rhythm.inbox_max)
         self._prune_at_ms, self._report_at_s = 0, 0.0
         self._records, self._readings, self._quarantined = 0, 0, 0
@@ -74,6 +78,7 @@ class Ingest:
                 self._maintain()
         finally:
             self._source.stop()
+            self._lead.end()
 
     def stop(self) -> None:
         """Have `run` return soon; from any thread."""
@@ -81,7 +86,7 @@ class Ingest:
         self._inbox.close()
 
     def _settle(self, messages: Sequence[Message]) -> None:
-        outcome = self._committed([sort(one.topic, one.payload, copy=one.copy) for one in messages])
+        outcome = self._committed([sort(one.topic, one.payload, copy=one.copy, at_ms=one.at_ms) for one in messages])
         if outcome is None:
             return   # told to stop while the database was at fault: the broker still has them all
         self._source.settle(messages)
@@ -132,6 +137,16 @@ class Ingest:
 
     def _maintain(self) -> None:
         now_ms, now_s = self._clock_ms(), time.monotonic()
+        if now_s >= self._lead_at_s:
+            self._leads, self._lead_at_s = self._lead.held(), now_s + LEAD_S
+            self._source.hear_states(hear=self._leads)
+        if self._leads:
+            self._prune(now_ms)
+        if self._records and now_s >= self._report_at_s:
+            log.info("stored %d records, %d readings", self._records, self._readings)
+            self._report_at_s, self._records, self._readings = now_s + REPORT_S, 0, 0
+
+    def _prune(self, now_ms: int) -> None:
         bounds = self._rhythm.bounds()
         if now_ms >= self._prune_at_ms or self._quarantined * PRUNE_EARLY > bounds.quarantine_rows:
             self._prune_at_ms, self._quarantined = now_ms + self._rhythm.prune_s * 1000, 0
@@ -141,9 +156,6 @@ class Ingest:
                 log.warning("cannot prune now: %s", _brief(error))
             else:
                 log.debug("pruned %s", removed)
-        if self._records and now_s >= self._report_at_s:
-            log.info("stored %d records, %d readings", self._records, self._readings)
-            self._report_at_s, self._records, self._readings = now_s + REPORT_S, 0, 0
 
 
 def _brief(error: SQLAlchemyError) -> str:

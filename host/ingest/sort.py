@@ -42,12 +42,14 @@ class Spoken:
 
     Attributes:
         copy: the broker's retained copy or a repetition, not the device speaking now.
+        at_ms: when the broker took it, Unix milliseconds; 0 when it does not say. Later ones may have been read before it.
     """
 
     device: str
     hello: Hello | None
     oldest: tuple[int, int] = (0, 0)
     copy: bool = False
+    at_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +65,12 @@ class Reject:
 Sorted = Record | Spoken | Reject
 
 
-def sort(topic: str, payload: bytes, *, copy: bool = False) -> Sorted:
+def sort(topic: str, payload: bytes, *, copy: bool = False, at_ms: int = 0) -> Sorted:
     """Tell what a message is; never raises on its content.
 
     Args:
         copy: the broker marked it as retained or as delivered before.
+        at_ms: when the broker took it; 0 when it does not say.
     """
     try:
         device, kind = topics.parse(topic)
@@ -77,7 +80,7 @@ def sort(topic: str, payload: bytes, *, copy: bool = False) -> Sorted:
         if kind == topics.UP:
             return _record(device, payload)
         if kind == topics.STATE:
-            return _spoken(device, payload, copy=copy)
+            return _spoken(device, payload, copy=copy, at_ms=at_ms)
     except FormatError as error:
         return Reject(topic, device, error.code, payload)
     return Reject(topic, device, "topic.kind", payload)
@@ -91,8 +94,9 @@ def _record(device: str, payload: bytes) -> Record:
     return Record(device, boot, seq, KIND_BATCH, schema_hash, n_readings, uptime_ms, epoch_ms, quality, payload)
 
 
-def _spoken(device: str, payload: bytes, *, copy: bool) -> Spoken:
+def _spoken(device: str, payload: bytes, *, copy: bool, at_ms: int) -> Spoken:
     state = topics.parse_state(payload)
     if not state["on"]:
-        return Spoken(device, None, copy=copy)
-    return Spoken(device, Hello(state["boot"], state["release"], state["counter"], state["reason"]), state["oldest"], copy)
+        return Spoken(device, None, copy=copy, at_ms=at_ms)
+    hello = Hello(state["boot"], state["release"], state["counter"], state["reason"])
+    return Spoken(device, hello, state["oldest"], copy, at_ms)
