@@ -97,9 +97,11 @@ class Desk:
 
     def issue(
         self, name: str, word: Word, *, hosts: Sequence[str] = (), csr: bytes | None = None, days: int | None = None,
-        foreign: bool = False,
+        foreign: bool = False, peer: bool = False,
     ) -> tuple[Path, x509.Certificate]:
         """Issue a certificate: a server's when there are hosts, a client's without; to a device only if it is not ours (`foreign`).
+
+        A `peer` of other servers gets one for both.
 
         The key is the request's, which then stays with its holder; else the one in the folder, which is made if there is none.
 
@@ -119,7 +121,7 @@ class Desk:
         days = (TEST_DAYS if test else DAYS[kind]) if days is None else days
         public, fresh = self._public_key(name, csr)
         if hosts:
-            certificate = ca.issue_server(self._issuing, public, name, hosts, word.now, days=days)
+            certificate = ca.issue_server(self._issuing, public, name, hosts, word.now, days=days, peer=peer)
         else:
             make = ca.issue_device if test or foreign else ca.issue_client
             certificate = make(self._issuing, public, name, word.now, days=days)

@@ -80,6 +80,7 @@ def issue(
                                              dir_okay=False, exists=True)] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Default: 398, a station's 90, a test device's 7.")] = None,
     foreign: Annotated[bool, typer.Option("--foreign", help="For a device that is not ours and sends SenML.")] = False,
+    peer: Annotated[bool, typer.Option("--peer", help="Of a broker's cluster: the server is a client of its like, too.")] = False,
     issuing_key: IssuingKey = None, as_json: AsJson = False,
 ) -> None:
     """Issue a certificate, or the next one to the same key. Devices of ours get theirs by enrolment.
@@ -91,7 +92,7 @@ def issue(
     Example: tenfold ca issue pump-0242ac110009 --foreign --csr pump.csr --why "rented pump, hall 2"
     """
     path, certificate = Desk(FleetPki(folder), _issuing(folder, issuing_key), _ledger(ledger)).issue(
-        name, word(by, why), hosts=host or [], csr=csr.read_bytes() if csr else None, days=days, foreign=foreign)
+        name, word(by, why), hosts=host or [], csr=csr.read_bytes() if csr else None, days=days, foreign=foreign, peer=peer)
     if as_json:
         print(json.dumps({"file": str(path), "serial": ca.serial_hex(certificate),
                           "not_after": certificate.not_valid_after_utc.isoformat()}))

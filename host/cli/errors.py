@@ -7,6 +7,7 @@ from host.bench.goosebit import PeerError
 from host.broker import BrokerError
 from host.db import DatabaseError
 from host.doctor.identity import DoctorError
+from host.ingest.stream import StreamError
 from host.settings import SettingsError
 from host.sim.errors import DemoError
 from host.sim.processes import ProcessError
@@ -26,5 +27,5 @@ from provisioning.pki import PkiError
 USER_ERRORS = (
     ArchiveError, BrokerError, BundleError, DatabaseError, DemoError, DoctorError, EncodeError, ExportError, FetchError,
     ImageError, KeyFileError, NodeError, OtaError, PeerError, PkiError, ProcessError, ProvisioningError, RefusedError,
-    ReleaseError, SettingsError, StartError, TooMuchError,
+    ReleaseError, SettingsError, StartError, StreamError, TooMuchError,
 )

@@ -22,6 +22,10 @@ def test_the_example_is_what_is_rendered():
         host="0.0.0.0", cert_file=etc / "svc.broker.pem", key_file=etc / "svc.broker.key", ca_file=etc / "ca.pem",
         store_dir=store, log_file=Path("/var/log/tenfold/nats.log"))
     assert (folder / broker.MAIN_FILE).read_text(encoding="utf-8") == broker.render(settings)
+    routes = tuple(f"broker{number}.plant.example:6222" for number in (1, 2, 3))
+    node = settings.model_copy(update={
+        "server_name": "tenfold-1", "client_host": "0.0.0.0", "cluster": broker.ClusterSettings(host="0.0.0.0", routes=routes)})
+    assert (folder / "cluster.conf").read_text(encoding="utf-8") == broker.render(node)
     assert (folder / broker.USERS_FILE).read_text(encoding="utf-8") == broker.render_users([A, B])
 
 
