@@ -233,8 +233,7 @@ class _Work:
 
     def _learn_clocks(self, batches: Sequence[Record]) -> None:
         """Keep the best clock of each boot: the most trusted source, then the one nearest to the boot."""
-        known = self._known.clocks
-        asked = {_boot(one) for one in batches if not _has_clock(one) or _better(one, known.get(_boot(one)))}
+        asked = {_boot(one) for one in batches if self._asks_clock(one)}
         self.clocks = self._transaction.clocks(asked)
         changed = set()
         for one in batches:
@@ -245,12 +244,18 @@ class _Work:
         for boot in sorted(changed):
             self._transaction.save_clock(boot, self.clocks[boot], below_quality=QUALITY_SERVER)
 
+    def _asks_clock(self, one: Record) -> bool:
+        """Whether a batch has to do with its boot's best clock: it has none, a better one, or one far from what is known."""
+        known = self._known.clocks.get(_boot(one))
+        return (not _has_clock(one) or known is None or _better(one, known)
+                or bool(times.apart(one.quality, one.epoch_ms, known.quality, known.epoch_ms)))
+
     def _believed(self, one: Record) -> Record:
         """The record; one whose clock cannot be true as if it had none, which quarantine tells."""
         return self._doubted(one, times.doubt(one.quality, one.epoch_ms, one.uptime_ms, self._now_ms))
 
     def _placed(self, one: Record) -> tuple[Record, int | None]:
-        clock = self.clocks.get(_boot(one)) or self._known.clocks.get(_boot(one))
+        clock = self.clocks.get(_boot(one))
         if clock is not None:
             one = self._doubted(one, times.apart(one.quality, one.epoch_ms, clock.quality, clock.epoch_ms))
         return one, self._start_ms(one)
