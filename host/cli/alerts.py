@@ -1,29 +1,25 @@
 """`tenfold alerts`: what is wrong, what was, and who is told."""
 
 import json
-import logging
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from sqlalchemy.exc import DBAPIError
 
 from host.cli import silences
-from host.cli.alerts_common import DEFAULT_DATABASE, Database, database, samples, since_ms, time_ms, when
+from host.cli.alerts_common import database, reader, samples, since_ms, time_ms, when
 from host.cli.drawn import filled, right, whole
+from host.cli.known import Ca, Cert, Database, Key, Ledger, Sources, Url
 from host.cli.server import AsJson
 from host.cli.who import me
-from host.db import DatabaseError, open_engine
-from host.monitor.alerting import __main__ as process
-from host.monitor.alerting import words
+from host.monitor.alerting import process, words
 from host.monitor.alerting.engine import Notice
 from host.monitor.alerting.group import Kind, Level
 from host.monitor.alerting.observe import name_of, observe
 from host.monitor.alerting.rules import Rule, load_rules
 from host.monitor.alerting.settings import AlertSettings
-from host.monitor.alerting.source import reader
 from host.monitor.alerting.targets import make_targets
 from host.monitor.sample import Sample
 from host.settings import SettingsError, load
@@ -42,7 +38,8 @@ SHOWN = 5      # that the table names
 @app.command()
 def run(config: Config) -> None:
     """Evaluate rules and tell of alerts until SIGTERM. Example: tenfold alerts run --config alerts.toml."""
-    raise typer.Exit(process.main(["--config", str(config)]))
+    raise typer.Exit(process.run(config, lambda settings: reader(Sources(
+        settings.database, settings.ota_url, settings.ca_file, settings.cert_file, settings.key_file, settings.ledger))))
 
 
 @app.command()
@@ -59,7 +56,7 @@ def check(rules: Rules, as_json: AsJson = False) -> None:
 
 @app.command("test")
 def try_(
-    rules: Rules, url: Database = DEFAULT_DATABASE,
+    rules: Rules, url: Database = "", server: Url = "", ca: Ca = None, cert: Cert = None, key: Key = None, ledger: Ledger = "",
     at: Annotated[str, typer.Option(help="Ages are told as of this time, e.g. 2027-06-05T22:00Z; default now.")] = "",
     file: Annotated[Path | None, typer.Option("--samples", help='A file instead: JSON lines {"metric", "labels", "value"}.',
                                               exists=True, dir_okay=False)] = None,
@@ -70,7 +67,7 @@ def try_(
     Example: tenfold alerts test deploy/alerts/rules.toml --at 2027-06-05T22:00Z
     """
     at_ms = time_ms("--at", at) if at else process.now_ms()
-    given = samples(file) if file else _read(url, at_ms)
+    given = samples(file) if file else reader(Sources(url, server, ca, cert, key, ledger))(at_ms)
     rows = [_found(each, given) for each in load_rules(rules)]
     if as_json:
         print(json.dumps(rows))
@@ -79,12 +76,12 @@ def try_(
     Console().print(filled(
         [whole("rule"), right("members"), right("breached"), whole("group"), "says"],
         [[row["rule"], str(row["members"]), str(row["breached"]), group["group"],
-          group["says"] if row["members"] else "no samples: is the metric's name right?"]
+          group["says"] if row["members"] else "no samples: a wrong name, or a source that is not named"]
          for row in rows for group in (row["groups"] or none)]))
 
 
 @app.command("list")
-def list_(url: Database = DEFAULT_DATABASE, as_json: AsJson = False) -> None:
+def list_(url: Database = "", as_json: AsJson = False) -> None:
     """List what is pending, firing or just over, group by group, and what waits to be sent.
 
     Example: tenfold alerts list --database sqlite:///build/demo/telemetry.db
@@ -119,7 +116,7 @@ def list_(url: Database = DEFAULT_DATABASE, as_json: AsJson = False) -> None:
 
 @app.command()
 def history(
-    url: Database = DEFAULT_DATABASE, rule: Annotated[str, typer.Option(help="Only of this rule.")] = "",
+    url: Database = "", rule: Annotated[str, typer.Option(help="Only of this rule.")] = "",
     since: Annotated[str, typer.Option(help="From this time on, e.g. 2027-06-05T22:00Z, or so long ago, e.g. 8h.")] = "",
     limit: Annotated[int, typer.Option(min=1, max=100_000, help="As many entries at most, the newest.")] = 100,
     as_json: AsJson = False,
@@ -149,8 +146,7 @@ def send_test(
 
     Example: tenfold alerts send-test --config alerts.toml
     """
-    for name in ("httpx", "httpcore"):   # they tell URLs
-        logging.getLogger(name).setLevel(logging.WARNING)
+    process.quiet()
     settings = load(AlertSettings, config, env_prefix=process.ENV_PREFIX)
     targets = [each for each in make_targets(settings) if target in ("", each.name)]
     if not targets:
@@ -168,18 +164,6 @@ def send_test(
             print(f"{row['target']}: {row['error'] or 'taken'}")
     if any(row["error"] for row in rows):
         raise typer.Exit(1)
-
-
-def _read(url: str, at_ms: int) -> list[Sample]:
-    with database(url):   # it is there
-        pass
-    engine = open_engine(url, read_only=True)
-    try:
-        return reader(engine)(at_ms)
-    except DBAPIError as error:
-        raise DatabaseError(f"database {engine.url!r}: {error.orig}") from None
-    finally:
-        engine.dispose()
 
 
 def _found(rule: Rule, given: list[Sample]) -> dict[str, Any]:

@@ -1,46 +1,72 @@
-"""What the alert commands share: the database, times and lists of labels as people write them."""
+"""What the alert commands share: the database, samples, times and lists of labels as people write them."""
 
 import json
+import logging
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
 
 import typer
-from sqlalchemy import Connection, make_url
+from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from host.cli.known import Sources, opened
+from host.cli.known import read as known_read
 from host.db import DatabaseError, open_engine
 from host.monitor.sample import Sample
+from host.monitor.samples import fleet_samples
 from host.settings import SettingsError
+from host.store import alerts
 
-Database = Annotated[str, typer.Option("--database", envvar="TENFOLD_TELEMETRY", help="URL of the telemetry database, as in "
-                                       "ingest's settings; of `tenfold up`: sqlite:///build/demo/telemetry.db.")]
-DEFAULT_DATABASE = "sqlite:///telemetry.db"
+WINDOW_H = 24   # of links, as everywhere
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+log = logging.getLogger("host.monitor.alerting")
 
 
 @contextmanager
 def database(url: str, *, write: bool = False) -> Iterator[Connection]:
-    """Open a telemetry database that exists; what is written is committed at the end.
+    """Open the telemetry database that `--database` names or means; what is written is committed at the end.
 
     Raises:
-        SettingsError: there is no such file. DatabaseError: it is no telemetry database of this release, or at fault.
+        DatabaseError: it is not there, not one of this release, or at fault.
     """
-    engine = open_engine(url, read_only=not write)
-    place = make_url(url).database
-    if engine.dialect.name == "sqlite" and not (place and Path(place).is_file()):
-        raise SettingsError("--database", url, "the URL of a telemetry database that exists, or TENFOLD_TELEMETRY set to it")
-    try:
-        with engine.begin() as connection:
-            yield connection
-    except DBAPIError as error:
-        told = f"database {engine.url!r}: {error.orig}"
-        raise DatabaseError(f"{told}; if tables are missing, `tenfold alerts run` makes them") from None
-    finally:
-        engine.dispose()
+    with opened(url) as engine:
+        used = open_engine(engine.url.render_as_string(hide_password=False)) if write else engine
+        try:
+            with used.begin() as connection:
+                yield connection
+        except DBAPIError as error:
+            told = f"database {engine.url!r}: {error.orig}"
+            raise DatabaseError(f"{told}; if tables are missing, `tenfold alerts run` makes them") from None
+        finally:
+            used.dispose()
+
+
+def reader(sources: Sources) -> Callable[[int], list[Sample]]:
+    """Make the function that reads all that is known as of a time (Unix milliseconds), device by device.
+
+    It raises DatabaseError when the telemetry database cannot be read. Other sources that are away are told as such, once.
+    """
+    said: list[tuple[str, ...]] = []
+    unasked = {name for name, named in (("update_server", sources.url), ("ledger", sources.ledger)) if not named}
+
+    def read(now_ms: int) -> list[Sample]:
+        known = known_read(sources, now_ms, WINDOW_H)
+        if said != [known.notes]:
+            for note in known.notes:
+                log.warning("%s", note)
+            said[:] = [known.notes]
+        with database(sources.database) as connection:
+            quarantined = alerts.quarantined(connection)
+        found = [
+            each for each in fleet_samples(known.fleet, devices_max=None)
+            if each.metric != "tenfold_source_up" or each.labels["source"] not in unasked   # what nobody named is not away
+        ]
+        return [*found, Sample("tenfold_ingest_quarantined_total", {}, quarantined)]
+
+    return read
 
 
 def seconds(option: str, words: str) -> float:

@@ -7,11 +7,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from host.cli.alerts_common import DEFAULT_DATABASE, UNITS_S, Database, database, matchers, seconds, when
+from host.cli.alerts_common import UNITS_S, database, matchers, seconds, when
 from host.cli.drawn import filled, right, whole
+from host.cli.known import Database
 from host.cli.server import AsJson
 from host.cli.who import me
-from host.monitor.alerting.__main__ import now_ms
+from host.monitor.alerting.process import now_ms
 from host.monitor.alerting.silences import Silence
 from host.store import alerts
 
@@ -25,7 +26,7 @@ def add(
     reason: Annotated[str, typer.Option(help="Why; it is shown to everybody.")],
     for_: Annotated[str, typer.Option("--for", help="How long, e.g. 30m, 2h, 3d; at most 90 days.")] = "2h",
     by: Annotated[str, typer.Option(help="Who wants it; default you.")] = "",
-    url: Database = DEFAULT_DATABASE, as_json: AsJson = False,
+    url: Database = "", as_json: AsJson = False,
 ) -> None:
     """Mute notices for a while. Labels are those of the samples, and `rule` and `severity`.
 
@@ -42,7 +43,7 @@ def add(
 
 
 @app.command("list")
-def list_(url: Database = DEFAULT_DATABASE, as_json: AsJson = False) -> None:
+def list_(url: Database = "", as_json: AsJson = False) -> None:
     """List silences that have not ended."""
     with database(url) as connection:
         rows = alerts.silences(connection, ending_after_ms=now_ms())
@@ -58,7 +59,7 @@ def list_(url: Database = DEFAULT_DATABASE, as_json: AsJson = False) -> None:
 @app.command()
 def end(
     ident: Annotated[int, typer.Argument(metavar="SILENCE", help="Its number, from `tenfold alerts silence list`.")],
-    url: Database = DEFAULT_DATABASE,
+    url: Database = "",
 ) -> None:
     """End a silence now: what still fires is told."""
     with database(url, write=True) as connection:

@@ -110,6 +110,11 @@ def _mark_row(rule: str, key: str, one: Mark) -> dict[str, Any]:
     return {"rule": rule, "key": key, "old_ms": one.old_ms, "old": one.old, "new_ms": one.new_ms, "new": one.new}
 
 
+def quarantined(connection: Connection) -> int:
+    """How many messages ever went into quarantine."""
+    return connection.scalar(select(t.tally.c.value).where(t.tally.c.name == "quarantined")) or 0
+
+
 # --- history
 
 

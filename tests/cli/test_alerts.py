@@ -9,14 +9,22 @@ import pytest
 import typer.testing
 from sqlalchemy import Engine
 
+from host.cli.alerts_common import reader
+from host.cli.known import Sources
 from host.cli.root import app
 from host.db import DatabaseError, migrate, open_engine
-from host.monitor.alerting import __main__ as process
+from host.ingest.sort import Reject
+from host.monitor.alerting import process
+from host.monitor.alerting.rules import load_rules
 from host.monitor.alerting.runner import Runner
+from host.monitor.catalogue import METRICS
+from host.monitor.presence import Presence, State
 from host.settings import SettingsError
+from host.store.telemetry import DeviceState, Telemetry
 from tests.monitor.alerts import METRIC, rule, samples
 from tests.monitor.receivers import receiver
 
+NOW_MS = 1_800_000_000_000
 SHIPPED = Path(__file__).parents[2] / "deploy/alerts/rules.toml"
 
 
@@ -98,10 +106,36 @@ def test_a_rule_is_tried_on_samples_without_telling_anybody(tmp_path: Path):
                               for number in range(5)))
     rows = {row["rule"]: row for row in json.loads(run("test", str(SHIPPED), "--samples", str(path), "--json"))}
     assert rows["site-offline"]["groups"] == [{"group": "site=nord", "breached": 5, "members": 5, "says": "outage"}]
-    assert "is the metric's name right?" in run("test", str(SHIPPED), "--samples", str(path), "--at", "2027-06-05T22:00Z")
+    assert "no samples: a wrong name" in run("test", str(SHIPPED), "--samples", str(path), "--at", "2027-06-05T22:00Z")
     path.write_text('{"metric": 1}')
     with pytest.raises(SettingsError, match="line 1"):
         run("test", str(SHIPPED), "--samples", str(path))
+
+
+def test_samples_are_what_ingest_wrote(engine: Engine, url: str):
+    with Telemetry(engine).begin() as transaction:
+        transaction.save({
+            "on": DeviceState(presence=Presence(State.ONLINE, NOW_MS - 5000, 1, "1.0.0", 1), last_ms=NOW_MS - 2000),
+            "off": DeviceState(presence=Presence(State.OFFLINE, NOW_MS - 60_000, 1, "1.0.0", 1), last_ms=NOW_MS - 61_000),
+        })
+        transaction.quarantine([Reject("t", "d", "batch.crc", b"x")], NOW_MS)
+    found = {(each.metric, each.labels.get("device", "")): each.value for each in reader(Sources(url))(NOW_MS)}
+    assert (found["tenfold_device_offline_seconds", "off"], found["tenfold_device_offline_seconds", "on"]) == (60, 0)
+    assert found["tenfold_device_record_age_seconds", "off"] == 61
+    assert found["tenfold_ingest_quarantined_total", ""] == 1
+
+
+def test_a_source_that_nobody_named_is_not_away(url: str):
+    found = [(each.labels["source"], each.value) for each in reader(Sources(url))(NOW_MS) if each.metric == "tenfold_source_up"]
+    assert found == [("telemetry", 1)]
+
+
+def test_shipped_rules_are_about_metrics_and_labels_that_there_are():
+    for each in load_rules(SHIPPED):
+        if each.metric == "tenfold_anomaly_score":   # the detectors' own
+            continue
+        assert set(each.group_by) <= set(METRICS[each.metric].labels), each.name
+        assert set(each.where) <= set(METRICS[each.metric].labels), each.name
 
 
 def test_rules_are_tried_on_a_database(url: str):
@@ -111,7 +145,7 @@ def test_rules_are_tried_on_a_database(url: str):
 
 
 def test_a_database_that_is_not_there_is_not_made(tmp_path: Path):
-    with pytest.raises(SettingsError, match="--database"):
+    with pytest.raises(DatabaseError, match="--database"):
         run("list", "--database", f"sqlite:///{tmp_path}/none.db")
     assert not (tmp_path / "none.db").exists()
     (tmp_path / "empty.db").touch()

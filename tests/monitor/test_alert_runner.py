@@ -17,16 +17,12 @@ from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import OperationalError
 
 from host.db import migrate, open_engine
-from host.ingest.sort import Reject
 from host.monitor.alerting.rules import Rule
 from host.monitor.alerting.runner import PRUNE_MS, Runner
 from host.monitor.alerting.silences import Silence
-from host.monitor.alerting.source import reader
-from host.monitor.presence import LinkEvent, Presence, State
 from host.monitor.sample import Sample
 from host.store import alert_outbox, alerts
 from host.store import tables as t
-from host.store.telemetry import DeviceState, Telemetry
 from tests.monitor.alerts import TICK_S, rule, samples, site_rule
 from tests.monitor.receivers import receiver
 from tests.ota import postgresql
@@ -271,24 +267,6 @@ def test_what_was_written_is_read_again(make: Any):
 # --- the process
 
 
-def test_samples_are_read_from_what_ingest_wrote(make: Any):
-    desk = make("desk", [])
-    telemetry = Telemetry(desk.engine)
-    with telemetry.begin() as transaction:
-        transaction.save({
-            "on": DeviceState(presence=Presence(State.ONLINE, BEGUN_MS - 5000, 1, "1.0.0", 1), last_ms=BEGUN_MS - 2000),
-            "off": DeviceState(presence=Presence(State.OFFLINE, BEGUN_MS - 60_000, 1, "1.0.0", 1), last_ms=BEGUN_MS - 61_000),
-        })
-        transaction.add_events([("off", LinkEvent("drop", BEGUN_MS - 60_000, "1.0.0"))])
-        transaction.quarantine([Reject("t", "d", "batch.crc", b"x")], BEGUN_MS)
-    found = {(each.metric, each.labels.get("device", "")): each.value for each in reader(desk.engine)(BEGUN_MS)}
-    assert found["tenfold_device_offline_seconds", "off"] == 60
-    assert found["tenfold_device_offline_seconds", "on"] == 0
-    assert (found["tenfold_device_online", "on"], found["tenfold_device_online", "off"]) == (1, 0)
-    assert found["tenfold_device_record_age_seconds", "off"] == 61
-    assert found["tenfold_ingest_quarantined_total", ""] == 1
-
-
 def test_the_process_tells_a_real_receiver_and_stops_when_told(make: Any, tmp_path: Path):
     make("telemetry", [])
     (tmp_path / "rules.toml").write_text('[[rule]]\nname = "nobody"\nmetric = "tenfold_device_online"\nabsent = true\nwait_s = 0\n'
@@ -300,17 +278,21 @@ def test_the_process_tells_a_real_receiver_and_stops_when_told(make: Any, tmp_pa
         (tmp_path / "alerts.toml").write_text(
             f'database = "sqlite:///{tmp_path}/telemetry.db"\nrules = "{tmp_path}/rules.toml"\nevaluate_s = 1\n'
             f'[[webhooks]]\nname = "hook"\nurl = "{hears.url}"\nsecret_file = "{secret}"\n')
-        command = [sys.executable, "-m", "host.monitor.alerting", "--config", str(tmp_path / "alerts.toml")]
-        process = subprocess.Popen(command, cwd=Path(__file__).parents[2], env=os.environ, stderr=subprocess.PIPE, text=True)
-        try:
-            hears.wait()
-            process.send_signal(signal.SIGTERM)
-            _, said = process.communicate(timeout=60)
-        finally:
-            process.kill()
+        tenfold = [sys.executable, "-c", "from host.cli import main; main()"]
+        command = [*tenfold, "alerts", "run", "--config", str(tmp_path / "alerts.toml")]
+        place = Path(__file__).parents[2]
+        with subprocess.Popen(command, cwd=place, env=os.environ, stderr=subprocess.PIPE, text=True) as process:
+            try:
+                hears.wait()
+                process.send_signal(signal.SIGTERM)
+                _, said = process.communicate(timeout=60)
+            finally:
+                process.kill()
         assert process.returncode == 0
         assert [(each["rule"], each["text"]) for each in hears.bodies()] == [("nobody", "no devices")]
         assert hears.url not in said
-        again = subprocess.run([*command[:-1], str(tmp_path / "none.toml")], cwd=Path(__file__).parents[2], capture_output=True,
+        broken = tmp_path / "broken.toml"
+        broken.write_text('rules = "rules.toml"\nevaluate_s = 0\n')
+        again = subprocess.run([*command[:-1], str(broken)], cwd=Path(__file__).parents[2], capture_output=True,
                                text=True, check=False)
-        assert (again.returncode, "none.toml" in again.stderr) == (2, True)
+        assert (again.returncode, "setting evaluate_s" in again.stderr) == (2, True)

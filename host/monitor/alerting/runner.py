@@ -11,11 +11,13 @@ from threading import Event
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from host.db import DatabaseError
 from host.monitor.alerting import engine as alerting
 from host.monitor.alerting import words
 from host.monitor.alerting.rules import Rule
 from host.monitor.alerting.targets import Target, wants
 from host.monitor.sample import Sample
+from host.settings import SettingsError
 from host.store import alert_outbox as outbox
 from host.store import alerts
 
@@ -49,9 +51,9 @@ class Runner:
         while not stop.is_set():
             try:
                 self.tick()
-            except SQLAlchemyError as error:
+            except (SQLAlchemyError, DatabaseError, SettingsError) as error:   # a certificate may be under way, too
                 self._memory = None
-                log.error("alerts were not evaluated, the database is at fault: %s", error)
+                log.error("alerts were not evaluated, it is tried again: %s", error)
             except alerts.OvertakenError as error:
                 self._memory = None
                 log.warning("%s; ours is not written. Run one process", error)

@@ -1,11 +1,14 @@
-"""The alerts process: `python -m host.monitor.alerting --config FILE`. Ends with 0 at SIGTERM, 2 when it cannot start."""
+"""The alerts process of `tenfold alerts run`: ends with 0 at SIGTERM, with 2 when it cannot start, with 1 after a fault of its own.
 
-import argparse
+Where samples come from is the caller's: sites and models are the update server's to tell, which nothing in here may ask.
+"""
+
 import logging
 import random
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Event, Thread
 
@@ -14,8 +17,8 @@ from host.monitor.alerting.rules import load_rules
 from host.monitor.alerting.runner import Runner
 from host.monitor.alerting.sender import Sender
 from host.monitor.alerting.settings import AlertSettings
-from host.monitor.alerting.source import reader
 from host.monitor.alerting.targets import make_targets
+from host.monitor.sample import Sample
 from host.settings import SettingsError, load
 
 EXIT_CRASHED = 1
@@ -24,6 +27,7 @@ STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOP_S = 3.0    # a try that hangs longer is left: it is made again at the next start
 ENV_PREFIX = "TENFOLD_ALERTS_"
 
+Reader = Callable[[int], Iterable[Sample]]   # all samples as of a time, Unix milliseconds
 log = logging.getLogger("host.monitor.alerting")
 
 
@@ -31,15 +35,18 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m host.monitor.alerting", description="Evaluate alert rules, and tell of them.")
-    parser.add_argument("--config", type=Path, required=True, help="TOML or JSON file; keys are those of AlertSettings")
-    arguments = parser.parse_args(argv)
-    logging.basicConfig(stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("alembic", "httpx", "httpcore"):   # httpx tells each URL otherwise
+def quiet() -> None:
+    """Keep those silent that tell each URL they ask."""
+    for name in ("alembic", "httpx", "httpcore"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def run(config: Path, make_reader: Callable[[AlertSettings], Reader]) -> int:
+    """Evaluate and tell until a signal; gives the exit code."""
+    logging.basicConfig(stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    quiet()
     try:
-        settings = load(AlertSettings, arguments.config, env_prefix=ENV_PREFIX)
+        settings = load(AlertSettings, config, env_prefix=ENV_PREFIX)
         logging.getLogger().setLevel(settings.log_level.upper())
         rules = load_rules(settings.rules)
         targets = make_targets(settings)
@@ -56,12 +63,12 @@ def main(argv: list[str] | None = None) -> int:
         for each in senders:
             each.wake.set()
 
-    runner = Runner(rules, engine, targets, reader(engine), now_ms, evaluate_s=settings.evaluate_s,
+    runner = Runner(rules, engine, targets, make_reader(settings), now_ms, evaluate_s=settings.evaluate_s,
                     history_days=settings.history_days, told=wake)
-    return _run(runner, senders)
+    return _work(runner, senders)
 
 
-def _run(runner: Runner, senders: list[Sender]) -> int:
+def _work(runner: Runner, senders: list[Sender]) -> int:
     """Work in threads until a signal; the main thread only waits."""
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     stop = Event()
@@ -83,7 +90,3 @@ def _run(runner: Runner, senders: list[Sender]) -> int:
         each.join(max(0.0, until_s - time.monotonic()))
     log.info("stopped")
     return code
-
-
-if __name__ == "__main__":
-    sys.exit(main())
