@@ -74,8 +74,9 @@ def show(row: Annotated[int, typer.Argument(help="As `list` numbers it.")], data
     if as_json:
         print(json.dumps({**_told(kept), "payload": kept.payload.hex(), "decoder": said}))
         return
-    print(f"{kept.id}: {kept.reason}, from {kept.device or 'nobody'} on {kept.topic}; came {kept.times} times, first "
-          f"{_time(kept.first_ms)}, last {_time(kept.last_ms)}; {kept.size} bytes{'' if kept.is_whole else ', cut'}")
+    times = "once" if kept.times == 1 else f"{kept.times} times"
+    print(f"{kept.id}: {kept.reason}, from {kept.device or 'nobody'} on {kept.topic}; came {times}, first {_time(kept.first_ms)}, "
+          f"last {_time(kept.last_ms)}; {kept.size} bytes{'' if kept.is_whole else ', cut'}")
     for line in (*said, *_dump(kept.payload)):
         print(line)
 
@@ -165,7 +166,7 @@ def _said(kept: Kept) -> Iterator[str]:
     """What sort and the decoders find in the bytes now."""
     found = sort(kept.topic, kept.payload)
     if isinstance(found, Reject):
-        yield f"decoder: {found.reason}"
+        yield f"decoder: {found.reason}{': ' * bool(found.detail)}{found.detail}"
     elif isinstance(found, Pack):
         yield f"decoder: a SenML pack of {len(found.measured)} records"
         for one in found.measured[:SHOWN_RECORDS]:

@@ -116,14 +116,11 @@ def _decimals(name: str, values: Sequence[Decimal], known: Channel | None, *, ro
     """How many decimals a channel needs to be known with, and how many this pack is written with."""
     exact = max(_exponent(value) for value in values)
     least = max(exact, 0) if known is None else max(exact, known.decimals)   # the tens of a 20 are no reason for a step of ten
-    for decimals in dict.fromkeys((least, max(exact, 0), exact)):
-        if COARSEST <= decimals <= FINEST and _fits(values, decimals):
-            finer = decimals if known is None else max(known.decimals, decimals)
-            return (finer if decimals == least else decimals if known is None else known.decimals), decimals
-    if rounding:
-        for decimals in range(min(exact, FINEST), COARSEST - 1, -1):
-            if _fits(values, decimals):
-                return (decimals if known is None else known.decimals), decimals
+    tries = [one for one in dict.fromkeys((least, max(exact, 0), exact)) if COARSEST <= one <= FINEST]
+    tries += range(min(exact, FINEST), COARSEST - 1, -1) if rounding else ()
+    for decimals in tries:
+        if _fits(values, decimals):
+            return (decimals if known is None or decimals == least else known.decimals), decimals
     raise FormatError("senml.digits", f"{name}: values as {max(values, key=abs)} with {exact} decimals do not fit 32 bits: send "
                                       "fewer digits, or set senml_round")
 

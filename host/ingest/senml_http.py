@@ -48,12 +48,13 @@ log = logging.getLogger(__name__)
 
 
 Sent = Pack | Reject
+Told = tuple[str, str]   # the code of a refusal, and more of it for people; both "" when all of a pack is stored
 
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
     one: Sent
-    answer: "asyncio.Future[str]"   # the code of its refusal, or ""
+    answer: "asyncio.Future[Told]"
 
 
 class Door:
@@ -66,10 +67,10 @@ class Door:
         self._thread = ThreadPoolExecutor(1, "senml-commit")
         self._work: asyncio.Task[None] | None = None
 
-    async def put(self, one: Sent) -> str:
-        """Store one pack; gives the code of its refusal, or "" when all of it is stored."""
+    async def put(self, one: Sent) -> Told:
+        """Store one pack."""
         if len(self._waiting) >= WAITING_MAX:
-            return "senml.busy"
+            return "senml.busy", ""
         waiting = _Waiting(one, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         if self._work is None or self._work.done():
@@ -82,28 +83,28 @@ class Door:
     async def _run(self) -> None:
         while self._waiting:
             group = [self._waiting.popleft() for _ in range(min(GROUP_MAX, len(self._waiting)))]
-            codes = await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, [each.one for each in group])
-            for each, code in zip(group, codes, strict=True):
+            told = await asyncio.get_running_loop().run_in_executor(self._thread, self._commit, [each.one for each in group])
+            for each, answer in zip(group, told, strict=True):
                 if not each.answer.done():   # its client may have gone
-                    each.answer.set_result(code)
+                    each.answer.set_result(answer)
 
-    def _commit(self, group: Sequence[Sent]) -> list[str]:
-        """The code of each, in the commit's thread."""
+    def _commit(self, group: Sequence[Sent]) -> list[Told]:
+        """What each is told, in the commit's thread."""
         try:
             rejects = self._committer.commit(group, self._clock_ms()).rejects
         except (DataError, IntegrityError):   # one of them is what the database takes neither now nor later
             if len(group) > 1:
-                return [code for one in group for code in self._commit([one])]
+                return [told for one in group for told in self._commit([one])]
             one = group[0]
             log.error("the database refuses a pack of %s", one.device)
-            return ["store.refused"] if isinstance(one, Reject) else self._commit(
+            return [("store.refused", "")] if isinstance(one, Reject) else self._commit(
                 [Reject(one.topic, one.device, "store.refused", one.payload)])
         except SQLAlchemyError as error:
             log.error("cannot store, nothing is acknowledged: %s", str(getattr(error, "orig", None) or error).splitlines()[0])
             self._store.reopen()
-            return ["senml.database"] * len(group)
-        codes = {id(one.payload): one.reason for one in rejects}   # a reject carries the pack's own bytes
-        return [codes.get(id(one.payload), "") for one in group]
+            return [("senml.database", "")] * len(group)
+        told = {id(one.payload): (one.reason, one.detail) for one in rejects}   # a reject carries the pack's own bytes
+        return [told.get(id(one.payload), ("", "")) for one in group]
 
 
 def create_app(
@@ -141,7 +142,7 @@ def create_app(
             return _answer("senml.size")
         topic = senml_topic(device, kind)
         found = admitted(sort(topic, body), topic, body, known)
-        return _answer(await door.put(found) if isinstance(found, Sent) else "senml.media")
+        return _answer(*await door.put(found)) if isinstance(found, Sent) else _answer("senml.media")
 
     return app
 
@@ -156,9 +157,9 @@ async def _body(request: Request) -> bytes | None:
     return bytes(body)
 
 
-def _answer(code: str) -> Response:
+def _answer(code: str, detail: str = "") -> Response:
     if not code:
         return Response(status_code=204)
-    status, message = ANSWERS.get(code, (400, "nothing of it is stored; the pack is kept aside for the operator"))
+    status, message = ANSWERS.get(code, (400, f"{detail or 'refused'}; nothing of the pack is stored, it is kept for the operator"))
     headers = {"Retry-After": str(RETRY_AFTER_S)} if status == 503 else None
     return JSONResponse({"code": code, "message": message}, status, headers)

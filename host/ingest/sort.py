@@ -4,7 +4,7 @@ Decides from the bytes alone, touching the header of a batch only. The device is
 checked it against the certificate; payloads name none. Whether a record is new is not decided here.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from host.ingest import senml
 from host.monitor.presence import Hello
@@ -58,12 +58,13 @@ class Spoken:
 
 @dataclass(frozen=True, slots=True)
 class Reject:
-    """A message that has no place: kept in quarantine. `device` is empty when the topic names none."""
+    """A message that has no place: kept in quarantine. `device` is empty when the topic names none; `detail` is for people."""
 
     topic: str
     device: str
     reason: str
     payload: bytes
+    detail: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,7 @@ def sort(topic: str, payload: bytes, *, copy: bool = False, at_ms: int = 0) -> S
         if kind == topics.STATE:
             return _spoken(device, payload, copy=copy, at_ms=at_ms)
     except FormatError as error:
-        return Reject(topic, device, error.code, payload)
+        return Reject(topic, device, error.code, payload, error.message)
     return Reject(topic, device, "topic.kind", payload)
 
 
@@ -135,7 +136,7 @@ def _pack(topic: str, payload: bytes, *, copy: bool, at_ms: int) -> Pack | Rejec
     try:
         return Pack(topic, parts[1], payload, senml.parse(payload, parts[2]), copy, at_ms)
     except FormatError as error:
-        return Reject(topic, parts[1], error.code, payload)
+        return Reject(topic, parts[1], error.code, payload, error.message)
 
 
 def _spoken(device: str, payload: bytes, *, copy: bool, at_ms: int) -> Spoken:

@@ -46,7 +46,7 @@ def unpack(
         try:
             records = _records(rows, place, one, now_ms, rounding=rounding)
         except FormatError as error:
-            unpacked.append(Reject(one.topic, one.device, error.code, one.payload))
+            unpacked.append(Reject(one.topic, one.device, error.code, one.payload, error.message))
             continue
         if records is None:
             repeated[one.device] += 1

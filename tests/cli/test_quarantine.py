@@ -65,7 +65,7 @@ def test_a_row_is_shown_with_its_bytes_and_what_the_decoder_says_now(run, rows):
     assert "garbage" in run("show", rows["garbage"]).stdout
     assert "flow = 12.5 l/min at 0 s from its arrival" in run("show", rows["pack"]).stdout
     told = json.loads(run("show", rows["garbage"], "--json").stdout)
-    assert (bytes.fromhex(told["payload"]), told["decoder"]) == (b"\x03garbage", ["decoder: batch.crc"])
+    assert (bytes.fromhex(told["payload"]), told["decoder"]) == (b"\x03garbage", ["decoder: batch.crc: of 8 bytes"])
 
 
 def test_replay_stores_what_can_be_read_and_tells_what_stays(run, rows, engine):

@@ -29,11 +29,11 @@ def until(condition, what):
 class Plant:
     """Certificates, ports and processes of one test; `close` ends what it started."""
 
-    def __init__(self, folder, devices):
+    def __init__(self, folder, devices, foreign=()):
         self.folder, self.devices = folder, devices
         self.pki = pki.make_fleet_pki(folder / "pki")
         issuing = pki.load_authority(self.pki.cert("issuing"), self.pki.key("issuing"))
-        for device in devices:
+        for device in (*devices, *foreign):
             key = ca.make_key()
             pki.write_key(self.pki.key(device), key)
             pki.write_pem(self.pki.cert(device), ca.issue_device(issuing, key.public_key(), device, dt.datetime.now(dt.UTC)))
@@ -45,7 +45,7 @@ class Plant:
             mqtt_port=self.port, client_port=client_port, monitor_port=monitor_port, cert_file=self.pki.cert("svc.broker"),
             key_file=self.pki.key("svc.broker"), ca_file=self.pki.ca_file, store_dir=folder / "store", ack_wait_s=1,
         )
-        self.broker_config = broker.write(folder / "broker", settings, devices)
+        self.broker_config = broker.write(folder / "broker", settings, devices, foreign_ids=foreign)
         self.database = folder / "telemetry.db"
         self.config = folder / "ingest.json"
         self.config.write_text(json.dumps({
@@ -54,7 +54,7 @@ class Plant:
             "gather_ms": 2, "gather_max": 4, "reconnect_max_s": 1, "keepalive_s": 5,
         }))
         self.broker = self.ingest = None
-        self.clients = []
+        self.clients, self.senders = [], []
 
     def start_broker(self):
         with (self.folder / "broker.log").open("ab") as log:
@@ -82,6 +82,15 @@ class Plant:
         self.clients.append(client)
         return client
 
+    def sender(self, name):
+        """The MQTT session of a device that hears nothing."""
+        client = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2, name, clean_session=True)
+        client.tls_set_context(tls.client_context(self.pki.ca_file, self.pki.cert(name), self.pki.key(name)))
+        client.connect("localhost", self.port, keepalive=5)
+        client.loop_start()
+        self.senders.append(client)
+        return client
+
     def rows(self):
         """(device, boot, seq) -> payload, as another process sees the database."""
         reader = sqlite3.connect(self.database)
@@ -101,6 +110,9 @@ class Plant:
     def close(self):
         for client in self.clients:
             client.close()
+        for client in self.senders:
+            client.disconnect()
+            client.loop_stop()
         for process in (self.ingest, self.broker):
             if process is not None and process.poll() is None:
                 self.kill(process)

@@ -1,12 +1,18 @@
 """The ingest process under SIGKILL and without a broker, with the real nats-server and mutual TLS."""
 
+import json
+import time
+
 import pytest
 
+from host.db import open_engine
+from host.store.queries import Queries
 from tests.ingest.plant import WAIT_S, Plant, until
 from tests.ingest.records import DEVICE, OTHER, batch_of, schema_of, state, up
 
 KILLS = 3
 RECORDS = 400   # of each device before each kill
+PACKS = 300
 
 
 @pytest.fixture
@@ -45,6 +51,33 @@ def test_sigkill_of_ingest_at_any_instant_loses_nothing_and_stores_once(plant):
     until(lambda: all(device.acked == (1, KILLS * RECORDS - 1) for device in devices), "the last acks")
     code, took_s = plant.stop_ingest()
     assert (code, took_s < 3) == (0, True)
+
+
+def test_sigkill_of_ingest_loses_no_pack_of_a_device_that_is_not_ours_and_stores_none_twice(tmp_path):
+    """It hears no ack and repeats nothing: what was not committed is the broker's to deliver again."""
+    pump = "pump-0242ac110009"
+    plant = Plant(tmp_path, [], [pump])
+    try:
+        plant.start_broker()
+        plant.start_ingest()
+        until(lambda: plant.ingest_said("subscribed"), "the first subscription")
+        sender = plant.sender(pump)
+        first_s = int(time.time()) - 10_000
+        for second in range(PACKS):
+            sender.publish(f"s/{pump}/senml", json.dumps([{"n": "flow", "bt": first_s + second, "v": second}]).encode(), 1)
+            if second == PACKS // 2:
+                until(lambda: plant.count() > 20, "commits while packs come")
+                plant.kill(plant.ingest)
+                plant.start_ingest()
+        until(lambda: plant.count() >= PACKS + 1, "all packs and their schema in the database")
+        code, _ = plant.stop_ingest()
+        engine = open_engine(f"sqlite:///{plant.database}", read_only=True)
+        times, values = Queries(engine).series(pump, None, 0, 2**53, 2 * PACKS)["flow"]
+        engine.dispose()
+        assert (code, values) == (0, [float(second) for second in range(PACKS)])
+        assert times == [(first_s + second) * 1000 for second in range(PACKS)]
+    finally:
+        plant.close()
 
 
 def test_ingest_outlives_the_broker(plant):
