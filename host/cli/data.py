@@ -114,7 +114,7 @@ def night(
 def aggregate(
     devices: Devices = None, channel: ChannelOption = None, since: From = "-24h", until: To = "now", zone: Zone = "",
     by: Annotated[str, typer.Option(help="device, site, version or all.")] = "device",
-    bucket: Annotated[str, typer.Option(help="Length of a bucket: 15min, 1h, 1d; one for the whole window by default.")] = "",
+    bucket: Annotated[str, typer.Option(help="Length of a bucket: 15min, 1h, 1d (of UTC); else one for the whole window.")] = "",
     sites: Sites = None, server: Url = "", ca: Ca = None, cert: Cert = None, key: Key = None, database: Database = "",
     as_json: AsJson = False,
 ) -> None:
