@@ -175,7 +175,8 @@ def export(
         print(json.dumps({"file": str(out), "bytes": written, "format": chosen, "from_ms": from_ms, "to_ms": to_ms,
                           "devices": len(order.devices), "left_out": left_out}))
     elif out is not None:
-        print(f"{out}: {written:,} bytes, {len(order.devices)} devices, {times.window(from_ms, to_ms, times.zone_of(zone))}")
+        print(f"{out}: {written:,} bytes, {shown.many(len(order.devices), 'device')}, "
+              f"{times.window(from_ms, to_ms, times.zone_of(zone))}")
 
 
 def _written(content: Iterator[bytes], out: Path | None) -> int:

@@ -88,9 +88,9 @@ def night(
     """The story of a window: what ran, the channels, the gaps, what happened to the link."""
     counts = {kind: sum(one.kind == kind for one in events) for kind in KINDS}
     drops = max(0, counts["drop"] - counts["update"])   # an update ends the link too: host.monitor.connectivity
-    yield (f"firmware {', then '.join(label for _, label in ran)}; {_many(drops, 'lost connection')}, "
-           f"{_many(counts['reboot'], 'restart')}, {_many(counts['update'], 'update')}, {_many(counts['rollback'], 'roll-back')}, "
-           f"{_many(len(found.gaps), 'gap')}")
+    yield (f"firmware {', then '.join(label for _, label in ran)}; {many(drops, 'lost connection')}, "
+           f"{many(counts['reboot'], 'restart')}, {many(counts['update'], 'update')}, {many(counts['rollback'], 'roll-back')}, "
+           f"{many(len(found.gaps), 'gap')}")
     if not found.channels:
         yield "no readings in this window"
     else:
@@ -124,5 +124,6 @@ def _value(one: ChannelSummary, value: float) -> str:
     return f"{value:.{one.channel.places}f}"
 
 
-def _many(count: int, what: str) -> str:
+def many(count: int, what: str) -> str:
+    """Count things in words."""
     return f"{count or 'no'} {what}{'' if count == 1 else 's'}"
