@@ -114,7 +114,7 @@ def night(
 def aggregate(
     devices: Devices = None, channel: ChannelOption = None, since: From = "-24h", until: To = "now", zone: Zone = "",
     by: Annotated[str, typer.Option(help="device, site, version or all.")] = "device",
-    bucket: Annotated[str, typer.Option(help="Length of a bucket: 15min, 1h, 1d; one for the whole window by default.")] = "",
+    bucket: Annotated[str, typer.Option(help="Length of a bucket: 15min, 1h, 1d (of UTC); else one for the whole window.")] = "",
     sites: Sites = None, server: Url = "", ca: Ca = None, cert: Cert = None, key: Key = None, database: Database = "",
     as_json: AsJson = False,
 ) -> None:
@@ -175,7 +175,8 @@ def export(
         print(json.dumps({"file": str(out), "bytes": written, "format": chosen, "from_ms": from_ms, "to_ms": to_ms,
                           "devices": len(order.devices), "left_out": left_out}))
     elif out is not None:
-        print(f"{out}: {written:,} bytes, {len(order.devices)} devices, {times.window(from_ms, to_ms, times.zone_of(zone))}")
+        print(f"{out}: {written:,} bytes, {shown.many(len(order.devices), 'device')}, "
+              f"{times.window(from_ms, to_ms, times.zone_of(zone))}")
 
 
 def _written(content: Iterator[bytes], out: Path | None) -> int:

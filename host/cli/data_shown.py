@@ -18,9 +18,9 @@ from host.store.summary import ChannelSummary, Summary
 
 PLOT_HEIGHT = 6      # lines
 SPARK_WIDTH = 32     # characters, at least; the rest of the terminal is given to it
-TABLE_WIDTH = 78     # what the other columns of `night` take
+TABLE_WIDTH = 80     # what the other columns of `night` take
 LABEL = 12           # characters beside a plot
-EVENTS_SHOWN = 30
+HAPPENED_SHOWN = 40
 WORDS = {"drop": "connection lost", "connect": "connected", "reboot": "restarted", "update": "updated to",
          "rollback": "rolled back to"}
 
@@ -87,26 +87,29 @@ def night(
 ) -> Iterator[RenderableType]:
     """The story of a window: what ran, the channels, the gaps, what happened to the link."""
     counts = {kind: sum(one.kind == kind for one in events) for kind in KINDS}
-    yield (f"firmware {', then '.join(label for _, label in ran)}; {_many(counts['drop'], 'lost connection')}, "
-           f"{_many(counts['reboot'], 'restart')}, {_many(counts['update'], 'update')}, {_many(counts['rollback'], 'roll-back')}, "
-           f"{_many(len(found.gaps), 'gap')}")
+    drops = max(0, counts["drop"] - counts["update"])   # an update ends the link too: host.monitor.connectivity
+    yield (f"firmware {', then '.join(label for _, label in ran)}; {many(drops, 'lost connection')}, "
+           f"{many(counts['reboot'], 'restart')}, {many(counts['update'], 'update')}, {many(counts['rollback'], 'roll-back')}, "
+           f"{many(len(found.gaps), 'gap')}")
     if not found.channels:
         yield "no readings in this window"
     else:
         across = max(SPARK_WIDTH, width - TABLE_WIDTH)
-        table = Table(whole("channel"), "unit", right("min"), right("mean"), right("max"), right("readings"), whole("course"))
+        table = Table(whole("channel"), "unit", right("min"), right("mean"), right("max"), "at", right("readings"), whole("course"))
         for one in found.channels:
             line = sparkline(*one.points.result(), from_ms, to_ms, across)
             table.add_row(one.channel.name, one.channel.unit, *(_value(one, each) for each in (one.min, one.mean, one.max)),
-                          f"{one.count:,}", line)
+                          times.shown(one.max_ms, zone, day=False), f"{one.count:,}", line)
         yield table
-    for gap in found.gaps:
-        yield f"{times.shown(gap.from_ms, zone)}  no readings for {times.length(gap.length_ms)}"
-    for event in events[:EVENTS_SHOWN]:
+    happened = [(gap.from_ms, f"no readings for {times.length(gap.length_ms)}") for gap in found.gaps]
+    for event in events:
         release = f" {event.release}" if event.kind in ("update", "rollback") else ""
-        yield f"{times.shown(event.at_ms, zone)}  {WORDS.get(event.kind, event.kind)}{release}"
-    if len(events) > EVENTS_SHOWN:
-        yield f"and {len(events) - EVENTS_SHOWN} more; --json has them all"
+        happened.append((event.at_ms, WORDS.get(event.kind, event.kind) + release))
+    happened.sort(key=lambda one: one[0])
+    for at_ms, what in happened[:HAPPENED_SHOWN]:
+        yield f"{times.shown(at_ms, zone)}  {what}"
+    if len(happened) > HAPPENED_SHOWN:
+        yield f"and {len(happened) - HAPPENED_SHOWN} more; --json has them all"
 
 
 def aggregates(found: Sequence[Aggregate], by: str, zone: tzinfo, *, buckets: bool) -> Table:
@@ -121,5 +124,6 @@ def _value(one: ChannelSummary, value: float) -> str:
     return f"{value:.{one.channel.places}f}"
 
 
-def _many(count: int, what: str) -> str:
+def many(count: int, what: str) -> str:
+    """Count things in words."""
     return f"{count or 'no'} {what}{'' if count == 1 else 's'}"

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError
 
 from host.db import DatabaseError, open_engine
 from host.ingest.settings import IngestSettings
@@ -56,7 +56,7 @@ def opened(url: str) -> Iterator[Store]:
     engine = open_engine(chosen, read_only=True)
     try:
         yield Store(engine, Queries(engine))
-    except OperationalError as error:
+    except DBAPIError as error:   # no tables yet, no database at all, locked, away
         raise DatabaseError(f"database {engine.url!r}: {error.orig}") from None
     finally:
         engine.dispose()

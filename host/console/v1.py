@@ -21,8 +21,8 @@ from host.store.aggregates import TooMuchError, aggregate
 from host.store.events import UNKNOWN, Spans, releases
 from host.store.export import FORMATS, export
 from host.store.export_arrow import ExportError
-from host.store.queries import Queries
-from host.store.readings import QUALITIES, Cursor, CursorError, page
+from host.store.queries import Channel, Queries
+from host.store.readings import QUALITIES, Cursor, CursorError, Readings, page
 from host.store.shape import Order
 
 PAGE_MAX = 100_000           # readings of one page: about 3 MB
@@ -114,8 +114,12 @@ async def series(
         begin = Cursor.parse(cursor) if cursor else None
     except CursorError as error:
         raise _refusal(422, "console.cursor", str(error)) from None
-    parts, more = await _ask(request, lambda queries, _engine: page(queries, name, wanted, from_ms, to_ms, limit, begin))
-    return answered(request, _page(parts) | {"device": name, "from_ms": from_ms, "to_ms": to_ms, "next": more and str(more)})
+
+    def question(queries: Queries, _engine: Engine) -> Response:
+        parts, more = page(queries, name, wanted, from_ms, to_ms, limit, begin)
+        return answered(request, _page(parts) | {"device": name, "from_ms": from_ms, "to_ms": to_ms, "next": more and str(more)})
+
+    return await _ask(request, question)   # the answer too is made on the thread: a page is large
 
 
 @router.get("/aggregate")
@@ -128,7 +132,7 @@ async def sums(
     names, wanted = await _devices(request, devices), _list(channels)
     sites = await _sites(request) if by == "site" else {}
 
-    def question(queries: Queries, engine: Engine) -> list[Json]:
+    def question(queries: Queries, engine: Engine) -> Response:
         spans: dict[str, Spans] = {}
         if by == "version":
             spans = releases(engine, names, from_ms, to_ms)
@@ -138,14 +142,13 @@ async def sums(
         rows = [asdict(one) | {"t_ms": max(one.t_ms, from_ms)} for _, one in zip(range(ROWS_MAX + 1), found, strict=False)]
         if len(rows) > ROWS_MAX:
             raise TooMuchError(f"more than {ROWS_MAX:,} rows: ask for longer buckets, a shorter window or fewer channels")
-        return rows
+        return answered(request, {"by": by, "from_ms": from_ms, "to_ms": to_ms, "bucket_ms": bucket_ms, "rows": rows})
 
     with _open(request).place():
         try:
-            found = await _ask(request, question)
+            return await _ask(request, question)
         except TooMuchError as error:
             raise _refusal(422, "console.too_much", str(error)) from None
-    return answered(request, {"by": by, "from_ms": from_ms, "to_ms": to_ms, "bucket_ms": bucket_ms, "rows": found})
 
 
 @router.get("/export")
@@ -195,9 +198,9 @@ async def live(request: Request, devices: Annotated[str, Query(max_length=64 * D
                   done=lambda: hub.leave(listener))
 
 
-def _page(parts: list[Any]) -> Json:
+def _page(parts: list[Readings]) -> Json:
     """Readings of a page, with the channels that they count."""
-    index: dict[Any, int] = {}
+    index: dict[Channel, int] = {}
     rows: list[list[Any]] = []
     for some in parts:
         values: list[Any] = [None] * len(some)

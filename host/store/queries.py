@@ -70,14 +70,14 @@ class Piece:
     Attributes:
         start_ms: where what holds it begins; its own readings may begin later.
         t_ms: [n] Unix milliseconds. steps: [n] scaled integers: `channel.scale` makes values of them.
-        quality: of the device's clock, node.wire.batch.QUALITY_*.
+        quality: [n] of the clock that told the time, node.wire.batch.QUALITY_*.
     """
 
     channel: Channel
     start_ms: int
     t_ms: npt.NDArray[np.int64]
     steps: npt.NDArray[np.int64]
-    quality: int
+    quality: npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +261,8 @@ class Queries:
                         continue
                     use = inside & decoded.valid[index]
                     if use.any():
-                        yield Piece(channel, row.start_ms, times[use], decoded.values[index][use], row.quality)
+                        quality = np.full(np.count_nonzero(use), row.quality, np.int64)
+                        yield Piece(channel, row.start_ms, times[use], decoded.values[index][use], quality)
 
     def stored(self, device: str, boot: int, seq: int, limit: int) -> list[Record]:
         """The batches from a record on, as they were stored, at most `limit`; those that cannot be read yet have no pieces."""
@@ -278,7 +279,8 @@ class Queries:
                 times = decoded.uptime_ms + (row.start_ms - row.uptime_ms)
                 for channel, values, valid in zip(channels, decoded.values, decoded.valid, strict=True):
                     if valid.any():
-                        found[row.boot, row.seq].append(Piece(channel, row.start_ms, times[valid], values[valid], row.quality))
+                        quality = np.full(np.count_nonzero(valid), row.quality, np.int64)
+                        found[row.boot, row.seq].append(Piece(channel, row.start_ms, times[valid], values[valid], quality))
         return [Record(*name, tuple(pieces)) for name, pieces in found.items()]
 
     def channels(self, device: str) -> list[Channel]:

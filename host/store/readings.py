@@ -93,13 +93,9 @@ def readings(
     held = _Held()
     for piece in queries.pieces(device, names, from_ms, to_ms):
         if held.count >= at_once and held.count >= 2 * held.kept:
-            ready = held.until(piece.start_ms - SLACK_MS)
-            if len(ready):
-                yield ready
+            yield from _split(held.until(piece.start_ms - SLACK_MS), at_once)
         held.add(piece)
-    rest = held.until(None)
-    if len(rest):
-        yield rest
+    yield from _split(held.until(None), at_once)
 
 
 def page(
@@ -128,6 +124,15 @@ def page(
     return given, None
 
 
+def _split(some: Readings, at_once: int) -> Iterator[Readings]:
+    """Parts of about `at_once` readings; those of one time stay together."""
+    while len(some):
+        cut = len(some) if len(some) <= at_once else int(np.searchsorted(some.t_ms, some.t_ms[at_once]))
+        cut = cut or int(np.searchsorted(some.t_ms, some.t_ms[0], side="right"))
+        yield some.part(slice(0, cut))
+        some = some.part(slice(cut, None))
+
+
 class _Held:
     """Readings that wait for those before them."""
 
@@ -139,8 +144,7 @@ class _Held:
     def add(self, piece: Piece) -> None:
         index = self._channels.setdefault(piece.channel, len(self._channels))
         count = len(piece.t_ms)
-        self._parts.append((
-            piece.t_ms, np.full(count, index, np.int32), piece.steps, np.full(count, piece.quality, np.int8)))
+        self._parts.append((piece.t_ms, np.full(count, index, np.int32), piece.steps, piece.quality.astype(np.int8)))
         self.count += count
 
     def until(self, end_ms: int | None) -> Readings:

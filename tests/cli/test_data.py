@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from host.cli import data
 from host.cli.root import app
-from host.db import migrate, open_engine
+from host.db import DatabaseError, migrate, open_engine
 from host.settings import SettingsError
 from tests.ingest.records import DEVICE, OTHER, state, will
 from tests.store.filled import NOW, fill
@@ -147,3 +147,11 @@ def test_a_database_that_is_not_there_is_told_and_not_made(tmp_path):
     result = CliRunner().invoke(app, ["data", "latest", "--database", f"sqlite:///{tmp_path}/none.db"])
     assert "no such file" in str(result.exception)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(("content", "told"), [(b"", "no such table"), (b"no database at all" * 99, "not a database")])
+def test_a_file_that_holds_no_telemetry_is_told(tmp_path, content, told):
+    (tmp_path / "x.db").write_bytes(content)
+    result = CliRunner().invoke(app, ["data", "latest", "--database", f"sqlite:///{tmp_path}/x.db"])
+    assert isinstance(result.exception, DatabaseError)
+    assert told in str(result.exception)

@@ -4,6 +4,7 @@ import csv
 import io
 from contextlib import suppress
 
+import httpx
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -164,7 +165,8 @@ def test_nothing_that_is_asked_makes_the_server_fail(console, fleet, mode):
                 if device is not None:
                     case.path_parameters = dict.fromkeys(case.path_parameters or {}, device)
                 given_ = {name: value for name, value in (case.query or {}).items() if value is not None}
-                answers.append((case.formatted_path, console.get(case.formatted_path, params=given_)))
+                with suppress(httpx.InvalidURL):   # longer than any client sends
+                    answers.append((case.formatted_path, console.get(case.formatted_path, params=given_)))
 
         with suppress(Unsatisfiable):
             ask()

@@ -25,11 +25,25 @@ def test_no_reading_is_lost_doubled_or_out_of_order_however_few_are_held(filled,
     assert sorted(found) == filled.of()
 
 
-def test_memory_is_bounded_by_what_is_held_at_once(filled, queries):
-    for _ in range(3):   # two minutes apart: more than the slack
-        filled.put(DEVICE, FAST, 3_600_000 + 120_000 * len(filled.rows), [[1] * 1000, [2] * 1000, [3] * 1000], period_ms=50)
-    sizes = [len(some) for some in readings(queries, DEVICE, None, NOW + 3_600_000, 2 * NOW, 100)]
-    assert sizes == [3000, 3000, 3000]
+def test_no_more_is_given_at_once_than_was_asked_for(filled, queries):
+    filled.put(DEVICE, FAST, 3_600_000, [[1] * 1000, [2] * 1000, [3] * 1000], period_ms=50)
+    parts = list(readings(queries, DEVICE, None, NOW + 3_600_000, 2 * NOW, 100))
+    assert [len(some) for some in parts] == [99] * 30 + [30]   # 33 times of three channels each: none is torn
+
+
+def test_what_cannot_be_overtaken_any_more_is_not_held(filled, queries):
+    for at in range(3):   # further apart than the slack
+        filled.put(DEVICE, FAST, 3_600_000 + 120_000 * at, [[1] * 100, [2] * 100, [3] * 100], period_ms=50)
+    taken = []
+
+    def counted(*given):
+        for piece in type(queries).pieces(queries, *given):
+            taken.append(piece)
+            yield piece
+
+    queries.pieces = counted
+    first = next(readings(queries, DEVICE, None, NOW + 3_600_000, 2 * NOW, 300))
+    assert (len(first), len(taken)) == (300, 4)
 
 
 def test_window_and_channels_are_those_asked_for(filled, queries):
