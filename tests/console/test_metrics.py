@@ -5,6 +5,7 @@ import sqlite3
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from host.console.ota import NoOta
 from host.console.settings import ConsoleSettings
 from host.db import open_engine
 from provisioning import tables
@@ -52,6 +53,13 @@ def test_an_update_server_that_is_away_costs_its_figures_only(make, words):
     assert found["tenfold_source_up", "update_server"] == 0
     assert found["tenfold_devices_online", "1.0.0", "none", "unknown"] == 6
     assert not [key for key in found if key[0] == "tenfold_crashes_total"]
+
+
+def test_a_plant_without_an_update_server_misses_none(fleet, make, words):
+    console = Console(ConsoleSettings(database=fleet.url), NoOta(), Clock())
+    found = scraped(console)
+    console.close()
+    assert {key for key in found if key[0] == "tenfold_source_up"} == {("tenfold_source_up", "telemetry")}
 
 
 def test_a_telemetry_database_that_is_away_is_a_sample_and_no_empty_page(make, tmp_path):
