@@ -44,8 +44,8 @@ def status(
     console = Console()
     console.print("  ".join(_words(all_of_it)), highlight=False)
     console.print(filled(
-        [whole("site"), right("devices"), right("online"), right("share"), right("drops/day"), right("back in"), right("boots"),
-         right("crash-free"), right("cert. left")],
+        [whole("site"), right("devices"), right("online"), right("share"), right("drops a day"), right("back in"), right("boots"),
+         right("crash free"), right("cert. left")],
         [[row.name, str(row.devices), _online(row), _pct(row.online_share), _rate(row), _back(row), _count(row.reboots),
           _pct(row.crash_free), _days(row.certificate_left_s)] for row in rows]))
     _tell(console, known, hours)
@@ -59,7 +59,7 @@ def offline(
 ) -> None:
     """Tell who is offline: since when, what it ran, what it said last, where it stands. The longest gone first.
 
-    `check-in` is how long ago it last reached the OTA server: where that is less, it is cut off from the broker only.
+    `check in` is how long ago it last reached the OTA server: where that is less, it is cut off from the broker only.
 
     Example: tenfold fleet offline --site nord
     """
@@ -74,7 +74,7 @@ def offline(
         console.print("[green]nobody is offline[/]")
     else:
         console.print(filled(
-            [whole("device"), whole("since (UTC)"), right("for"), "release", "site", right("check-in"), "said last"],
+            [whole("device"), whole("since (UTC)"), right("for"), "release", "site", right("check in"), "said last"],
             [[row.device, _at(row.since_ms), f"[red]{_span((now_ms - row.since_ms) / 1000)}[/]", row.release, row.site,
               _checked_in(row, now_ms), row.reason] for row in rows[:limit]]))
         if len(rows) > limit:
@@ -102,9 +102,9 @@ def versions(
         return
     console = Console()
     console.print(filled(
-        [whole("release"), right("devices"), right("online"), right("share"), right("drops/day"), right("95 %"), right("back in"),
-         right("boots"), right("roll-backs"), right("crash-free")],
-        [[row.name, str(row.devices), _online(row), _pct(row.online_share), _rate(row), _interval(row), _back(row),
+        [whole("release"), right("devices"), right("online"), right("share"), right("drops a day"), right("back in"),
+         right("boots"), right("rolled back"), right("crash free")],
+        [[row.name, str(row.devices), _online(row), _pct(row.online_share), f"{_rate(row)} {_interval(row)}".strip(), _back(row),
           _count(row.reboots), _count(row.rollbacks), _pct(row.crash_free)] for row in rows]))
     _tell(console, known, hours)
 

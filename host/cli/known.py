@@ -16,7 +16,7 @@ from sqlalchemy.exc import ArgumentError, OperationalError
 from host.cli.server import connect
 from host.console.metrics import certificate_ends
 from host.db import DatabaseError, open_engine
-from host.monitor.facts import Fleet
+from host.monitor.facts import LEDGER, UPDATE_SERVER, Fleet
 from host.monitor.words import told_of, totals_of
 from host.store.fleet import read_fleet
 from ota.client import OtaClient, OtaError
@@ -79,10 +79,12 @@ def read(sources: Sources, now_ms: int, hours: float) -> Known:
             with client:
                 fleet = replace(fleet, told=told_of(client.metrics()), totals=totals_of(client.metric_totals()))
     except OtaError as error:
+        fleet = replace(fleet, away=frozenset((UPDATE_SERVER,)))
         notes.append(f"the OTA server does not tell ({error.code}): models, sites and crashes are unknown")
     if sources.ledger:
         fleet = replace(fleet, certificate_ends_s=_ends(sources.ledger))
         if fleet.certificate_ends_s is None:
+            fleet = replace(fleet, away=fleet.away | {LEDGER})
             notes.append("the ledger cannot be read: when certificates end is unknown")
     return Known(fleet, tuple(notes))
 

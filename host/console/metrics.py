@@ -13,19 +13,28 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from host.console.ota import OtaSource
+from host.console.ota import NONE, OtaSource
 from host.console.settings import ConsoleSettings
 from host.console.telemetry import Telemetry
 from host.console.watched import SourceError, Watched
 from host.db import DatabaseError, open_engine
 from host.monitor.exposition import CONTENT_TYPE, render
-from host.monitor.facts import Told, Totals
+from host.monitor.facts import LEDGER, UPDATE_SERVER, Told, Totals
 from host.monitor.samples import away_samples, fleet_samples
 from host.monitor.words import told_of, totals_of
 from host.settings import SettingsError
 from provisioning import rows as ledger_rows
 
 router = APIRouter()
+
+
+@dataclass(frozen=True)
+class Reported:
+    """What the OTA server told; as the fields of Fleet."""
+
+    told: Mapping[str, Told] | None = None
+    totals: list[Totals] | None = None
+    away: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -44,9 +53,10 @@ class Scrape:
 
     async def text(self) -> bytes:
         """Ask all sources at once and tell what they said."""
-        fleet, (told, totals), ends_s = await asyncio.gather(
+        fleet, reported, ends_s = await asyncio.gather(
             asyncio.to_thread(self.telemetry.fleet), self._reported(), asyncio.to_thread(self._ends))
-        known = replace(fleet, told=told, totals=totals, certificate_ends_s=ends_s)
+        away = reported.away | ({LEDGER} if self.ledger is not None and ends_s is None else frozenset())
+        known = replace(fleet, told=reported.told, totals=reported.totals, certificate_ends_s=ends_s, away=away)
         return await asyncio.to_thread(lambda: render(fleet_samples(known, devices_max=self.devices_max)))
 
     def close(self) -> None:
@@ -54,12 +64,12 @@ class Scrape:
         if self.ledger is not None:
             self.ledger.dispose()
 
-    async def _reported(self) -> tuple[Mapping[str, Told] | None, list[Totals] | None]:
+    async def _reported(self) -> Reported:
         try:
             rows, sums = await asyncio.gather(self.ota.told(), self.ota.totals())
-        except SourceError:
-            return None, None
-        return told_of(rows), totals_of(sums)
+        except SourceError as error:
+            return Reported(away=frozenset() if error.code == NONE else frozenset((UPDATE_SERVER,)))
+        return Reported(told_of(rows), totals_of(sums))
 
     def _ends(self) -> Mapping[str, int] | None:
         return None if self.ledger is None else certificate_ends(self.ledger)

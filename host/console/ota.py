@@ -18,6 +18,7 @@ DEVICES_PAGE = 500       # the server's largest page
 DEVICES_MAX = 5_000      # the page shows no more rows anyway
 HISTORY_SHOWN = 12
 ACTIVE = ("running", "paused", "halted", "planned")
+NONE = "ota.none"         # code of what is not set up, and so not away
 COUNTS = ("eligible", "needed", "offered", "under_way", "confirmed", "soaked", "failed", "lost")
 CRASHES = ("app_crashes", "task_restarts")   # metrics of ota.rules.gate, check "crashes"
 Json = dict[str, Any]
@@ -39,22 +40,22 @@ class NoOta:
     """No OTA server is configured."""
 
     async def rollouts(self) -> list[Json]:
-        raise SourceError("ota.none", "no OTA server is configured (ota_url)")
+        raise SourceError(NONE, "no OTA server is configured (ota_url)")
 
     async def devices(self) -> dict[str, Json]:
-        raise SourceError("ota.none", "no OTA server is configured (ota_url)")
+        raise SourceError(NONE, "no OTA server is configured (ota_url)")
 
     async def versions(self) -> list[Json]:
-        raise SourceError("ota.none", "no OTA server is configured (ota_url)")
+        raise SourceError(NONE, "no OTA server is configured (ota_url)")
 
     async def told(self) -> list[Json]:
-        raise SourceError("ota.none", "no OTA server is configured (ota_url)")
+        raise SourceError(NONE, "no OTA server is configured (ota_url)")
 
     async def totals(self) -> list[Json]:
-        raise SourceError("ota.none", "no OTA server is configured (ota_url)")
+        raise SourceError(NONE, "no OTA server is configured (ota_url)")
 
     async def explain(self, device: str) -> Json | None:
-        raise SourceError("ota.none", "no OTA server is configured (ota_url)")
+        raise SourceError(NONE, "no OTA server is configured (ota_url)")
 
     async def close(self) -> None:
         pass

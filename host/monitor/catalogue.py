@@ -26,7 +26,7 @@ class Metric:
 
 WINDOW = "in the last 24 h"
 FLEET_METRICS: Final[dict[str, Metric]] = {
-    "tenfold_source_up": Metric(GAUGE, SOURCE, "Whether telemetry, update_server, ledger answered: 1 or 0."),
+    "tenfold_source_up": Metric(GAUGE, SOURCE, "Whether telemetry, update_server and ledger answer, 1 or 0, those set up."),
     "tenfold_groups_folded": Metric(GAUGE, FLEET, "Groups of release, model and site beyond the limit, told together as other."),
     "tenfold_devices_left_out": Metric(GAUGE, FLEET, "Devices beyond the limit of what is told by device."),
     # by release, model and site: links

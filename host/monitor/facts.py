@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from host.monitor.connectivity import Event, Link
 
 DAY_MS = 86_400_000
+TELEMETRY, UPDATE_SERVER, LEDGER = "telemetry", "update_server", "ledger"   # sources
 UNKNOWN = "unknown"   # a model or release that nobody has told
 NO_SITE = "none"      # a device that stands nowhere in particular, or whose site nobody has told
 
@@ -73,6 +74,7 @@ class Fleet:
         start: device -> link when the window begins.
         events: oldest first.
         told, totals: None: the update server was not asked, or is away. So `certificate_ends_s` of the ledger.
+        away: which of UPDATE_SERVER and LEDGER were asked and did not answer.
     """
 
     now_ms: int
@@ -83,3 +85,4 @@ class Fleet:
     told: Mapping[str, Told] | None = None
     totals: Sequence[Totals] | None = None
     certificate_ends_s: Mapping[str, int] | None = None
+    away: frozenset[str] = frozenset()

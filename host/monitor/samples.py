@@ -7,7 +7,7 @@ makes a scrape grow without end. By device only when asked, for the first `devic
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from host.monitor.facts import Fleet
+from host.monitor.facts import LEDGER, TELEMETRY, UPDATE_SERVER, Fleet
 from host.monitor.figures import CRASHES, OTHER, DeviceFigures, GroupFigures, Place, device_figures, group_figures
 from host.monitor.sample import Sample
 
@@ -53,9 +53,8 @@ def fleet_samples(fleet: Fleet, *, devices_max: int | None = 0, groups_max: int 
         groups = group_figures(fleet, lambda place: place if place in kept_places else FOLDED)
     stored = _stored(devices, set(kept))
     return [
-        Sample("tenfold_source_up", {"source": "telemetry"}, 1),
-        Sample("tenfold_source_up", {"source": "update_server"}, float(fleet.told is not None)),
-        Sample("tenfold_source_up", {"source": "ledger"}, float(fleet.certificate_ends_s is not None)),
+        Sample("tenfold_source_up", {"source": TELEMETRY}, 1),
+        *_sources(fleet),
         Sample("tenfold_groups_folded", {}, len(folded)),
         Sample("tenfold_devices_left_out", {}, len(devices) - len(shown)),
         *(sample for place in sorted(groups, key=_order) for sample in _group(place, groups[place], fleet)),
@@ -67,7 +66,14 @@ def fleet_samples(fleet: Fleet, *, devices_max: int | None = 0, groups_max: int 
 
 def away_samples() -> list[Sample]:
     """What is told while the telemetry database cannot be read: that it cannot."""
-    return [Sample("tenfold_source_up", {"source": "telemetry"}, 0)]
+    return [Sample("tenfold_source_up", {"source": TELEMETRY}, 0)]
+
+
+def _sources(fleet: Fleet) -> Iterator[Sample]:
+    """The other sources that were asked; one that a plant does not have is no fault."""
+    for source, told in ((UPDATE_SERVER, fleet.told), (LEDGER, fleet.certificate_ends_s)):
+        if told is not None or source in fleet.away:
+            yield Sample("tenfold_source_up", {"source": source}, float(told is not None))
 
 
 def _group(place: Place, group: GroupFigures, fleet: Fleet) -> Iterator[Sample]:

@@ -134,6 +134,12 @@ class OtaWords:
                     return httpx.Response(404, json={"code": "ota.unknown", "message": "has not checked in yet"})
                 metrics = {"uptime_s": 512, "heap_free": 61_440, "drops": 1, "connects": 2}
                 return httpx.Response(200, json=self.device(device) | {"metrics": metrics, "failures": [], "attempts": []})
+            case ["metrics", "devices"]:
+                return httpx.Response(200, json={"devices": [self.told(each) for each in self.fleet.devices], "next": None})
+            case ["metrics", "totals"]:
+                totals = {"checkins": 500, "uptime_s": 40_000, "app_crashes": 2}
+                row = {"model": "hall", "counter": 1, "release": "1.0.0", "totals": totals}
+                return httpx.Response(200, json={"totals": [row | {"site": site} for site in ("nord", "sued")]})
             case ["versions"]:
                 seen = {OLD, *self.fleet.release.values(), *([BAD] if len(self.rollouts) > 1 else [])}
                 return httpx.Response(200, json={"versions": [self.version(*each) for each in sorted(seen)]})
@@ -144,6 +150,14 @@ class OtaWords:
         totals = {"checkins": 500, "uptime_s": 40_000, "app_crashes": 3 if counter == BAD[1] else 0}
         return {"model": "hall", "counter": counter, "release": release, "first_seen_s": 1.0, "last_seen_s": 2.0,
                 "devices": running, "totals": totals}
+
+    def told(self, device):
+        """A row of /admin/metrics/devices: the first half stands at nord, the others at sued."""
+        place = self.fleet.devices.index(device)
+        release, counter = self.fleet.release[device]
+        return {"device": device, "model": "hall", "release": release, "counter": counter, "cohort": 2,
+                "site": "nord" if 2 * place < len(self.fleet.devices) else "sued", "last_seen_s": self.now_ms() / 1000 - 5,
+                "metrics": {"uptime_s": 512, "heap_free": 61_440, "ring_used": 128}}
 
     def device(self, device):
         release, counter = self.fleet.release[device]

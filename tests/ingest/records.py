@@ -26,8 +26,8 @@ def up(payload, device=DEVICE):
     return topics.up(device), payload
 
 
-def state(boot, oldest, *, device=DEVICE, release="1.0.0", counter=1):
-    return topics.state(device), topics.encode_state(boot, release, counter, oldest, "power")
+def state(boot, oldest, *, device=DEVICE, release="1.0.0", counter=1, reason="power"):
+    return topics.state(device), topics.encode_state(boot, release, counter, oldest, reason)
 
 
 def will(device=DEVICE):

@@ -10,6 +10,7 @@ from host.ingest import commit
 from host.ingest.commit import ASK_SCHEMA_MS, Ack, Committer
 from host.ingest.sort import sort
 from host.ingest.times import DAY_MS
+from host.monitor.arrival import LATE_MS
 from host.store import tables as t
 from host.store.telemetry import Telemetry
 from node.wire import schema
@@ -214,6 +215,24 @@ def test_presence_and_link_events_follow_state_messages(engine, committer):
     assert [(row.kind, row.at_ms - NOW, row.release) for row in rows(engine, t.link_event, t.link_event.c.id)] == [
         ("connect", 0, "1.0.0"), ("drop", 5, "1.0.0"), ("update", 9, "1.1.0"), ("connect", 9, "1.1.0"),
     ]
+
+
+def test_a_boots_cause_is_kept_with_its_events_and_a_drop_has_none(engine, committer):
+    put(committer, state(1, (1, 0)))
+    put(committer, state(2, (1, 0), reason="boot:watchdog"), now_ms=NOW + 9)
+    assert [(row.kind, row.reason) for row in rows(engine, t.link_event, t.link_event.c.id)] == [
+        ("connect", "power"), ("drop", ""), ("reboot", "boot:watchdog"), ("connect", "boot:watchdog")]
+
+
+def test_batches_that_came_late_or_without_a_clock_are_counted_once_each(engine, committer):
+    put(committer, up(batch_of(1, 0)), up(batch_of(1, 1)))   # nobody knows when
+    epoch_ms = NOW - 10_000
+    put(committer, up(batch_of(2, 2, uptime_ms=0, quality=3, epoch_ms=epoch_ms)), now_ms=epoch_ms + 5000)
+    late = up(batch_of(2, 3, uptime_ms=1000, quality=3, epoch_ms=epoch_ms))
+    for _ in range(2):   # the repetition is no batch
+        put(committer, late, now_ms=epoch_ms + LATE_MS + 10_000)
+    found = one(engine, t.progress)
+    assert (found.late, found.unclocked, found.batches, found.duplicates) == (1, 2, 4, 1)
 
 
 def test_retained_copy_after_a_reconnect_of_ours_is_no_drop(engine, committer):

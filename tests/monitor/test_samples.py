@@ -1,5 +1,7 @@
 """What Prometheus and alert rules are told: bounded, and silent about what nobody knows."""
 
+from dataclasses import replace
+
 import pytest
 
 from host.monitor.catalogue import FLEET_METRICS, METRICS
@@ -46,7 +48,12 @@ def test_an_empty_fleet_says_only_that_its_sources_answer():
 def test_what_a_source_that_is_away_would_tell_is_absent_and_not_zero(metric):
     samples = fleet_samples(fleet([heard(A)]), devices_max=None)
     assert not values(samples, metric)
-    assert values(samples, "tenfold_source_up") == {("telemetry",): 1, ("update_server",): 0, ("ledger",): 0}
+    assert values(samples, "tenfold_source_up") == {("telemetry",): 1}
+
+
+def test_a_source_that_was_asked_and_did_not_answer_is_told_and_one_that_a_plant_lacks_is_not():
+    samples = fleet_samples(replace(fleet([heard(A)]), away=frozenset(("update_server",))))
+    assert values(samples, "tenfold_source_up") == {("telemetry",): 1, ("update_server",): 0}
 
 
 def test_a_database_that_cannot_be_read_is_told_as_that():

@@ -20,6 +20,7 @@ from ota.store import tables
 from tests.ota import postgresql, support
 from tests.ota.postgresql import Cluster
 from tests.ota.test_configs import *  # noqa: F403
+from tests.ota.test_metrics_api import *  # noqa: F403
 from tests.ota.test_migrations import move
 from tests.ota.test_processes import *  # noqa: F403
 from tests.ota.test_server_access import *  # noqa: F403

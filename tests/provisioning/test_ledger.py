@@ -15,6 +15,7 @@ from sqlalchemy import column, table, text
 from sqlalchemy.exc import IntegrityError
 
 import provisioning
+from provisioning import rows
 from provisioning.chain import LedgerError
 from provisioning.errors import ProvisioningError
 from provisioning.ledger import Ledger
@@ -132,6 +133,17 @@ def test_a_certificate_is_valid_for_its_own_device_until_revoked(ledger, born):
     assert not ledger.is_valid_certificate("2", born.device)
     ledger.revoke("certificate", "1", "stolen", NOW_S)
     assert not ledger.is_valid_certificate("1", born.device)
+
+
+def test_a_devices_certificate_ends_with_the_newest_that_is_not_revoked(engine, ledger, born):
+    for serial, days in (("1", 10), ("2", 90), ("3", 400)):
+        ledger.record_certificate(serial, born.device, NOW_S + days * DAY_S, NOW_S, **WORD)
+    ledger.revoke("certificate", "3", "stolen", NOW_S)
+    with engine.connect() as connection:
+        assert rows.certificate_ends(connection) == {born.device: NOW_S + 90 * DAY_S}
+    ledger.revoke("device", born.device, "sold", NOW_S)
+    with engine.connect() as connection:
+        assert rows.certificate_ends(connection) == {}
 
 
 def test_the_broker_is_told_only_of_devices_that_may_connect(ledger, station, born):
