@@ -9,7 +9,8 @@ import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from host.broker import SERVICES, Permissions, device_permissions
+from host.broker import Permissions, accounts
+from host.mosquitto import SERVICES   # as there, each ingest worker has a certificate: the name becomes the client id
 from host.settings import Settings
 
 CONFIG_FILE, ACL_FILE = "base.hocon", "acl.conf"
@@ -84,29 +85,31 @@ authorization {{
 """
 
 
-def render_acl(device_ids: Iterable[str] | None, services: Mapping[str, Permissions] = SERVICES) -> str:
+def render_acl(
+    device_ids: Iterable[str] | None, services: Mapping[str, Permissions] = SERVICES, foreign_ids: Iterable[str] = (),
+) -> str:
     """Render the rules; the first that fits counts, the last one denies.
 
     Args:
         device_ids: each gets rules of its own. None: one pair of rules for whoever has a device's name, for fleets of more than
-            some hundred; then a revoked device is kept out by its certificate's end alone.
+            some hundred. Then a revoked device is kept out by its certificate's end alone, and a foreign one may send as ours
+            under its own id.
 
     Raises:
-        BrokerError: a name that is no device id; it would open other doors than its own.
+        BrokerError: as host.broker.accounts.
     """
-    rules = "".join(_rules(json.dumps(name), permissions) for name, permissions in services.items())
-    if device_ids is None:
+    users = accounts(device_ids or (), foreign_ids, services)
+    rules = "".join(_rules(json.dumps(name), permissions) for name, permissions in users.items())
+    if device_ids is None:   # behind those that are named: the first rule that fits counts
         own = Permissions(publish=("t.${username}.up", "t.${username}.state"), subscribe=("t.${username}.ack",))
         rules += _rules("{re, " + json.dumps(DEVICE_PATTERN) + "}", own)
-    else:
-        rules += "".join(_rules(json.dumps(name), device_permissions(name)) for name in sorted(set(device_ids)))
     return f"%% Rendered by host.emqx. EMQX reads it when it starts, or when it is told by its API.\n{rules}{{deny, all}}.\n"
 
 
 def _rules(who: str, permissions: Permissions) -> str:
     rows = (("publish", permissions.publish), ("subscribe", permissions.subscribe))
     return "".join(
-        f"{{allow, {{username, {who}}}, {action}, [{', '.join(map(_topic, subjects))}]}}.\n" for action, subjects in rows)
+        f"{{allow, {{username, {who}}}, {action}, [{', '.join(map(_topic, subjects))}]}}.\n" for action, subjects in rows if subjects)
 
 
 def _topic(subject: str) -> str:

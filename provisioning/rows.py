@@ -31,7 +31,7 @@ class Issued:
 
     Attributes:
         name: a device id, a name (svc.…, op.…, st.…), or the CA's own ("Tenfold Root CA").
-        kind: "device", "server", "client", "root" or "issuing".
+        kind: "device", "server", "client", "foreign" (a device that is not ours), "root" or "issuing".
         who, why: None in entries from before they were asked for.
         revoked: this certificate was revoked by itself; a device's or lot's revocation is not looked at.
     """
@@ -100,6 +100,15 @@ def issued(connection: Connection, where: Any, kind: str | None = None) -> Itera
     for row in connection.execute(select(table, gone.exists().label("gone")).where(where).order_by(table.c.n)).mappings():
         yield Issued(row["serial"], row["device" if kind else "name"], kind or row["kind"], row["not_after_s"], row["at_s"],
                      row["who"], row["why"], bool(row["gone"]))
+
+
+def certificate_ends(connection: Connection) -> dict[str, int]:
+    """When each device's newest certificate ends, Unix seconds; those that are revoked do not count."""
+    gone = select(revocations.c.n).where(revocations.c.kind == "certificate", revocations.c.subject == certificates.c.serial)
+    out = select(revocations.c.n).where(revocations.c.kind == "device", revocations.c.subject == certificates.c.device)
+    query = select(certificates.c.device, func.max(certificates.c.not_after_s)).where(
+        ~gone.exists(), ~out.exists()).group_by(certificates.c.device)
+    return {device: int(end_s) for device, end_s in connection.execute(query)}
 
 
 def _lot(connection: Connection, row: RowMapping) -> Lot:

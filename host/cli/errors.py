@@ -7,9 +7,12 @@ from host.bench.goosebit import PeerError
 from host.broker import BrokerError
 from host.db import DatabaseError
 from host.doctor.identity import DoctorError
+from host.ingest.stream import StreamError
 from host.settings import SettingsError
 from host.sim.errors import DemoError
 from host.sim.processes import ProcessError
+from host.store.aggregates import TooMuchError
+from host.store.export_arrow import ExportError
 from node.errors import NodeError
 from ota.archive.folder import ArchiveError
 from ota.client import OtaError
@@ -22,7 +25,7 @@ from provisioning.line.image import ImageError
 from provisioning.pki import PkiError
 
 USER_ERRORS = (
-    ArchiveError, BrokerError, BundleError, DatabaseError, DemoError, DoctorError, EncodeError, FetchError, ImageError,
-    KeyFileError, NodeError, OtaError, PeerError, PkiError, ProcessError, ProvisioningError, RefusedError, ReleaseError,
-    SettingsError, StartError,
+    ArchiveError, BrokerError, BundleError, DatabaseError, DemoError, DoctorError, EncodeError, ExportError, FetchError,
+    ImageError, KeyFileError, NodeError, OtaError, PeerError, PkiError, ProcessError, ProvisioningError, RefusedError,
+    ReleaseError, SettingsError, StartError, StreamError, TooMuchError,
 )

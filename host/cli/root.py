@@ -6,18 +6,23 @@ from typing import NoReturn
 import typer
 
 from host.cli import (
+    alerts,
     archive,
     audit,
     bench,
     boards,
+    broker,
     ca,
     config,
+    data,
     devices,
     enrol,
     firmware,
+    fleet,
     image,
     keys,
     line,
+    quarantine,
     release,
     rollout,
     route,
@@ -33,6 +38,7 @@ from host.cli.desk import monitor, provision, shell
 from host.cli.doctor import doctor
 from host.cli.errors import USER_ERRORS
 from host.cli.flash import flash
+from host.cli.ingest import ingest
 from host.cli.ports import ports
 from host.cli.up import up
 
@@ -45,6 +51,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo)
 app.command("up")(up)
+app.command("ingest")(ingest)
 app.command("budget")(budget)
 app.command("doctor")(doctor)
 app.command("ports")(ports)
@@ -65,13 +72,18 @@ app.add_typer(release.app, name="release")
 app.add_typer(archive.app, name="archive")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(devices.app, name="devices")
+app.add_typer(data.app, name="data")
+app.add_typer(fleet.app, name="fleet")
 app.add_typer(config.app, name="config")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(token.app, name="token")
 app.add_typer(audit.app, name="audit")
 app.add_typer(route.app, name="route")
 app.add_typer(sensors.app, name="sensors")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(sim.app, name="sim")
 app.add_typer(bench.app, name="bench")
+app.add_typer(broker.app, name="broker")
 
 
 def main() -> None:

@@ -16,13 +16,13 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from sqlalchemy import Connection, Engine, func, select
+from sqlalchemy import Connection, Engine, func, select, tuple_
 
 from host.ingest.decode import DecodedBatch, decode
-from host.monitor.connectivity import Event, Link, ReleaseLinks, by_release
-from host.monitor.presence import CONNECT
+from host.monitor.connectivity import ReleaseLinks, by_release
 from host.store.downsample import Extremes
-from host.store.tables import KIND_BATCH, batch, link_event, presence, progress, quarantine, schema, tally, traffic
+from host.store.fleet import read_links
+from host.store.tables import KIND_BATCH, batch, presence, progress, quarantine, schema, tally, traffic
 from node.errors import FormatError
 from node.wire import schema as wire_schema
 
@@ -36,6 +36,8 @@ ROWS_AT_ONCE = 256             # batches fetched at a time: about 100 KB
 RATE_WINDOW_S = 60             # rates are means over this long
 DAY_MS = 86_400_000
 
+EXACT_FACTOR = 1 << 21         # a value of 32 bits times less than this is exact in a float64, which has 53
+
 GOOD, OLD, NONE = "good", "old", "none"   # quality of a newest value: see Latest
 
 
@@ -45,14 +47,46 @@ class Channel:
     unit: str
     resolution: Decimal
 
-    def scale(self, steps: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Scaled integers to the channel's unit.
+    @property
+    def places(self) -> int:
+        """Decimal places of the resolution, so of every value."""
+        return max(0, -int(self.resolution.as_tuple().exponent))
 
-        A resolution such as 0.01 divides by 100: 2141 steps read 21.41, where a product would give 21.410000000000004.
+    def scale(self, steps: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Scaled integers to the channel's unit: each the number nearest to the decimal that it stands for.
+
+        A resolution of 0.03 multiplies by 3 and divides by 100: one rounding. A product with 0.03 would round twice.
         """
-        parts = 1 / self.resolution
-        values = steps.astype(np.float64)
-        return values / float(parts) if parts == parts.to_integral_value() else values * float(self.resolution)
+        factor = int(self.resolution.scaleb(self.places))
+        if factor < EXACT_FACTOR:
+            return (steps * factor).astype(np.float64) / float(10**self.places)
+        return np.array([float(step * self.resolution) for step in steps.tolist()], np.float64)
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Readings of one channel that are stored together.
+
+    Attributes:
+        start_ms: where what holds it begins; its own readings may begin later.
+        t_ms: [n] Unix milliseconds. steps: [n] scaled integers: `channel.scale` makes values of them.
+        quality: of the device's clock, node.wire.batch.QUALITY_*.
+    """
+
+    channel: Channel
+    start_ms: int
+    t_ms: npt.NDArray[np.int64]
+    steps: npt.NDArray[np.int64]
+    quality: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One stored batch by its name."""
+
+    boot: int
+    seq: int
+    pieces: tuple[Piece, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,8 +235,23 @@ class Queries:
         Returns:
             Channel -> (times in Unix ms, values in the channel's unit), in time order.
         """
-        wanted = None if channel_names is None else set(channel_names)
         kept: dict[str, Extremes] = {}
+        for piece in self.pieces(device, channel_names, from_ms, to_ms):
+            extremes = kept.get(piece.channel.name)
+            if extremes is None:
+                extremes = kept[piece.channel.name] = Extremes(from_ms, to_ms, max_points)
+            extremes.add(piece.t_ms, piece.channel.scale(piece.steps))
+        return {name: extremes.result() for name, extremes in kept.items()}
+
+    def pieces(self, device: str, channel_names: Iterable[str] | None, from_ms: int, to_ms: int) -> Iterator[Piece]:
+        """Every reading of some channels in [from_ms, to_ms], as it is stored: what series, aggregates and exports stand on.
+
+        All of one answer are of one moment: what is stored meanwhile is not in it. A connection is held until the end.
+
+        Returns:
+            Pieces that hold at least a reading, those that begin first first; `readings.py` puts readings in the order of time.
+        """
+        wanted = None if channel_names is None else set(channel_names)
         with self._engine.connect() as connection:
             for row, channels, decoded in self._decoded(connection, device, _window(connection, device, from_ms, to_ms)):
                 times = decoded.uptime_ms + (row.start_ms - row.uptime_ms)
@@ -211,19 +260,40 @@ class Queries:
                     if wanted is not None and channel.name not in wanted:
                         continue
                     use = inside & decoded.valid[index]
-                    if not use.any():
-                        continue
-                    extremes = kept.get(channel.name)
-                    if extremes is None:
-                        extremes = kept[channel.name] = Extremes(from_ms, to_ms, max_points)
-                    extremes.add(times[use], channel.scale(decoded.values[index][use]))
-        return {name: extremes.result() for name, extremes in kept.items()}
+                    if use.any():
+                        yield Piece(channel, row.start_ms, times[use], decoded.values[index][use], row.quality)
+
+    def stored(self, device: str, boot: int, seq: int, limit: int) -> list[Record]:
+        """The batches from a record on, as they were stored, at most `limit`; those that cannot be read yet have no pieces."""
+        columns = (batch.c.boot, batch.c.seq, batch.c.schema, batch.c.uptime_ms, batch.c.start_ms, batch.c.quality, batch.c.payload)
+        query = (
+            select(*columns)
+            .where(batch.c.device == device, batch.c.kind == KIND_BATCH, tuple_(batch.c.boot, batch.c.seq) >= (boot, seq))
+            .order_by(batch.c.boot, batch.c.seq).limit(limit)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+            found: dict[tuple[int, int], list[Piece]] = {(row.boot, row.seq): [] for row in rows}
+            for row, channels, decoded in self._decoded(connection, device, (row for row in rows if row.start_ms is not None)):
+                times = decoded.uptime_ms + (row.start_ms - row.uptime_ms)
+                for channel, values, valid in zip(channels, decoded.values, decoded.valid, strict=True):
+                    if valid.any():
+                        found[row.boot, row.seq].append(Piece(channel, row.start_ms, times[valid], values[valid], row.quality))
+        return [Record(*name, tuple(pieces)) for name, pieces in found.items()]
 
     def channels(self, device: str) -> list[Channel]:
         """The channels that the device has now, group after group: those of the schemas that its newest boot told."""
         with self._engine.connect() as connection:
             groups = self._groups(connection, device)
         return list({one.name: one for group in groups.values() for one in group}.values())
+
+    def all_channels(self, device: str) -> list[Channel]:
+        """Every channel that the device ever told, those of now first; twice where its unit or resolution changed."""
+        with self._engine.connect() as connection:
+            now = [one for group in self._groups(connection, device).values() for one in group]
+            told = connection.scalars(select(schema.c.hash).where(schema.c.device == device)
+                                      .order_by(schema.c.boot.desc(), schema.c.seq)).all()
+            return list(dict.fromkeys([*now, *(one for each in told for one in self._schema(connection, device, each))]))
 
     def totals(self) -> Totals:
         """Sums over all devices and rates now."""
@@ -253,18 +323,8 @@ class Queries:
         """How well devices stayed connected, release by release, in [from_ms, to_ms); the last 24 hours by default."""
         to_ms = self._clock_ms() if to_ms is None else to_ms
         from_ms = to_ms - DAY_MS if from_ms is None else from_ms
-        newest = (
-            select(func.max(link_event.c.id).label("id")).where(link_event.c.at_ms < from_ms).group_by(link_event.c.device)
-        ).subquery()
-        before = select(link_event).join(newest, link_event.c.id == newest.c.id)
-        within = (
-            select(link_event).where(link_event.c.at_ms >= from_ms, link_event.c.at_ms < to_ms)
-            .order_by(link_event.c.at_ms, link_event.c.id)
-        )
         with self._engine.connect() as connection:
-            start = {row.device: Link(row.kind == CONNECT, row.release) for row in connection.execute(before)}
-            events = (Event(row.device, row.at_ms, row.kind, row.release) for row in connection.execute(within))
-            return by_release(start, events, from_ms, to_ms)
+            return by_release(*read_links(connection, from_ms, to_ms), from_ms, to_ms)
 
     def quarantined(self, limit: int = 100) -> list[QuarantineRow]:
         """What lies in quarantine, newest first."""
@@ -336,7 +396,7 @@ def _each(rows: Iterable[Any], left: dict[bytes, int]) -> Iterator[Any]:
 
 def _window(connection: Connection, device: str, from_ms: int, to_ms: int) -> Iterator[Any]:
     """The batches that may hold samples of [from_ms, to_ms], in the order of their start."""
-    columns = (batch.c.schema, batch.c.uptime_ms, batch.c.start_ms, batch.c.payload)
+    columns = (batch.c.schema, batch.c.uptime_ms, batch.c.start_ms, batch.c.quality, batch.c.payload)
     placed = (batch.c.device == device, batch.c.kind == KIND_BATCH, batch.c.start_ms.is_not(None))
     known = select(schema.c.hash).where(schema.c.device == device)
     left = {bytes(row.hash): OVERLAP_BATCHES for row in connection.execute(known)}

@@ -24,6 +24,10 @@ def test_the_example_is_what_is_rendered():
         host="0.0.0.0", cert_file=etc / "svc.broker.pem", key_file=etc / "svc.broker.key", ca_file=etc / "ca.pem",
         store_dir=store, log_file=Path("/var/log/tenfold/nats.log"))
     assert (folder / broker.MAIN_FILE).read_text(encoding="utf-8") == broker.render(settings)
+    routes = tuple(f"broker{number}.plant.example:6222" for number in (1, 2, 3))
+    node = settings.model_copy(update={
+        "server_name": "tenfold-1", "client_host": "0.0.0.0", "cluster": broker.ClusterSettings(host="0.0.0.0", routes=routes)})
+    assert (folder / "cluster.conf").read_text(encoding="utf-8") == broker.render(node)
     assert (folder / broker.USERS_FILE).read_text(encoding="utf-8") == broker.render_users([A, B])
 
 
@@ -68,3 +72,16 @@ def test_emqxs_rules_have_doors_for_device_ids_only_and_end_with_a_refusal():
 def test_emqxs_rule_for_all_devices_fits_other_names(name):
     assert bool(re.search(emqx.DEVICE_PATTERN, name)) == is_device_id(name)
     assert f'{{re, "{emqx.DEVICE_PATTERN}"}}' in emqx.render_acl(None)
+
+
+def test_a_device_that_is_not_ours_gets_no_door_of_ours():
+    text = mosquitto.render_acl([A], foreign_ids=[B])
+    assert text.split(f"user {B}\n")[1].split() == f"topic write s/{B}/senml topic write s/{B}/senmlc".split()
+    doors = f'{{user: "CN={B}", permissions: {{publish: ["s.{B}.senml", "s.{B}.senmlc"], subscribe: {{deny: ">"}}}}'
+    assert doors in broker.render_users([A], foreign_ids=[B])
+
+
+@pytest.mark.parametrize(("foreign", "words"), [([A], "a device of ours"), (["pump"], "a device id"), (["+"], "a device id")])
+def test_a_foreign_id_that_would_open_other_doors_is_refused(foreign, words):
+    with pytest.raises(broker.BrokerError, match=words):
+        broker.accounts([A], foreign)
