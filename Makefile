@@ -89,6 +89,8 @@ bench: $(VENV)/.demo ## our figures beside our peers': DATA="a.csv b.csv" for by
 	@$(BIN)/tenfold bench herd
 	@$(BIN)/tenfold bench drain
 	@$(BIN)/tenfold bench checkin
+	@$(BIN)/tenfold bench ingest
+	@$(BIN)/tenfold bench faults --quick
 	@$(BIN)/tenfold bench line
 
 budget: $(VENV)/.demo ## flash life, ring depth, traffic, memory of a configuration: BOARD=esp32-generic CONFIG=site.json

@@ -1,10 +1,12 @@
 """The brokers' files: who gets an account, and that the examples are what is rendered."""
 
+import re
 from pathlib import Path
 
 import pytest
 
-from host import broker, mosquitto
+from host import broker, emqx, mosquitto
+from node.wire.identity import is_device_id
 
 A, B = "hall-0242ac110001", "hall-0242ac110002"
 
@@ -47,6 +49,29 @@ def test_mosquittos_example_is_what_is_rendered():
 def test_mosquittos_acl_has_doors_for_device_ids_only():
     with pytest.raises(broker.BrokerError, match="expected a device id"):
         mosquitto.render_acl(["+"])
+
+
+def test_emqxs_example_is_what_is_rendered():
+    folder, etc = Path(__file__).parent.parent.parent / "deploy/emqx", Path("/etc/tenfold/pki")
+    settings = emqx.EmqxSettings(
+        host="0.0.0.0", cert_file=etc / "svc.broker.pem", key_file=etc / "svc.broker.key", ca_file=etc / "ca.pem",
+        acl_file=Path("/var/lib/tenfold/emqx-acl.conf"))
+    assert (folder / emqx.CONFIG_FILE).read_text(encoding="utf-8") == emqx.render(settings)
+    assert (folder / emqx.ACL_FILE).read_text(encoding="utf-8") == emqx.render_acl([B, A])
+
+
+def test_emqxs_rules_have_doors_for_device_ids_only_and_end_with_a_refusal():
+    with pytest.raises(broker.BrokerError, match="expected a device id"):
+        emqx.render_acl(["+"])
+    for rules in (emqx.render_acl([A]), emqx.render_acl(None)):
+        assert rules.endswith("\n{deny, all}.\n")
+        assert rules.count("{allow, all") == 0
+
+
+@pytest.mark.parametrize("name", [A, "svc.ingest", "op.anna", "+", "hall-0242AC110001", "hall-0242ac11000", f"{A}x", ""])
+def test_emqxs_rule_for_all_devices_fits_other_names(name):
+    assert bool(re.search(emqx.DEVICE_PATTERN, name)) == is_device_id(name)
+    assert f'{{re, "{emqx.DEVICE_PATTERN}"}}' in emqx.render_acl(None)
 
 
 def test_a_device_that_is_not_ours_gets_no_door_of_ours():
