@@ -14,7 +14,7 @@ NODE = ROOT / "firmware/lib/node"
 NODE_RUNTIME = {"micropython", "struct", "binascii", "hashlib", "json", "gc", "asyncio", "array", "sys"}
 
 # Pure packages: decisions from values only. No clock, chance, file, network or database.
-PURE = ["ota/rules", "provisioning/rules", "host/budget", "host/boards", "firmware/lib/node/wire"]
+PURE = ["ota/rules", "provisioning/rules", "host/budget", "host/boards", "host/monitor/anomaly", "firmware/lib/node/wire"]
 IMPURE = {
     "asyncio", "fastapi", "httpx", "os", "paho", "pathlib", "random", "requests", "secrets", "shutil", "socket", "sqlalchemy",
     "sqlite3", "ssl", "subprocess", "tempfile", "threading", "time", "tls", "urllib", "uvicorn",

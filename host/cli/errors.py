@@ -6,6 +6,7 @@ from host.bench.fleet import RefusedError
 from host.bench.goosebit import PeerError
 from host.broker import BrokerError
 from host.db import DatabaseError
+from host.monitor.anomaly.forest import ModelError
 from host.settings import SettingsError
 from host.sim.errors import DemoError
 from host.sim.processes import ProcessError
@@ -21,6 +22,7 @@ from provisioning.line.image import ImageError
 from provisioning.pki import PkiError
 
 USER_ERRORS = (
-    ArchiveError, BrokerError, BundleError, DatabaseError, DemoError, EncodeError, FetchError, ImageError, KeyFileError, NodeError,
-    OtaError, PeerError, PkiError, ProcessError, ProvisioningError, RefusedError, ReleaseError, SettingsError, StartError,
+    ArchiveError, BrokerError, BundleError, DatabaseError, DemoError, EncodeError, FetchError, ImageError, KeyFileError, ModelError,
+    NodeError, OtaError, PeerError, PkiError, ProcessError, ProvisioningError, RefusedError, ReleaseError, SettingsError,
+    StartError,
 )

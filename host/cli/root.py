@@ -6,6 +6,7 @@ from typing import NoReturn
 import typer
 
 from host.cli import (
+    anomaly,
     archive,
     audit,
     bench,
@@ -66,6 +67,7 @@ app.add_typer(devices.app, name="devices")
 app.add_typer(config.app, name="config")
 app.add_typer(token.app, name="token")
 app.add_typer(audit.app, name="audit")
+app.add_typer(anomaly.app, name="anomaly")
 app.add_typer(route.app, name="route")
 app.add_typer(sensors.app, name="sensors")
 app.add_typer(sim.app, name="sim")
