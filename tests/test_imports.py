@@ -15,7 +15,7 @@ NODE_RUNTIME = {"micropython", "struct", "binascii", "hashlib", "json", "gc", "a
 
 # Pure packages: decisions from values only. No clock, chance, file, network or database.
 PURE = [
-    "ota/rules", "provisioning/rules", "host/budget", "host/boards", "firmware/lib/node/wire",
+    "ota/rules", "provisioning/rules", "host/budget", "host/boards", "host/monitor/anomaly", "firmware/lib/node/wire",
     *(f"host/monitor/alerting/{name}.py" for name in ("member", "group", "engine", "observe", "rise", "silences", "words")),
 ]
 IMPURE = {

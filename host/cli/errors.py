@@ -8,6 +8,7 @@ from host.broker import BrokerError
 from host.db import DatabaseError
 from host.doctor.identity import DoctorError
 from host.ingest.stream import StreamError
+from host.monitor.anomaly.forest import ModelError
 from host.settings import SettingsError
 from host.sim.errors import DemoError
 from host.sim.processes import ProcessError
@@ -26,6 +27,6 @@ from provisioning.pki import PkiError
 
 USER_ERRORS = (
     ArchiveError, BrokerError, BundleError, DatabaseError, DemoError, DoctorError, EncodeError, ExportError, FetchError,
-    ImageError, KeyFileError, NodeError, OtaError, PeerError, PkiError, ProcessError, ProvisioningError, RefusedError,
+    ImageError, KeyFileError, ModelError, NodeError, OtaError, PeerError, PkiError, ProcessError, ProvisioningError, RefusedError,
     ReleaseError, SettingsError, StartError, StreamError, TooMuchError,
 )

@@ -7,6 +7,7 @@ import typer
 
 from host.cli import (
     alerts,
+    anomaly,
     archive,
     audit,
     bench,
@@ -78,6 +79,7 @@ app.add_typer(config.app, name="config")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(token.app, name="token")
 app.add_typer(audit.app, name="audit")
+app.add_typer(anomaly.app, name="anomaly")
 app.add_typer(route.app, name="route")
 app.add_typer(sensors.app, name="sensors")
 app.add_typer(quarantine.app, name="quarantine")

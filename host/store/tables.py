@@ -271,3 +271,31 @@ alert_delivery = Table(
     Column("due_ms", BigInteger, nullable=False),
     Column("error", Text, nullable=False),
 )
+
+# Anomalies: what each device's detectors know (host/monitor/anomaly/state.py), its forest (npz), and what was found. `body` of a
+# finding has the columns' values too: they are there to be sorted and pruned by.
+anomaly_state = Table(
+    "anomaly_state", metadata,
+    Column("device", Text, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("body", Text, nullable=False),
+)
+
+anomaly_model = Table(
+    "anomaly_model", metadata,
+    Column("device", Text, primary_key=True),
+    Column("trained_ms", BigInteger, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
+anomaly_finding = Table(
+    "anomaly_finding", metadata,
+    Column("device", Text, primary_key=True),
+    Column("channel", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("since_ms", BigInteger, primary_key=True),
+    Column("last_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger),
+    Column("body", Text, nullable=False),
+)
+Index("ix_anomaly_finding_last", anomaly_finding.c.last_ms)

@@ -10,11 +10,11 @@ HASH = schema.schema_hash(SCHEMA)
 PERIOD_MS = 250
 
 
-def batch_of(boot, seq, *, columns=None, uptime_ms=None, epoch_ms=0, quality=0, schema_hash=HASH):
+def batch_of(boot, seq, *, columns=None, uptime_ms=None, epoch_ms=0, quality=0, schema_hash=HASH, period_ms=PERIOD_MS):
     """One batch; by default 4 samples of both channels, each second of uptime one batch."""
     columns = columns or [[2100 + seq, 2101 + seq, None, 2103 + seq], [10, 11, 12, 13]]
     return batch.encode(
-        boot, seq, schema_hash, seq * 1000 if uptime_ms is None else uptime_ms, epoch_ms, quality, PERIOD_MS, columns, [],
+        boot, seq, schema_hash, seq * 1000 if uptime_ms is None else uptime_ms, epoch_ms, quality, period_ms, columns, [],
     )
 
 

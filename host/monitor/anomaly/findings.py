@@ -1,0 +1,98 @@
+"""A finding: what looks wrong, where, how far, since when, and what was expected instead.
+
+Decides how a finding is told, in numbers and in one sentence. Finds nothing itself.
+"""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from host.monitor.anomaly.scores import DRIFT, GAP, LEVEL, SPIKE, STUCK, Score
+
+TOGETHER = "together"   # several channels at once: the forest's
+ALL = "*"               # channel of a finding about the whole device
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that looks wrong.
+
+    Attributes:
+        channel: a channel or metric; ALL for the whole device.
+        since_ms, found_ms, last_ms, until_ms: when it began, was first and last seen beyond the limit, and ended (None: goes on).
+        score, limit: the highest score and what it was not to exceed; see scores.py for the kinds' own measures.
+        value, expected, sigmas: when it was at its highest; in the channel's unit (stuck, gap: seconds), and robust sigmas
+            (stuck, gap: slots).
+        times: how often it went beyond the limit.
+        held: kept back by the budget: shown, not told on; None while the limiter was not asked.
+        feature: of TOGETHER, what of the channel is farthest from usual; see features.py.
+    """
+
+    device: str
+    channel: str
+    kind: str
+    unit: str
+    since_ms: int
+    found_ms: int
+    last_ms: int
+    score: float
+    limit: float
+    value: float
+    expected: float
+    sigmas: float
+    until_ms: int | None = None
+    times: int = 1
+    held: bool | None = None
+    feature: str = ""
+
+    @classmethod
+    def of(cls, device: str, channel: str, unit: str, score: Score, limit: float, at_ms: int) -> "Finding":
+        return cls(device, channel, score.kind, unit, min(score.since_ms, at_ms), at_ms, at_ms, score.score, limit, score.value,
+                   score.expected, score.sigmas)
+
+    @property
+    def excess(self) -> float:
+        """How far beyond the limit, as a factor: what findings of all kinds are sorted by."""
+        return self.score / self.limit if self.limit else self.score
+
+    def going_on(self, score: Score, at_ms: int) -> "Finding":
+        """The same finding, seen again."""
+        again = replace(self, last_ms=at_ms, times=self.times + 1)
+        if score.score < self.score:
+            return again
+        return replace(again, score=score.score, value=score.value, expected=score.expected, sigmas=score.sigmas)
+
+    def row(self) -> dict[str, Any]:
+        """All of it, for machines."""
+        return asdict(self) | {"excess": self.excess, "says": self.says()}
+
+    def says(self) -> str:
+        """How far, in one sentence."""
+        unit = f" {self.unit}" if self.unit else ""
+        value, expected, off = (f"{_short(each)}{unit}" for each in (self.value, self.expected, abs(self.value - self.expected)))
+        side = "above" if self.value >= self.expected else "below"
+        if self.kind == STUCK:
+            return f"no change for {duration(self.value)}, {_times(self)}"
+        if self.kind == GAP:
+            return f"no reading for {duration(self.value)}, {_times(self)}"
+        if self.kind == SPIKE:
+            return f"{value} among {expected}, {abs(self.sigmas):.1f} sigmas {side}"
+        if self.kind == TOGETHER:
+            return f"does not fit the other channels: {self.feature} {value} where {expected} is usual"
+        what = {LEVEL: "", DRIFT: "on average "}.get(self.kind, "")
+        return f"{what}{value} where {expected} is usual: {off} {side}, {abs(self.sigmas):.1f} sigmas"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in its largest unit of which it has two."""
+    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _times(found: Finding) -> str:
+    return f"{found.sigmas:.0f} slots"
+
+
+def _short(value: float) -> str:
+    return f"{value:.4g}" if abs(value) < 1e4 else f"{value:.0f}"
