@@ -15,7 +15,7 @@ from rich.table import Table
 from host.bench import codec, delta, drain, encode, heap, powercut
 from host.bench import line as line_bench
 from host.bench import ring as ring_bench
-from host.cli import bench_fleet
+from host.cli import bench_fleet, bench_store
 from host.cli.drawn import progress, right
 from host.cli.server import AsJson
 from host.sim.boards.bench import MAX_BOARDS
@@ -277,6 +277,7 @@ def bench_line(
     Console().print(table)
 
 
+app.command(name="store")(bench_store.bench_store)
 app.command(name="herd")(bench_fleet.bench_herd)
 app.command(name="campaign")(bench_fleet.bench_campaign)
 app.command(name="checkin")(bench_fleet.bench_checkin)

@@ -4,11 +4,15 @@ from host.bench.checkin import StartError
 from host.bench.encode import EncodeError
 from host.bench.fleet import RefusedError
 from host.bench.goosebit import PeerError
+from host.bench.victoria import VictoriaError
 from host.broker import BrokerError
 from host.db import DatabaseError
 from host.settings import SettingsError
 from host.sim.errors import DemoError
 from host.sim.processes import ProcessError
+from host.store.maintenance import MaintenanceError
+from host.store.packing import PackingError
+from host.store.parts import PartsError
 from node.errors import NodeError
 from ota.archive.folder import ArchiveError
 from ota.client import OtaError
@@ -21,6 +25,7 @@ from provisioning.line.image import ImageError
 from provisioning.pki import PkiError
 
 USER_ERRORS = (
-    ArchiveError, BrokerError, BundleError, DatabaseError, DemoError, EncodeError, FetchError, ImageError, KeyFileError, NodeError,
-    OtaError, PeerError, PkiError, ProcessError, ProvisioningError, RefusedError, ReleaseError, SettingsError, StartError,
+    ArchiveError, BrokerError, BundleError, DatabaseError, DemoError, EncodeError, FetchError, ImageError, KeyFileError,
+    MaintenanceError, NodeError, OtaError, PackingError, PartsError, PeerError, PkiError, ProcessError, ProvisioningError,
+    RefusedError, ReleaseError, SettingsError, StartError, VictoriaError,
 )

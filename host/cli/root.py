@@ -12,6 +12,7 @@ from host.cli import (
     boards,
     ca,
     config,
+    db,
     devices,
     enrol,
     firmware,
@@ -25,6 +26,7 @@ from host.cli import (
     sensors,
     sim,
     token,
+    upkeep,
 )
 from host.cli.budget import budget
 from host.cli.demo import demo
@@ -69,6 +71,8 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(route.app, name="route")
 app.add_typer(sensors.app, name="sensors")
 app.add_typer(sim.app, name="sim")
+app.add_typer(upkeep.app, name="telemetry")
+app.add_typer(db.app, name="db")
 app.add_typer(bench.app, name="bench")
 
 
