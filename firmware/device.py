@@ -52,7 +52,7 @@ class Device:
         self.certified = asyncio.Event()
         self.uplink = None     # while it is in memory
         self.app = None        # from its first start on
-        self.link_reason = "boot"   # why the last session ended
+        self.link_reason = "boot:" + self.board.system.reset_cause()   # why the last session ended
         self._moved = 0, 0   # records acknowledged in this boot, and since when (ms) it is so many
         with Loaded():
             _parts().compose(self, (Config, DeviceClock, Metrics, Ring, Supervisor, Turns), TICKS_WRAP_MS)

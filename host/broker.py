@@ -71,10 +71,7 @@ class Permissions:
     subscribe: tuple[str, ...]
 
 
-# Services that read and answer all devices, by certificate name.
-SERVICES: Mapping[str, Permissions] = {
-    "svc.ingest": Permissions(publish=("t.*.ack",), subscribe=("t.*.up", "t.*.state")),
-}
+TEST_DEVICES = ("doctor-000000000001", "doctor-000000000002")   # nobody's: `tenfold doctor` tries with their certificates
 
 
 def device_permissions(device: str) -> Permissions:
@@ -86,6 +83,44 @@ def device_permissions(device: str) -> Permissions:
     if not is_device_id(device):
         raise BrokerError(f"device: got {device!r}, expected a device id")
     return Permissions(publish=(f"t.{device}.up", f"t.{device}.state"), subscribe=(f"t.{device}.ack",))
+
+
+def foreign_permissions(device: str) -> Permissions:
+    """Give the doors of a device that is not ours: its own SenML packs out, nothing in.
+
+    Raises:
+        BrokerError: `device` is no device id.
+    """
+    if not is_device_id(device):
+        raise BrokerError(f"foreign device: got {device!r}, expected a device id")
+    return Permissions(publish=(f"s.{device}.senml", f"s.{device}.senmlc"), subscribe=())
+
+
+# Who has an account beside the devices of the ledger, by certificate name: ingest, which reads and answers all devices, and whom
+# `tenfold doctor` tries with. Its listener is to its two devices what ingest is to all, and nothing to the others; it is not ingest
+# itself, since a broker that makes the name the client id would throw ingest out.
+SERVICES: Mapping[str, Permissions] = {
+    "svc.ingest": Permissions(publish=("t.*.ack",), subscribe=("t.*.up", "t.*.state", "s.*.senml", "s.*.senmlc")),
+    "svc.doctor": Permissions(
+        publish=tuple(f"t.{name}.ack" for name in TEST_DEVICES),
+        subscribe=tuple(f"t.{name}.{kind}" for name in TEST_DEVICES for kind in ("up", "state"))),
+    **{name: device_permissions(name) for name in TEST_DEVICES},
+}
+
+
+def accounts(
+    device_ids: Iterable[str], foreign_ids: Iterable[str], services: Mapping[str, Permissions] = SERVICES,
+) -> dict[str, Permissions]:
+    """Who has which doors, by the name in the certificate; sorted, services first.
+
+    Raises:
+        BrokerError: a name that is no device id, and would open other doors than its own; or one that is in both lists.
+    """
+    ours, foreign = set(device_ids), set(foreign_ids)
+    if ours & foreign:
+        raise BrokerError(f"foreign device: got {min(ours & foreign)}, which is a device of ours, expected another id")
+    return {**services, **{device: device_permissions(device) for device in sorted(ours)},
+            **{device: foreign_permissions(device) for device in sorted(foreign)}}
 
 
 def render(settings: BrokerSettings) -> str:
@@ -118,31 +153,36 @@ authorization {{
 """
 
 
-def render_users(device_ids: Iterable[str], services: Mapping[str, Permissions] = SERVICES) -> str:
+def render_users(
+    device_ids: Iterable[str], services: Mapping[str, Permissions] = SERVICES, foreign_ids: Iterable[str] = (),
+) -> str:
     """Render the included list of users: one for each certificate, named by its subject.
 
     Raises:
-        BrokerError: a name that is no device id; it would open other doors than its own.
+        BrokerError: as `accounts`.
     """
-    users = {**services, **{device: device_permissions(device) for device in sorted(set(device_ids))}}
+    users = accounts(device_ids, foreign_ids, services)
     lines = "".join(f"  {_user(name, permissions)}\n" for name, permissions in users.items())
     return f"# Rendered by host.broker. After a change: SIGHUP to the broker.\nusers: [\n{lines}]\n"
 
 
 def write(
     folder: Path, settings: BrokerSettings, device_ids: Iterable[str], services: Mapping[str, Permissions] = SERVICES,
+    foreign_ids: Iterable[str] = (),
 ) -> Path:
     """Write both files and give the path of the main one, for `nats-server -c`."""
     folder.mkdir(parents=True, exist_ok=True)
-    write_users(folder, device_ids, services)
+    write_users(folder, device_ids, services, foreign_ids)
     main = folder / MAIN_FILE
     _replace(main, render(settings))
     return main
 
 
-def write_users(folder: Path, device_ids: Iterable[str], services: Mapping[str, Permissions] = SERVICES) -> None:
+def write_users(
+    folder: Path, device_ids: Iterable[str], services: Mapping[str, Permissions] = SERVICES, foreign_ids: Iterable[str] = (),
+) -> None:
     """Replace the list of users in one step; the broker reads it at its next SIGHUP and keeps its connections."""
-    _replace(folder / USERS_FILE, render_users(device_ids, services))
+    _replace(folder / USERS_FILE, render_users(device_ids, services, foreign_ids))
 
 
 def nats_server_binary() -> Path:
@@ -167,7 +207,8 @@ def _tls(settings: BrokerSettings) -> str:
 
 
 def _user(name: str, permissions: Permissions) -> str:
-    doors = f"{{publish: {json.dumps(permissions.publish)}, subscribe: {json.dumps(permissions.subscribe)}}}"
+    read = json.dumps(permissions.subscribe) if permissions.subscribe else '{deny: ">"}'   # an empty list would allow all
+    doors = f"{{publish: {json.dumps(permissions.publish)}, subscribe: {read}}}"
     # MQTT only: over the NATS protocol the same certificate could send JetStream requests that no MQTT packet can express.
     return f'{{user: {_quote(f"CN={name}")}, permissions: {doors}, allowed_connection_types: ["MQTT"]}}'
 

@@ -9,7 +9,7 @@ Renders text and writes it; starting the process and sending SIGHUP are the call
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from host.broker import SERVICES, Permissions, device_permissions
+from host.broker import SERVICES, Permissions, accounts
 from host.files import write_whole
 from host.settings import Settings
 
@@ -67,20 +67,22 @@ persistence false
 """
 
 
-def render_acl(device_ids: Iterable[str], services: Mapping[str, Permissions] = SERVICES) -> str:
+def render_acl(
+    device_ids: Iterable[str], services: Mapping[str, Permissions] = SERVICES, foreign_ids: Iterable[str] = (),
+) -> str:
     """Render the ACL file.
 
     Raises:
-        BrokerError: a name that is no device id; it would open other doors than its own.
+        BrokerError: as host.broker.accounts.
     """
-    users = {**services, **{device: device_permissions(device) for device in sorted(set(device_ids))}}
+    users = accounts(device_ids, foreign_ids, services)
     return "# Rendered by host.mosquitto. After a change: SIGHUP to the broker.\n" + "".join(
         _user(name, permissions) for name, permissions in users.items())
 
 
-def write_acl(path: Path, device_ids: Iterable[str]) -> None:
+def write_acl(path: Path, device_ids: Iterable[str], foreign_ids: Iterable[str] = ()) -> None:
     """Replace the ACL file in one step; Mosquitto reads it at its next SIGHUP and keeps its connections."""
-    write_whole(path, render_acl(device_ids))
+    write_whole(path, render_acl(device_ids, foreign_ids=foreign_ids))
 
 
 def _user(name: str, permissions: Permissions) -> str:

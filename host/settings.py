@@ -55,13 +55,22 @@ def load(model: type[M], path: Path | None = None, *, env_prefix: str = "", env:
         values |= {
             name: source[env_prefix + name.upper()] for name in model.model_fields if env_prefix + name.upper() in source
         }
+    return validated(model, values)
+
+
+def validated(model: type[M], values: Mapping[str, object], within: str = "") -> M:
+    """Make a model of values that were read before; `within` names the table they stand in, for the error.
+
+    Raises:
+        SettingsError: unknown key, or a value of the wrong kind. The first fault found is told.
+    """
     try:
         return model.model_validate(values)
     except ValidationError as error:
         fault = error.errors(include_url=False)[0]
         key = ".".join(str(part) for part in fault["loc"]) or model.__name__
         got = "nothing" if fault["type"] == "missing" else repr(fault.get("input"))
-        raise SettingsError(key, got, _expected(model, key, fault["msg"])) from None
+        raise SettingsError(f"{within}.{key}" if within else key, got, _expected(model, key, fault["msg"])) from None
 
 
 def _read(path: Path) -> dict[str, object]:

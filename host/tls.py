@@ -124,25 +124,26 @@ def peer_name(scope: Mapping[str, Any]) -> str | None:
 
 
 class _PeerCertificate(_Base):
-    """Adds the client certificate to each request's scope; ends connections that resume, never ask or never end."""
+    """Adds client certificate and `abort` to each request's scope; ends connections that resume, never ask or never end."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self.loop.call_later(FIRST_REQUEST_S, self._cut_if_silent)
+        extensions: dict[str, object] = {"abort": transport.abort}   # for answers that nobody takes
         ssl_object = transport.get_extra_info("ssl_object")
-        if ssl_object is None:
-            return
-        if ssl_object.session_reused:
-            transport.abort()   # OpenSSL drops the session of a connection that ends so: the next try is a full handshake
-            return
-        tls = {"client_cert_der": ssl_object.getpeercert(binary_form=True), "tls_version": ssl_object.version()}
+        if ssl_object is not None:
+            if ssl_object.session_reused:
+                transport.abort()   # OpenSSL drops the session of a connection that ends so: the next try is a full handshake
+                return
+            extensions["tls"] = {
+                "client_cert_der": ssl_object.getpeercert(binary_form=True), "tls_version": ssl_object.version()}
         app = self.app
 
-        async def with_tls(scope: Any, receive: Any, send: Any) -> None:
-            scope.setdefault("extensions", {})["tls"] = tls
+        async def with_extensions(scope: Any, receive: Any, send: Any) -> None:
+            scope.setdefault("extensions", {}).update(extensions)
             await app(scope, receive, send)
 
-        self.app = with_tls
+        self.app = with_extensions
 
     def shutdown(self) -> None:
         super().shutdown()

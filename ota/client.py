@@ -5,7 +5,7 @@ Decides nothing and keeps nothing; the command line, the console and the demo st
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
@@ -144,6 +144,27 @@ class OtaClient:
             policy: as for `start_rollout`; the defaults are quick.
         """
         return self._call("POST", f"/admin/rollouts/{ident}/rollback", {"manifest": manifest, "reason": reason} | policy)
+
+    def metrics(self, page: int = 500) -> Iterator[Json]:
+        """Go through what all devices last told of themselves, in order of their ids."""
+        return self._paged("/admin/metrics/devices", "devices", "after", page)
+
+    def metric_totals(self) -> list[Json]:
+        """List what check-ins added up to, by version and site."""
+        return list(self._call("GET", "/admin/metrics/totals")["totals"])
+
+    def links_until(self) -> int | None:
+        """Tell up to when a monitor told of links, Unix seconds; None while none does."""
+        until_s = self._call("GET", "/admin/metrics/links")["until_s"]
+        return None if until_s is None else int(until_s)
+
+    def tell_links(self, from_s: int, until_s: int, rows: Sequence[Mapping[str, str | int]]) -> None:
+        """Tell how links did in a window, by model, counter and cohort."""
+        self._call("POST", "/admin/metrics/links", {"from_s": from_s, "until_s": until_s, "rows": list(rows)})
+
+    def end_links(self) -> None:
+        """Tell that no monitor tells of links any more."""
+        self._call("DELETE", "/admin/metrics/links")
 
     def devices(self, page: int = 200) -> Iterator[Json]:
         """Go through all devices, in order of their ids."""

@@ -102,6 +102,15 @@ def issued(connection: Connection, where: Any, kind: str | None = None) -> Itera
                      row["who"], row["why"], bool(row["gone"]))
 
 
+def certificate_ends(connection: Connection) -> dict[str, int]:
+    """When each device's newest certificate ends, Unix seconds; those that are revoked do not count."""
+    gone = select(revocations.c.n).where(revocations.c.kind == "certificate", revocations.c.subject == certificates.c.serial)
+    out = select(revocations.c.n).where(revocations.c.kind == "device", revocations.c.subject == certificates.c.device)
+    query = select(certificates.c.device, func.max(certificates.c.not_after_s)).where(
+        ~gone.exists(), ~out.exists()).group_by(certificates.c.device)
+    return {device: int(end_s) for device, end_s in connection.execute(query)}
+
+
 def _lot(connection: Connection, row: RowMapping) -> Lot:
     name = row["lot"]
     return Lot(name, row["station_key"], row["quota"], row["expires_s"], is_revoked(connection, "lot", name),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, bindparam, func, select
 
+from provisioning.errors import ProvisioningError
 from provisioning.rules.quota import Lot
 from provisioning.rules.validity import ISSUE_WINDOW_S, History
 from provisioning.tables import births, certificates, lots, permits, rebirths, revocations
@@ -29,6 +30,15 @@ class Standing:
     lot: Lot
     history: History
     may_be_reborn: bool
+
+    def want_not_revoked(self, device: str) -> None:
+        """Refuse a device that is out for ever, by itself or with its lot: no station makes anything of it any more.
+
+        Raises:
+            ProvisioningError: "birth.revoked".
+        """
+        if self.history.revoked or self.lot.revoked:
+            raise ProvisioningError("birth.revoked", f"device {device}: it was revoked, or its lot, which is for ever")
 
 
 _last = rebirths.alias("last")

@@ -14,7 +14,10 @@ NODE = ROOT / "firmware/lib/node"
 NODE_RUNTIME = {"micropython", "struct", "binascii", "hashlib", "json", "gc", "asyncio", "array", "sys"}
 
 # Pure packages: decisions from values only. No clock, chance, file, network or database.
-PURE = ["ota/rules", "provisioning/rules", "host/budget", "host/boards", "firmware/lib/node/wire"]
+PURE = [
+    "ota/rules", "provisioning/rules", "host/budget", "host/boards", "firmware/lib/node/wire",
+    *(f"host/monitor/alerting/{name}.py" for name in ("member", "group", "engine", "observe", "rise", "silences", "words")),
+]
 IMPURE = {
     "asyncio", "fastapi", "httpx", "os", "paho", "pathlib", "random", "requests", "secrets", "shutil", "socket", "sqlalchemy",
     "sqlite3", "ssl", "subprocess", "tempfile", "threading", "time", "tls", "urllib", "uvicorn",
@@ -49,6 +52,7 @@ FORBIDDEN = {
     "tests/sim/ota_server.py": ["tests.sim.memory", "tests.sim.updates"],
     "tests/sim/updates.py": ["tests.sim.ota_server"],
     "host/db.py": ["host.cli", "host.sim", "host.store", "host.ingest", "host.console", "ota", "provisioning"],
+    "host/webhook.py": ["host.cli", "host.sim", "host.store", "host.ingest", "host.console", "host.monitor", "ota", "provisioning"],
     "host/settings.py": ["host.cli", "host.sim", "host.store", "host.ingest", "host.console", "ota", "provisioning"],
 }
 

@@ -72,12 +72,13 @@ def init(
 
 @app.command()
 def issue(
-    name: Annotated[str, typer.Argument(help="svc.<word>, op.<word> (an operator) or st.<station>.")],
+    name: Annotated[str, typer.Argument(
+        help="svc.<word>, op.<word> (an operator), st.<station>, or a test device of `tenfold doctor`.")],
     why: Why, folder: Folder = FOLDER, ledger: LedgerUrl = LEDGER, by: By = None,
     host: Annotated[list[str] | None, typer.Option(help="A server's name or address; repeat. Without: a client's.")] = None,
     csr: Annotated[Path | None, typer.Option(help="Request of a holder who made the key. Default: NAME.key in FOLDER.",
                                              dir_okay=False, exists=True)] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Default: 398, a station's 90.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, help="Default: 398, a station's 90, a test device's 7.")] = None,
     issuing_key: IssuingKey = None, as_json: AsJson = False,
 ) -> None:
     """Issue a certificate, or the next one to the same key. Devices get theirs by enrolment.

@@ -6,7 +6,8 @@ import typer
 
 from host.cli.drawn import progress
 from host.cli.server import AsJson
-from host.cli.upkeep import Database, opened
+from host.cli.telemetry import Database
+from host.cli.upkeep import opened
 from host.store.check import check as checked
 
 app = typer.Typer(no_args_is_help=True, help="Whether the telemetry database is sound.")

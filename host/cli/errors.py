@@ -7,9 +7,12 @@ from host.bench.goosebit import PeerError
 from host.bench.victoria import VictoriaError
 from host.broker import BrokerError
 from host.db import DatabaseError
+from host.doctor.identity import DoctorError
 from host.settings import SettingsError
 from host.sim.errors import DemoError
 from host.sim.processes import ProcessError
+from host.store.aggregates import TooMuchError
+from host.store.export_arrow import ExportError
 from host.store.maintenance import MaintenanceError
 from host.store.packing import PackingError
 from host.store.parts import PartsError
@@ -25,7 +28,7 @@ from provisioning.line.image import ImageError
 from provisioning.pki import PkiError
 
 USER_ERRORS = (
-    ArchiveError, BrokerError, BundleError, DatabaseError, DemoError, EncodeError, FetchError, ImageError, KeyFileError,
-    MaintenanceError, NodeError, OtaError, PackingError, PartsError, PeerError, PkiError, ProcessError, ProvisioningError,
-    RefusedError, ReleaseError, SettingsError, StartError, VictoriaError,
+    ArchiveError, BrokerError, BundleError, DatabaseError, DemoError, DoctorError, EncodeError, ExportError, FetchError,
+    ImageError, KeyFileError, MaintenanceError, NodeError, OtaError, PackingError, PartsError, PeerError, PkiError,
+    ProcessError, ProvisioningError, RefusedError, ReleaseError, SettingsError, StartError, TooMuchError, VictoriaError,
 )

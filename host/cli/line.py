@@ -22,7 +22,7 @@ from node.settings import Config
 from provisioning import allowance, ca
 from provisioning.errors import ProvisioningError
 from provisioning.ledger import Ledger
-from provisioning.line import journal, ports, settling
+from provisioning.line import journal, ports, serialport, settling
 from provisioning.line.bench import Order
 from provisioning.line.books import AwayError, LedgerBooks
 from provisioning.line.books import Books as AnyBooks
@@ -120,6 +120,8 @@ def run(
     where = ports.candidates(port or [])
     if not where:
         raise ProvisioningError("port.absent", "no port with a board; plug boards in, or name ports: --ports 'build/boards/tty*'")
+    for one in where if once else ():
+        serialport.want_port(one)   # without --once it may be plugged in later
     line = work(order, pen, books, place, where, once=once, as_json=as_json, allowance=_allowance(place))
     found = tally(stories(line.journal.entries).values())
     print(json.dumps(display.as_object(lot, found)) if as_json else display.figures(found))

@@ -6,19 +6,23 @@ from typing import NoReturn
 import typer
 
 from host.cli import (
+    alerts,
     archive,
     audit,
     bench,
     boards,
     ca,
     config,
+    data,
     db,
     devices,
     enrol,
     firmware,
+    fleet,
     image,
     keys,
     line,
+    quarantine,
     release,
     rollout,
     route,
@@ -32,6 +36,7 @@ from host.cli.budget import budget
 from host.cli.demo import demo
 from host.cli.desk import app as desk_app
 from host.cli.desk import monitor, provision, shell
+from host.cli.doctor import doctor
 from host.cli.errors import USER_ERRORS
 from host.cli.flash import flash
 from host.cli.ports import ports
@@ -47,6 +52,7 @@ app = typer.Typer(
 app.command("demo")(demo)
 app.command("up")(up)
 app.command("budget")(budget)
+app.command("doctor")(doctor)
 app.command("ports")(ports)
 app.command("flash")(flash)
 app.command("app")(desk_app)
@@ -65,11 +71,15 @@ app.add_typer(release.app, name="release")
 app.add_typer(archive.app, name="archive")
 app.add_typer(rollout.app, name="rollout")
 app.add_typer(devices.app, name="devices")
+app.add_typer(data.app, name="data")
+app.add_typer(fleet.app, name="fleet")
 app.add_typer(config.app, name="config")
+app.add_typer(alerts.app, name="alerts")
 app.add_typer(token.app, name="token")
 app.add_typer(audit.app, name="audit")
 app.add_typer(route.app, name="route")
 app.add_typer(sensors.app, name="sensors")
+app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(sim.app, name="sim")
 app.add_typer(upkeep.app, name="telemetry")
 app.add_typer(db.app, name="db")

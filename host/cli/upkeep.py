@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from host.cli.drawn import progress
 from host.cli.server import AsJson
+from host.cli.telemetry import Database, default
 from host.db import DatabaseError, migrate, open_engine
 from host.settings import load
 from host.store import backup as backups
@@ -28,11 +29,6 @@ from host.store.rolling import roll
 
 app = typer.Typer(no_args_is_help=True, help="Upkeep of the telemetry database: sums, day columns, retention, backup.")
 
-DEMO = Path("build/demo/telemetry.db")   # where `tenfold up` and `tenfold demo` keep theirs
-INGESTS = "sqlite:///telemetry.db"       # ingest's default
-Database = Annotated[str, typer.Option(
-    "--database", envvar="TENFOLD_TELEMETRY", show_default=False,
-    help=f"Telemetry database, e.g. postgresql+psycopg://…; else that of the plant in {DEMO.parent}, else ingest's default.")]
 Config = Annotated[Path | None, typer.Option(
     "--config", exists=True, dir_okay=False, help="TOML or JSON: channel classes, and how long each is kept (host/DESIGN.md).")]
 
@@ -142,7 +138,7 @@ def opened(url: str) -> Iterator[Engine]:
     Raises:
         DatabaseError: it is not there, or fails.
     """
-    url = url or (f"sqlite:///{DEMO}" if DEMO.exists() else INGESTS)
+    url = url or default()
     engine = open_engine(url)
     place = make_url(url).database
     if engine.dialect.name == "sqlite" and not (place and Path(place).is_file()):

@@ -73,7 +73,7 @@ async def overview(request: Request) -> Response:
     """Fleet totals and the state of the sources."""
     sources = sources_of(request)
     totals, rollouts = await asyncio.gather(sources.totals.get(), sources.rollouts.get())
-    return _answer(request, {"totals": totals.value, "sources": {"telemetry": totals.status(), "ota": rollouts.status()}})
+    return answered(request, {"totals": totals.value, "sources": {"telemetry": totals.status(), "ota": rollouts.status()}})
 
 
 @router.get("/devices")
@@ -83,18 +83,18 @@ async def devices(request: Request) -> Response:
     known, standings = await asyncio.gather(sources.devices.get(), sources.standings.get())
     by_device = standings.value or {}
     rows = None if known.value is None else [row | {"update": by_device.get(str(row["device"]))} for row in known.value]
-    return _answer(request, {"devices": rows, "sources": _both(known, standings)})
+    return answered(request, {"devices": rows, "sources": _both(known, standings)})
 
 
 @router.get("/devices/{device}")
 async def device(request: Request, device: str) -> Response:
     """One device: newest value of each channel, and the OTA server's word on why it is offered what it is."""
-    sources, name = sources_of(request), _device(device)
+    sources, name = sources_of(request), device_id(device)
     row, why = await asyncio.gather(
-        _asked(asyncio.to_thread(sources.telemetry.device, name)), _or_none(sources.ota.explain(name)))
+        asked(asyncio.to_thread(sources.telemetry.device, name)), _or_none(sources.ota.explain(name)))
     if row is None:
         raise HTTPException(404, {"code": "console.device", "message": f"{name} was never heard"})
-    return _answer(request, row | {"update": why})
+    return answered(request, row | {"update": why})
 
 
 @router.get("/devices/{device}/series")
@@ -103,31 +103,31 @@ async def series(
     channels: str | None = None, points: Annotated[int, Query(ge=POINTS[0], le=POINTS[1])] = 1000,
 ) -> Response:
     """Points of channels (comma between them; all by default) in a window of Unix milliseconds, thinned to `points` each."""
-    name = _device(device)
+    name = device_id(device)
     if not 0 < to_ms - from_ms <= MAX_WINDOW_MS:
         raise HTTPException(422, {"code": "console.window", "message": f"from_ms to to_ms: got {to_ms - from_ms} ms, "
                                                                        f"expected 1 to {MAX_WINDOW_MS}"})
     wanted = None if channels is None else channels.split(",")
     telemetry = sources_of(request).telemetry
-    found = await _asked(asyncio.to_thread(telemetry.series, name, wanted, from_ms, to_ms, points))
-    return _answer(request, {"device": name, "from_ms": from_ms, "to_ms": to_ms, "channels": found})
+    found = await asked(asyncio.to_thread(telemetry.series, name, wanted, from_ms, to_ms, points))
+    return answered(request, {"device": name, "from_ms": from_ms, "to_ms": to_ms, "channels": found})
 
 
 @router.get("/sparks")
 async def sparks(request: Request, devices: str, channel: str | None = None) -> Response:
     """The last two minutes of one channel for some devices (comma between them): the little plots of the rows on screen."""
     sources = sources_of(request)
-    names = [_device(name) for name in devices.split(",")[:SPARKS_MAX]]
+    names = [device_id(name) for name in devices.split(",")[:SPARKS_MAX]]
     keep_s = float(request.app.state.settings.keep_s) * SLOW
     found = await asyncio.gather(*(sources.spark(name, channel, keep_s).get() for name in names))
-    return _answer(request, {"sparks": {name: one.value for name, one in zip(names, found, strict=True) if one.value}})
+    return answered(request, {"sparks": {name: one.value for name, one in zip(names, found, strict=True) if one.value}})
 
 
 @router.get("/rollouts")
 async def rollouts(request: Request) -> Response:
     """Rollouts with their stages and gates, those under way first."""
     known = await sources_of(request).rollouts.get()
-    return _answer(request, {"rollouts": known.value, "sources": {"ota": known.status()}})
+    return answered(request, {"rollouts": known.value, "sources": {"ota": known.status()}})
 
 
 @router.get("/versions")
@@ -148,14 +148,14 @@ async def versions(request: Request) -> Response:
         rows[release] |= {"reported": row, "fallen": fallen, "counter": row["counter"]}
     newest_first = sorted(rows.values(), key=lambda row: (-int(row["counter"] or 0), str(row["release"])))
     shown = None if links.value is None and reported.value is None else [row for row in newest_first if row["release"]]
-    return _answer(request, {"versions": shown, "sources": _both(links, reported)})
+    return answered(request, {"versions": shown, "sources": _both(links, reported)})
 
 
 @router.get("/quarantine")
 async def quarantine(request: Request) -> Response:
     """What could not be stored under a name, newest first."""
     known = await sources_of(request).quarantine.get()
-    return _answer(request, {"quarantine": known.value, "sources": {"telemetry": known.status()}})
+    return answered(request, {"quarantine": known.value, "sources": {"telemetry": known.status()}})
 
 
 def sources_of(request: Request) -> Sources:
@@ -169,13 +169,13 @@ def _both(telemetry: Known[Any], ota: Known[Any]) -> Json:
     return {"telemetry": telemetry.status(), "ota": ota.status()}
 
 
-def _device(name: str) -> str:
+def device_id(name: str) -> str:
     if not is_device_id(name):
         raise HTTPException(404, {"code": "console.device", "message": "not a device id: <product>-<12 hex digits>"})
     return name
 
 
-async def _asked(answer: Awaitable[T]) -> T:
+async def asked(answer: Awaitable[T]) -> T:
     try:
         return await answer
     except SourceError as error:
@@ -189,7 +189,7 @@ async def _or_none(answer: Awaitable[Json | None]) -> Json | None:
         return None   # /api/overview tells that the source is away
 
 
-def _answer(request: Request, body: Json) -> Response:
+def answered(request: Request, body: Json) -> Response:
     """JSON with an ETag; 304 when the browser has it already. `x-now-ms` is the server's clock, for ages."""
     raw = json.dumps(_finite(body), separators=(",", ":"), ensure_ascii=False, allow_nan=False, default=str).encode()
     headers = {

@@ -10,11 +10,13 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as BaseHTTPException
 from starlette.staticfiles import StaticFiles
 
-from host.console import api
+from host.console import api, metrics, v1
 from host.console.guard import Guard
+from host.console.live import Live
 from host.console.ota import HttpOta, NoOta, OtaSource
 from host.console.settings import ConsoleSettings
 from host.console.telemetry import Telemetry
+from host.console.watched import Watched
 from host.store.queries import unix_ms
 from host.tls import client_context
 
@@ -34,17 +36,22 @@ def create_app(
         SettingsError: the database's URL or a certificate file is unusable.
     """
     source, telemetry = ota or make_ota(settings), Telemetry(settings.database, clock_ms)
+    scrape = metrics.make_scrape(settings, telemetry, source)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         yield
         await source.close()
         telemetry.close()
+        scrape.close()
 
     app = FastAPI(title="Tenfold console", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json", lifespan=lifespan)
     app.state.settings = settings
     app.state.sources = api.Sources.make(telemetry, source, settings.keep_s, clock_ms)
-    app.include_router(api.router)
+    app.state.open = v1.Open(Live(telemetry))
+    app.state.metrics = Watched(scrape.text, settings.metrics_keep_s, clock_ms)
+    for part in (api, v1, metrics):
+        app.include_router(part.router)
     app.add_exception_handler(BaseHTTPException, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_middleware(Guard)

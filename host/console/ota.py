@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import httpx
 
 from host.console.watched import SourceError
+from host.monitor.words import DEVICES_PATH, PAGE, TOTALS_PATH
 
 ROLLOUTS_SHOWN = 8       # newest first, those under way before all others
 DEVICES_PAGE = 500       # the server's largest page
@@ -28,6 +29,8 @@ class OtaSource(Protocol):
     async def rollouts(self) -> list[Json]: ...
     async def devices(self) -> dict[str, Json]: ...
     async def versions(self) -> list[Json]: ...
+    async def told(self) -> list[Json]: ...
+    async def totals(self) -> list[Json]: ...
     async def explain(self, device: str) -> Json | None: ...
     async def close(self) -> None: ...
 
@@ -42,6 +45,12 @@ class NoOta:
         raise SourceError("ota.none", "no OTA server is configured (ota_url)")
 
     async def versions(self) -> list[Json]:
+        raise SourceError("ota.none", "no OTA server is configured (ota_url)")
+
+    async def told(self) -> list[Json]:
+        raise SourceError("ota.none", "no OTA server is configured (ota_url)")
+
+    async def totals(self) -> list[Json]:
         raise SourceError("ota.none", "no OTA server is configured (ota_url)")
 
     async def explain(self, device: str) -> Json | None:
@@ -74,14 +83,16 @@ class HttpOta:
 
     async def devices(self) -> dict[str, Json]:
         """Where each device stands, by id."""
-        found: dict[str, Json] = {}
-        after: str | None = ""
-        while after is not None and len(found) < DEVICES_MAX:
-            page = await self._get("/admin/devices", {"after": after, "limit": DEVICES_PAGE})
-            for row in _listed(page, "devices"):
-                found[str(row.get("device"))] = device_view(row)
-            after = page.get("next")
-        return found
+        rows = await self._paged("/admin/devices", DEVICES_PAGE, DEVICES_MAX)
+        return {str(row.get("device")): device_view(row) for row in rows}
+
+    async def told(self) -> list[Json]:
+        """Every device's last check-in, as host.monitor.words reads it."""
+        return await self._paged(DEVICES_PATH, PAGE, None)
+
+    async def totals(self) -> list[Json]:
+        """What check-ins added up to by version and site, as host.monitor.words reads it."""
+        return _listed(await self._get(TOTALS_PATH), "totals")
 
     async def versions(self) -> list[Json]:
         """Every firmware version ever seen, with its crashes and check-ins."""
@@ -94,6 +105,16 @@ class HttpOta:
 
     async def close(self) -> None:
         await self._client.aclose()
+
+    async def _paged(self, path: str, page: int, most: int | None) -> list[Json]:
+        """Rows of devices, page after page; no more pages once there are `most`."""
+        rows: list[Json] = []
+        after: str | None = ""
+        while after is not None and (most is None or len(rows) < most):
+            answer = await self._get(path, {"after": after, "limit": page})
+            rows += _listed(answer, "devices")
+            after = answer.get("next")
+        return rows
 
     async def _get(self, path: str, parameters: Mapping[str, str | int] | None = None, *, none_at: int = 0) -> Json:
         try:
@@ -135,8 +156,9 @@ def rollout_view(row: Json) -> Json:
 def device_view(row: Json) -> Json:
     """Where a device stands, as the page shows it."""
     return {
-        "model": row.get("model"), "release": row.get("release"), "counter": row.get("counter"), "trial": bool(row.get("trial")),
-        "slot": row.get("slot"), "attempt": row.get("attempt"), "attempt_reason": row.get("attempt_reason") or "",
+        "model": row.get("model"), "site": row.get("site") or "", "release": row.get("release"),
+        "counter": row.get("counter"), "trial": bool(row.get("trial")), "slot": row.get("slot"),
+        "attempt": row.get("attempt"), "attempt_reason": row.get("attempt_reason") or "",
         "decision": row.get("decision"), "why": row.get("why") or "", "checkin_ms": _ms(row.get("last_seen_s")),
         "config": {   # names; "" is the line's, and nothing failed
             "runs": row.get("config") or "", "trial": bool(row.get("config_trial")), "wanted": row.get("config_wanted") or "",

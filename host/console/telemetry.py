@@ -10,14 +10,16 @@ from functools import wraps
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from sqlalchemy import case, func, select
+from sqlalchemy import Engine, case, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
 from host.console.watched import SourceError
 from host.db import DatabaseError, open_engine
 from host.monitor import presence
+from host.monitor.facts import Fleet
 from host.settings import SettingsError
+from host.store.fleet import read_fleet
 from host.store.queries import Queries
 from host.store.tables import link_event
 
@@ -27,6 +29,7 @@ SPARK_POINTS = 60        # it is about 120 pixels wide, and each bucket gives tw
 Json = dict[str, object]
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 
 def _told(ask: Callable[Concatenate["Telemetry", P], R]) -> Callable[Concatenate["Telemetry", P], R]:
@@ -96,6 +99,11 @@ class Telemetry:
         return [asdict(row) for row in self._queries.quarantined(limit=20)]
 
     @_told
+    def fleet(self) -> Fleet:
+        """All that ingest knows, for the monitor's figures."""
+        return read_fleet(self._engine, self._clock_ms())
+
+    @_told
     def device(self, device: str) -> Json | None:
         """One device with its channels' newest values; None when it was never heard."""
         row = next((row for row in self._queries.devices() if row.device == device), None)
@@ -132,6 +140,11 @@ class Telemetry:
         times, values = self._queries.series(device, [name], now_ms - SPARK_MS, now_ms, SPARK_POINTS).get(name, ([], []))
         one = known[names.index(name)]
         return {"channel": name, "unit": one.unit, "resolution": str(one.resolution), "t": times, "v": values}
+
+    @_told
+    def asked(self, question: Callable[[Queries, Engine], T]) -> T:
+        """Put any other question to the database."""
+        return question(self._queries, self._engine)
 
     def close(self) -> None:
         """Close the database's connections."""

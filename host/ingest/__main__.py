@@ -9,6 +9,7 @@ from threading import Thread
 
 from host.db import DatabaseError, migrate, open_engine
 from host.ingest.ingest import Ingest
+from host.ingest.scrape import serve
 from host.ingest.settings import IngestSettings
 from host.ingest.source_mqtt import MqttSource
 from host.settings import SettingsError, load
@@ -34,10 +35,13 @@ def main(argv: list[str] | None = None) -> int:
         source = MqttSource(settings, client_context(settings.ca_file, settings.cert_file, settings.key_file))
         engine = open_engine(settings.database)
         migrate(engine, "host.store")
+        ingest = Ingest(source, engine, settings)
+        if settings.metrics_port:
+            serve(settings.metrics_port, ingest.samples)   # a daemon thread: it ends with the process
     except (SettingsError, DatabaseError) as error:
         log.error("cannot start: %s", error)
         return EXIT_CANNOT_START
-    return _run(Ingest(source, engine, settings))
+    return _run(ingest)
 
 
 def _run(ingest: Ingest) -> int:

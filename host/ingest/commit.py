@@ -6,15 +6,18 @@ taken and what it must be told. Sends nothing: acks leave only after `commit` ha
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from host.ingest import progress as steps
-from host.ingest.sort import Record, Reject, Sorted, Spoken
+from host.ingest import times
+from host.ingest.sort import Pack, Record, Reject, Sorted, Spoken
+from host.ingest.unpack import unpack
+from host.monitor.arrival import is_late
 from host.monitor.presence import LinkEvent, hear_gone, hear_on
 from host.store.tables import KIND_BATCH, KIND_SCHEMA
 from host.store.telemetry import BootClock, BootName, DeviceState, Name, Telemetry, Transaction, is_same
-from node.wire.batch import QUALITY_SERVER
+from node.wire.batch import QUALITY_NONE, QUALITY_SERVER
 from node.wire.topics import SEND_SCHEMA, up
 
 log = logging.getLogger(__name__)
@@ -48,37 +51,43 @@ class Outcome:
     readings: int = 0
     duplicates: int = 0
     quarantined: int = 0
+    rejects: tuple[Reject, ...] = ()
 
 
 class Committer:
-    """Commits groups and remembers, between them, what is committed. Not for several threads."""
+    """Commits groups and remembers, between them, what is committed. Not for several threads.
 
-    def __init__(self, store: Telemetry) -> None:
-        self._store = store
+    Args:
+        rounding: see host.ingest.foreign.draw.
+    """
+
+    def __init__(self, store: Telemetry, *, rounding: bool = False) -> None:
+        self._store, self._rounding = store, rounding
         self._states: dict[str, DeviceState] = {}
         self._clocks: dict[BootName, BootClock | None] = {}
         self._asked_ms: dict[str, int] = {}
 
-    def commit(self, group: Sequence[Sorted], now_ms: int) -> Outcome:
+    def commit(self, group: Sequence[Sorted], now_ms: int, *, aside: bool = True) -> Outcome:
         """Store a group in one transaction.
 
         Args:
             group: in the order of arrival.
             now_ms: Unix milliseconds.
+            aside: what has no place goes to quarantine; False: it lies there already.
 
         Raises:
             sqlalchemy.exc.SQLAlchemyError: nothing was stored, nothing is to be acked; the same group may be tried again.
         """
         if len(self._states) > DEVICES_KEPT or len(self._clocks) > CLOCKS_KEPT:
             self.forget()
-        while (work := self._run(group, now_ms)) is None:
+        while (work := self._run(group, now_ms, aside=aside)) is None:
             log.warning("another process writes to this database: reading it anew; run one ingest per database")
             self.forget()
         self._states.update(work.states)
         self._clocks.update(work.clocks)
         return Outcome(
             tuple(self._acks(work, now_ms)), len(work.fresh), sum(one.n_readings for one in work.fresh.values()),
-            work.duplicates, len(work.rejects),
+            work.duplicates, len(work.rejects), tuple(work.rejects),
         )
 
     def forget(self) -> None:
@@ -87,12 +96,13 @@ class Committer:
         self._clocks.clear()
         self._asked_ms.clear()
 
-    def _run(self, group: Sequence[Sorted], now_ms: int) -> "_Work | None":
+    def _run(self, group: Sequence[Sorted], now_ms: int, *, aside: bool) -> "_Work | None":
         """One transaction; None when it was rolled back because what is remembered was stale."""
         try:
             with self._store.begin() as transaction:
-                work = _Work(transaction, now_ms, self._states, self._clocks)
+                work = _Work(transaction, now_ms, self._states, self._clocks, rounding=self._rounding)
                 work.take(group)
+                transaction.quarantine(work.rejects if aside else (), now_ms)
         except AnotherWriterError:
             return None
         return work
@@ -114,9 +124,10 @@ class _Work:
     """One group on its way through one transaction. Committed state is read, never changed."""
 
     def __init__(
-        self, transaction: Transaction, now_ms: int, states: dict[str, DeviceState], clocks: dict[BootName, BootClock | None]
+        self, transaction: Transaction, now_ms: int, states: dict[str, DeviceState], clocks: dict[BootName, BootClock | None],
+        *, rounding: bool,
     ) -> None:
-        self._transaction, self._now_ms = transaction, now_ms
+        self._transaction, self._now_ms, self._rounding = transaction, now_ms, rounding
         self._known_states, self._known_clocks = states, clocks
         self.states: dict[str, DeviceState] = {}
         self._begin: dict[str, DeviceState] = {}   # the states before this group
@@ -130,9 +141,13 @@ class _Work:
 
     def take(self, group: Sequence[Sorted]) -> None:
         """Do all reads and writes of one group; committing is the caller's."""
+        foreign = {one.device for one in group if isinstance(one, Pack)}
+        repeated: Mapping[str, int] = {}
+        if foreign:
+            group, repeated = unpack(self._transaction.foreign(), group, self._now_ms, rounding=self._rounding)
         self.rejects = [one for one in group if isinstance(one, Reject)]
         records = [one for one in group if isinstance(one, Record)]
-        self._load({one.device for one in group if not isinstance(one, Reject)})
+        self._load({one.device for one in group if not isinstance(one, Reject)} | set(repeated))
         self._find(records)
         self._store(list(self.fresh.values()))
         for one in group:   # in the order of arrival: a state message speaks of the records before and after it
@@ -140,10 +155,12 @@ class _Work:
                 self._count(one)
             elif isinstance(one, Spoken):
                 self._hear(one)
+        self._repeat(repeated)
         self._catch_up()
+        for device in foreign:
+            self.answer.pop(device, None)   # they have no ring
         self._transaction.save(self.states)
         self._transaction.add_events(self.events)
-        self._transaction.quarantine(self.rejects, self._now_ms)
         if self.fresh:
             fresh = self.fresh.values()
             self._transaction.add_traffic(
@@ -168,8 +185,9 @@ class _Work:
         return progress.ahead or seq < progress.next_seq or boot < progress.boot
 
     def _store(self, fresh: Sequence[Record]) -> None:
-        self._learn_clocks([one for one in fresh if one.kind == KIND_BATCH])
-        rows = [(one, self._start_ms(one) if one.kind == KIND_BATCH else None) for one in fresh]
+        believed = [self._believed(one) for one in fresh]
+        self._learn_clocks([one for one in believed if one.kind == KIND_BATCH])
+        rows = [self._placed(one) if one.kind == KIND_BATCH else (one, None) for one in believed]
         if self._transaction.insert(rows, self._now_ms) != len(rows):
             raise AnotherWriterError
         self._transaction.save_schemas([one for one in fresh if one.kind == KIND_SCHEMA])
@@ -190,6 +208,22 @@ class _Work:
         for boot, clock in self.clocks.items():
             if clock is not None and clock != before[boot]:
                 self._transaction.save_clock(boot, clock, below_quality=QUALITY_SERVER)
+
+    def _believed(self, one: Record) -> Record:
+        """The record; one whose clock cannot be true as if it had none, which quarantine tells."""
+        return self._doubted(one, times.doubt(one.quality, one.epoch_ms, one.uptime_ms, self._now_ms))
+
+    def _placed(self, one: Record) -> tuple[Record, int | None]:
+        clock = self.clocks[one.device, one.boot]
+        if clock is not None:
+            one = self._doubted(one, times.apart(one.quality, one.epoch_ms, clock.quality, clock.epoch_ms))
+        return one, self._start_ms(one)
+
+    def _doubted(self, one: Record, why: str) -> Record:
+        if not why:
+            return one
+        self.rejects.append(Reject(up(one.device), one.device, why, one.payload))
+        return replace(one, epoch_ms=0, quality=QUALITY_NONE)
 
     def _start_ms(self, one: Record) -> int | None:
         """Wall time of a batch's first sample: by its own clock when that is a real one, else by its boot's."""
@@ -213,10 +247,13 @@ class _Work:
             sums = replace(sums, duplicates=sums.duplicates + 1)
             self.duplicates += 1
         else:
+            start_ms = self._start_ms(one) if one.kind == KIND_BATCH else 0
             sums = replace(
                 sums, records=sums.records + 1, batches=sums.batches + (one.kind == KIND_BATCH),
                 readings=sums.readings + one.n_readings, bytes=sums.bytes + len(one.payload),
                 lost_by_overflow=sums.lost_by_overflow - self._was_given_up(one, sums.lost_by_overflow),
+                late=sums.late + (one.kind == KIND_BATCH and is_late(start_ms, one.span_ms, self._now_ms)),
+                unclocked=sums.unclocked + (start_ms is None),
             )
         if one.kind == KIND_SCHEMA:
             schemas |= {one.schema}
@@ -225,6 +262,14 @@ class _Work:
             progress=steps.stored(state.progress, one.boot, one.seq, again=again),
         )
         self.answer[one.device] = None
+
+    def _repeat(self, repeated: Mapping[str, int]) -> None:
+        """Count packs that came before."""
+        for device, n in repeated.items():
+            state = self.states[device]
+            sums = replace(state.sums, duplicates=state.sums.duplicates + n)
+            self.states[device] = replace(state, sums=sums, last_ms=self._now_ms)
+            self.duplicates += n
 
     def _was_given_up(self, one: Record, lost: int) -> bool:
         """Whether a new record was counted as lost: the state message that gave it up overtook it in the broker."""

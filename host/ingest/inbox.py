@@ -25,16 +25,21 @@ class Message:
 
 
 class Inbox:
-    """A bounded queue that is emptied in groups."""
+    """A bounded queue that is emptied in groups; `refused` counts what found no room."""
 
     def __init__(self, limit: int) -> None:
         self._limit, self._messages, self._changed = limit, deque[Message](), Condition()
         self._wanted, self._closed = 1, False
+        self.refused = 0
+
+    def __len__(self) -> int:
+        return len(self._messages)
 
     def put(self, message: Message) -> bool:
         """Add a message; False when there is no room."""
         with self._changed:
             if len(self._messages) >= self._limit:
+                self.refused += 1
                 return False
             self._messages.append(message)
             if len(self._messages) >= self._wanted:   # not for each one: waking the other thread costs more than the message

@@ -7,7 +7,8 @@ commit.py's decision.
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from threading import Event
 from typing import Protocol
 
@@ -15,9 +16,13 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
 from host.ingest.commit import Committer, Outcome
+from host.ingest.figures import Figures
 from host.ingest.inbox import Inbox, Message
-from host.ingest.sort import Record, Reject, Sorted, sort
+from host.ingest.known import KnownDevices, admitted
+from host.ingest.sort import Pack, Record, Reject, Sorted, sort
 from host.ingest.source import Source
+from host.monitor.sample import Sample
+from host.store.foreign import prune_packs
 from host.store.retention import Bounds, prune
 from host.store.telemetry import Telemetry
 from node.wire import topics
@@ -42,6 +47,12 @@ class Rhythm(Protocol):
     def inbox_max(self) -> int: ...
     @property
     def prune_s(self) -> int: ...
+    @property
+    def senml_round(self) -> bool: ...
+    @property
+    def pack_days(self) -> int: ...
+    @property
+    def known_devices(self) -> Path | None: ...
     def bounds(self) -> Bounds: ...
 
 
@@ -50,14 +61,20 @@ def unix_ms() -> int:
 
 
 class Ingest:
-    """One source into one database."""
+    """One source into one database.
+
+    Raises:
+        SettingsError: the list of known devices cannot be read.
+    """
 
     def __init__(self, source: Source, engine: Engine, rhythm: Rhythm, clock_ms: Callable[[], int] = unix_ms) -> None:
         self._source, self._engine, self._rhythm, self._clock_ms = source, engine, rhythm, clock_ms
         self._stop = Event()
         self._store = Telemetry(engine)
-        self._committer = Committer(self._store)
+        self._committer = Committer(self._store, rounding=rhythm.senml_round)
+        self._known = None if rhythm.known_devices is None else KnownDevices(rhythm.known_devices)
         self._inbox = Inbox(rhythm.inbox_max)
+        self._figures = Figures()
         self._prune_at_ms, self._report_at_s = 0, 0.0
         self._records, self._readings, self._quarantined = 0, 0, 0
 
@@ -80,10 +97,18 @@ class Ingest:
         self._stop.set()
         self._inbox.close()
 
+    def samples(self) -> Iterator[Sample]:
+        """What it counts of itself; from any thread."""
+        return self._figures.samples(len(self._inbox), self._rhythm.inbox_max, self._inbox.refused)
+
     def _settle(self, messages: Sequence[Message]) -> None:
-        outcome = self._committed([sort(one.topic, one.payload, copy=one.copy) for one in messages])
+        began_s = time.monotonic()
+        outcome = self._committed([
+            admitted(sort(one.topic, one.payload, copy=one.copy), one.topic, one.payload, self._known) for one in messages
+        ])
         if outcome is None:
             return   # told to stop while the database was at fault: the broker still has them all
+        self._figures.committed(outcome, len(messages), time.monotonic() - began_s, self._clock_ms())
         self._source.settle(messages)
         for ack in outcome.acks:
             self._source.send(topics.ack(ack.device), topics.encode_ack(ack.boot, ack.seq, ack.flags))
@@ -107,6 +132,7 @@ class Ingest:
                     log.info("storing again")
                 return outcome
             at_fault = True
+            self._figures.faults += 1
             self._store.reopen()
             if self._stop.wait(delay_s):
                 return None
@@ -118,6 +144,10 @@ class Ingest:
             one = group[0]
             log.error("the database refuses a record of %s, keeping it aside", one.device)
             return self._committed([Reject(topics.up(one.device), one.device, "store.refused", one.payload)])
+        if len(group) == 1 and isinstance(group[0], Pack):
+            pack = group[0]
+            log.error("the database refuses a pack of %s, keeping it aside", pack.device)
+            return self._committed([Reject(pack.topic, pack.device, "store.refused", pack.payload)])
         if len(group) == 1:
             log.error("the database refuses %s; dropped", type(group[0]).__name__)
             return Outcome(())
@@ -137,6 +167,7 @@ class Ingest:
             self._prune_at_ms, self._quarantined = now_ms + self._rhythm.prune_s * 1000, 0
             try:
                 removed = prune(self._engine, bounds, now_ms)
+                prune_packs(self._engine, self._rhythm.pack_days, now_ms)
             except SQLAlchemyError as error:
                 log.warning("cannot prune now: %s", _brief(error))
             else:

@@ -30,6 +30,11 @@ class IngestSettings(Settings):
         event_days: age of the oldest connect or drop that is kept.
         traffic_days: age of the oldest count behind the rates.
         prune_s: how often the bounds are applied.
+        known_devices: file of device ids and products (`hall-*`), one a line; what others send goes to quarantine. None: whoever
+            the broker lets publish under a name is known by it.
+        senml_round: values of foreign devices with more digits than 32 bits hold are rounded; else the pack goes to quarantine.
+        pack_days: how long a foreign device's packs are remembered, so that one sent again is stored once.
+        metrics_port: of 127.0.0.1, where Prometheus finds `/metrics`; 0: none.
         log_level: debug, info, warning or error.
     """
 
@@ -51,6 +56,10 @@ class IngestSettings(Settings):
     event_days: int = Field(90, ge=1)
     traffic_days: int = Field(7, ge=1)
     prune_s: int = Field(600, ge=1)
+    known_devices: Path | None = None
+    senml_round: bool = False
+    pack_days: int = Field(30, ge=1)
+    metrics_port: int = Field(0, ge=0, le=65535)
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
 
     def bounds(self) -> Bounds:

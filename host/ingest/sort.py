@@ -1,4 +1,4 @@
-"""What one message is: a record, a state message, or something to keep aside.
+"""What one message is: a record, a state message, a pack of a foreign device, or something to keep aside.
 
 Decides from the bytes alone, touching the header of a batch only. The device is the one in the topic, where the broker has
 checked it against the certificate; payloads name none. Whether a record is new is not decided here.
@@ -6,11 +6,13 @@ checked it against the certificate; payloads name none. Whether a record is new 
 
 from dataclasses import dataclass
 
+from host.ingest import senml
 from host.monitor.presence import Hello
 from host.store.tables import KIND_BATCH, KIND_SCHEMA
 from node.errors import FormatError
 from node.wire import batch as wire_batch
 from node.wire import topics
+from node.wire.identity import is_device_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,7 @@ class Record:
 
     Attributes:
         schema: the hash that a batch names, or that of the schema which the record carries.
+        span_ms: from a batch's first sample to its last, by its grid.
         payload: exactly as received.
         body: the canonical schema of a schema record; empty for a batch.
     """
@@ -34,6 +37,7 @@ class Record:
     quality: int
     payload: bytes
     body: bytes = b""
+    span_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,24 @@ class Reject:
     payload: bytes
 
 
-Sorted = Record | Spoken | Reject
+@dataclass(frozen=True, slots=True)
+class Pack:
+    """A SenML pack of a device that is not ours.
+
+    Attributes:
+        copy: as of a state message.
+        arrived_ms: what its relative times count from, Unix milliseconds; 0: now.
+    """
+
+    topic: str
+    device: str
+    payload: bytes
+    measured: tuple[senml.Measured, ...]
+    copy: bool = False
+    arrived_ms: int = 0
+
+
+Sorted = Record | Spoken | Pack | Reject
 
 
 def sort(topic: str, payload: bytes, *, copy: bool = False) -> Sorted:
@@ -69,13 +90,15 @@ def sort(topic: str, payload: bytes, *, copy: bool = False) -> Sorted:
     Args:
         copy: the broker marked it as retained or as delivered before.
     """
+    if topic.startswith("s/"):
+        return _pack(topic, payload, copy=copy)
     try:
         device, kind = topics.parse(topic)
     except FormatError as error:
         return Reject(topic, "", error.code, payload)
     try:
         if kind == topics.UP:
-            return _record(device, payload)
+            return record_of(device, payload)
         if kind == topics.STATE:
             return _spoken(device, payload, copy=copy)
     except FormatError as error:
@@ -83,12 +106,33 @@ def sort(topic: str, payload: bytes, *, copy: bool = False) -> Sorted:
     return Reject(topic, device, "topic.kind", payload)
 
 
-def _record(device: str, payload: bytes) -> Record:
+def senml_topic(device: str, kind: str) -> str:
+    """The topic of a foreign device's packs; kind is senml.JSON or senml.CBOR."""
+    return f"s/{device}/{kind}"
+
+
+def record_of(device: str, payload: bytes) -> Record:
+    """Tell a record by its header.
+
+    Raises:
+        FormatError: `batch.*`, `schema.*` or `bits.*`.
+    """
     if payload[:1] == bytes((wire_batch.SCHEMA,)):
         boot, seq, schema_hash, body = wire_batch.parse_schema_record(payload)
         return Record(device, boot, seq, KIND_SCHEMA, schema_hash, 0, 0, 0, 0, payload, body)
-    boot, seq, schema_hash, n_readings, uptime_ms, epoch_ms, quality = wire_batch.peek(payload)
-    return Record(device, boot, seq, KIND_BATCH, schema_hash, n_readings, uptime_ms, epoch_ms, quality, payload)
+    boot, seq, schema_hash, uptime_ms, epoch_ms, quality, period_ms, (n, _), n_readings, _, _ = wire_batch.read_header(payload)
+    return Record(device, boot, seq, KIND_BATCH, schema_hash, n_readings, uptime_ms, epoch_ms, quality, payload,
+                  span_ms=(n - 1) * period_ms)
+
+
+def _pack(topic: str, payload: bytes, *, copy: bool) -> Pack | Reject:
+    parts = topic.split("/")
+    if len(parts) != 3 or parts[2] not in (senml.JSON, senml.CBOR) or not is_device_id(parts[1]):
+        return Reject(topic, "", "topic.name", payload)
+    try:
+        return Pack(topic, parts[1], payload, senml.parse(payload, parts[2]), copy)
+    except FormatError as error:
+        return Reject(topic, parts[1], error.code, payload)
 
 
 def _spoken(device: str, payload: bytes, *, copy: bool) -> Spoken:

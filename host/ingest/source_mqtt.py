@@ -15,12 +15,15 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
+from host.ingest import senml
 from host.ingest.inbox import Inbox, Message
+from host.ingest.sort import senml_topic
 from node.wire import topics
 
 log = logging.getLogger(__name__)
 
-FILTERS = [(f"t/+/{topics.UP}", 1), (f"t/+/{topics.STATE}", 1)]
+FILTERS = [(name, 1) for name in (
+    f"t/+/{topics.UP}", f"t/+/{topics.STATE}", senml_topic("+", senml.JSON), senml_topic("+", senml.CBOR))]
 RECONNECT_MIN_S = 1
 STOP_S = 1.0     # a stop waits this long for the farewell; an attempt to connect may hang longer
 REFUSED = 0x80   # SUBACK's return code for a filter that the broker does not grant (MQTT 3.1.1, 3.9.3)

@@ -1,16 +1,18 @@
-"""How well devices stay connected, release by release.
+"""How well devices stay connected, device by device and release by release.
 
-Decides how link events add up over a window of time: connects, drops, reboots, roll-backs, time online, for each firmware
-release. Events and times are arguments; host.store.queries reads the rows. A drop is counted for the release that was running
+Decides how link events add up over a window of time: connects, drops, reboots, roll-backs, time online, time until a device was
+back. Events and times are arguments; host.store.queries reads the rows. A drop is counted for the release that was running
 when it happened; a drop that ended in an update is the update's and not counted.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import TypeVar
 
 from host.monitor import presence
 
 MS_PER_DAY = 86_400_000
+G = TypeVar("G", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Event:
     at_ms: int
     kind: str
     release: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,17 +35,16 @@ class Link:
 
 
 @dataclass(slots=True)
-class ReleaseLinks:
-    """One release's links over the window.
+class Links:
+    """Links of some devices over the window.
 
     Attributes:
-        devices: devices whose newest release this is.
+        devices: devices that end the window here.
         online: those of them that are online at the window's end.
         watched_days: device-days for which it was known whether they were online.
         online_days: device-days online.
     """
 
-    release: str
     devices: int = 0
     online: int = 0
     connects: int = 0
@@ -62,6 +64,27 @@ class ReleaseLinks:
     def drops_per_device_day(self) -> float | None:
         return self.drops / self.watched_days if self.watched_days else None
 
+    def add(self, other: "Links") -> None:
+        """Add another's sums to these."""
+        for each in fields(Links):
+            setattr(self, each.name, getattr(self, each.name) + getattr(other, each.name))
+
+
+@dataclass(slots=True)
+class ReleaseLinks(Links):
+    """One release's links over the window; `devices` are those whose newest release this is."""
+
+    release: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Back:
+    """A device that dropped within the window was back after `ms`; `release` is the one that dropped."""
+
+    device: str
+    release: str
+    ms: int
+
 
 @dataclass(slots=True)
 class _Track:
@@ -69,48 +92,77 @@ class _Track:
 
     link: Link
     since_ms: int
-    drop: ReleaseLinks | None = field(default=None)   # where its newest drop was counted, until the reason is known
+    drop: Links | None = field(default=None)   # where its newest drop was counted, until the reason is known
 
 
 def by_release(start: Mapping[str, Link], events: Iterable[Event], from_ms: int, to_ms: int) -> list[ReleaseLinks]:
-    """Sum the window [from_ms, to_ms).
+    """Sum the window by release, in the order of their names; see by_device."""
+    sums: dict[str, ReleaseLinks] = {}
+    for (_, release), links in by_device(start, events, from_ms, to_ms).items():
+        sums.setdefault(release, ReleaseLinks(release=release)).add(links)
+    return sorted(sums.values(), key=lambda links: links.release)
+
+
+def by_device(
+    start: Mapping[str, Link], events: Iterable[Event], from_ms: int, to_ms: int,
+) -> dict[tuple[str, str], Links]:
+    """Sum the window [from_ms, to_ms) by device and release.
 
     Args:
         start: device -> link when the window begins; devices never heard before it are absent.
         events: those within the window, oldest first.
-
-    Returns:
-        One entry for each release seen, in the order of their names.
     """
-    sums: dict[str, ReleaseLinks] = {}
+    sums: dict[tuple[str, str], Links] = {}
     tracks = {device: _Track(link, from_ms) for device, link in start.items()}
 
-    def of(release: str) -> ReleaseLinks:
-        return sums.setdefault(release, ReleaseLinks(release))
+    def of(device: str, release: str) -> Links:
+        return sums.setdefault((device, release), Links())
 
     for event in events:
         track = tracks.get(event.device)
         if track is not None:
-            _watch(of(track.link.release), track, event.at_ms)
+            _watch(of(event.device, track.link.release), track, event.at_ms)
         else:
             track = tracks[event.device] = _Track(Link(False, event.release), event.at_ms)
-        _count(of(event.release), event, track)
-    for track in tracks.values():
-        links = of(track.link.release)
+        _count(of(event.device, event.release), event, track)
+    for device, track in tracks.items():
+        links = of(device, track.link.release)
         _watch(links, track, to_ms)
         links.devices += 1
         links.online += track.link.online
-    return sorted(sums.values(), key=lambda links: links.release)
+    return sums
 
 
-def _watch(links: ReleaseLinks, track: _Track, until_ms: int) -> None:
+def merged(sums: Mapping[tuple[str, str], Links], group: Callable[[str, str], G]) -> dict[G, Links]:
+    """Add up what by_device gives, by any group of (device, release)."""
+    found: dict[G, Links] = {}
+    for (device, release), links in sums.items():
+        found.setdefault(group(device, release), Links()).add(links)
+    return found
+
+
+def reconnects(events: Iterable[Event]) -> list[Back]:
+    """How long each drop within the window lasted; those that ended in an update or have not ended are left out."""
+    dropped: dict[str, Event] = {}
+    found = []
+    for event in events:
+        if event.kind == presence.DROP:
+            dropped[event.device] = event
+        elif event.kind == presence.UPDATE:
+            dropped.pop(event.device, None)
+        elif event.kind == presence.CONNECT and (drop := dropped.pop(event.device, None)) is not None:
+            found.append(Back(event.device, drop.release, event.at_ms - drop.at_ms))
+    return found
+
+
+def _watch(links: Links, track: _Track, until_ms: int) -> None:
     days = (until_ms - track.since_ms) / MS_PER_DAY
     links.watched_days += days
     links.online_days += days if track.link.online else 0.0
     track.since_ms = until_ms
 
 
-def _count(links: ReleaseLinks, event: Event, track: _Track) -> None:
+def _count(links: Links, event: Event, track: _Track) -> None:
     if event.kind == presence.DROP:
         links.drops += 1
         track.drop = links

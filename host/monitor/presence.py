@@ -69,11 +69,12 @@ class Presence:
 
 @dataclass(frozen=True, slots=True)
 class LinkEvent:
-    """One change of a link; a drop names the release that was running, the others the one that runs now."""
+    """One change of a link. A drop names the release that was running, the others the one that runs now and the device's reason."""
 
     kind: str
     at_ms: int
     release: str
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +101,9 @@ def hear_on(known: Presence, hello: Hello, at_ms: int, *, copy: bool = False) ->
     if copy and not kinds:
         return known, ()   # says nothing about now
     since_ms = known.since_ms if state is known.state and DROP not in kinds else at_ms
-    events = tuple(LinkEvent(kind, at_ms, known.release if kind == DROP else hello.release) for kind in kinds)
+    events = tuple(
+        LinkEvent(kind, at_ms, known.release) if kind == DROP else LinkEvent(kind, at_ms, hello.release, hello.reason)
+        for kind in kinds)
     return Presence(state, since_ms, hello.boot, hello.release, hello.counter, hello.reason, at_ms), events
 
 

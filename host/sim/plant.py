@@ -319,7 +319,8 @@ class Plant:
     def write_operator(self) -> Path:
         """Write what an operator's shell needs to speak to the OTA server and to revoke; gives the file."""
         words = {"SERVER": f"https://localhost:{self.ports.ota}", "CA": self.pki.ca_file, "CERT": self.pki.cert("op.release"),
-                 "KEY": self.pki.key("op.release"), "LEDGER": self.url("ledger"), "CA_FOLDER": self.pki.folder}
+                 "KEY": self.pki.key("op.release"), "LEDGER": self.url("ledger"), "CA_FOLDER": self.pki.folder,
+                 "TELEMETRY": self.url("telemetry")}
         lines = [f"export TENFOLD_{name}={shlex.quote(str(word))}\n" for name, word in words.items()]
         path = self.folder / "operator.env"
         path.write_text("".join(lines), encoding="utf-8")

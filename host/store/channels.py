@@ -6,6 +6,8 @@ from decimal import Decimal
 import numpy as np
 import numpy.typing as npt
 
+EXACT_FACTOR = 1 << 21   # a value of 32 bits times less than this is exact in a float64, which has 53
+
 
 @dataclass(frozen=True, slots=True)
 class Channel:
@@ -15,16 +17,26 @@ class Channel:
     unit: str
     resolution: Decimal
 
-    def fraction(self) -> tuple[float, float]:
-        """(factor, divisor) that take a scaled integer to the channel's unit.
+    @property
+    def places(self) -> int:
+        """Decimal places of the resolution, so of every value."""
+        return max(0, -int(self.resolution.as_tuple().exponent))
 
-        A resolution such as 0.01 divides by 100: 2141 steps read 21.41, where a product would give 21.410000000000004.
-        """
-        parts = 1 / self.resolution
-        return (1.0, float(parts)) if parts == parts.to_integral_value() else (float(self.resolution), 1.0)
+    @property
+    def factor(self) -> int:
+        """The resolution without its decimal point."""
+        return int(self.resolution.scaleb(self.places))
+
+    @property
+    def divisor(self) -> int:
+        """A power of ten: values are integer x factor / divisor."""
+        return int(10**self.places)
 
     def scale(self, steps: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Scaled integers to the channel's unit."""
-        factor, divisor = self.fraction()
-        values = steps.astype(np.float64)
-        return values / divisor if divisor != 1.0 else values * factor
+        """Scaled integers to the channel's unit: each the number nearest to the decimal that it stands for.
+
+        A resolution of 0.03 multiplies by 3 and divides by 100: one rounding. A product with 0.03 would round twice.
+        """
+        if self.factor < EXACT_FACTOR:
+            return (steps * self.factor).astype(np.float64) / float(self.divisor)
+        return np.array([float(step * self.resolution) for step in steps.tolist()], np.float64)

@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine, func, select
 from host.store import tables as t
 from host.store.dropped import months
 from host.store.packing import PackingError
-from host.store.parts import Parts, month_of, parts_of
+from host.store.parts import Parts, PartsError, month_of, parts_of
 from host.store.rollup import DAY_MS, read_hours, read_minutes
 from host.store.segments import columns, snapshot
 from host.store.telemetry import TAIL_BYTES
@@ -104,7 +104,7 @@ def _columns(connection: Connection, parts: Parts) -> Iterator[str]:
     for (device, day), row in sorted(days.items()):
         try:
             segments = list(columns(connection, parts, device, None, {day: row.version}))
-        except (PackingError, KeyError) as error:
+        except (PackingError, PartsError, KeyError) as error:
             yield f"{device}: day {day}, of {month_of(day)}, does not decode: {error}"
             continue
         readings = sum(int(np.count_nonzero(valid)) for segment in segments for valid in segment.valid)

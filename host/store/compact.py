@@ -169,7 +169,14 @@ class _Compaction:
             for segment in columns(connection, self._parts, device, None, {day: version}):
                 _rejoin(tracks, segment)
         joined = {channels: join(some) for channels, some in tracks.items()}
-        return _Move(device, day, max(self._now_ms, (version or 0) + 1), version, tuple(going), joined), len(of_day) - len(going)
+        fresh = self._next(connection, device, day, version)
+        return _Move(device, day, fresh, version, tuple(going), joined), len(of_day) - len(going)
+
+    def _next(self, connection: Connection, device: str, day: int, version: int | None) -> int:
+        """A version that no row of this day has, not even one that a crash left: readers would take both for one."""
+        left = connection.scalar(select(func.max(t.stale_day.c.version)).where(
+            t.stale_day.c.device == device, t.stale_day.c.day == day))
+        return max(self._now_ms, 1 + max(version or 0, left or 0))
 
     def _may_move(self, row: Any, passed: Any) -> bool:
         """Behind the ack, stored a while ago, and placed for good: by its own clock, or in a boot that is over."""

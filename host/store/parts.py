@@ -28,7 +28,7 @@ IN_LIMIT = 500           # as in telemetry.py
 
 
 class PartsError(Exception):
-    """Day columns cannot be kept for this database; the message says why and what to do."""
+    """Day columns cannot be kept or read; the message says why and what to do."""
 
 
 class Row(NamedTuple):
@@ -63,7 +63,11 @@ class Parts(Protocol):
         """Add rows; the part is made when it is missing. On disk when this returns, or with the connection's commit."""
 
     def read(self, connection: Connection, part: Part, series: Sequence[int], days: tuple[int, int]) -> Iterator[Row]:
-        """Rows of some series, from a day to a day, in no order; nothing when the part was dropped meanwhile."""
+        """Rows of some series, from a day to a day, in no order; nothing when the part was dropped meanwhile.
+
+        Raises:
+            PartsError: the part is damaged.
+        """
 
     def remove(self, connection: Connection, part: Part, series: Sequence[int], day: int, version: int) -> None:
         """Remove one version of a day."""
@@ -137,10 +141,13 @@ class FileParts:
             if self.path(part).exists():
                 raise
             return   # dropped since it was listed
-        with closing(file):
-            for some in _pieces(series) if _made(file) else ():
-                query = f"SELECT * FROM day_column WHERE series IN ({_marks(some)}) AND day BETWEEN ? AND ?"  # noqa: S608  marks
-                yield from map(Row._make, file.execute(query, (*some, *days)))
+        try:
+            with closing(file):
+                for some in _pieces(series) if _made(file) else ():
+                    query = f"SELECT * FROM day_column WHERE series IN ({_marks(some)}) AND day BETWEEN ? AND ?"  # noqa: S608  marks
+                    yield from map(Row._make, file.execute(query, (*some, *days)))
+        except sqlite3.DatabaseError as error:
+            raise PartsError(f"{self.path(part)}: {error}; see tenfold db check, and restore it from a backup") from None
 
     def remove(self, connection: Connection, part: Part, series: Sequence[int], day: int, version: int) -> None:
         with closing(self._open(part, "rw")) as file:

@@ -9,23 +9,26 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from heapq import merge
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, func, select
+import numpy.typing as npt
+from sqlalchemy import Connection, Engine, func, select, tuple_
 
 from host.ingest.decode import DecodedBatch, decode
-from host.monitor.connectivity import Event, Link, ReleaseLinks, by_release
-from host.monitor.presence import CONNECT
+from host.monitor.connectivity import ReleaseLinks, by_release
 from host.store import days
 from host.store.channels import Channel
 from host.store.downsample import Extremes, buckets_of
+from host.store.fleet import read_links
 from host.store.made import right_sums
 from host.store.parts import parts_of
 from host.store.schemas import Schemas
 from host.store.segments import NOTHING, Segment, packed, snapshot
 from host.store.skipping import passed_over, worth
-from host.store.tables import KIND_BATCH, batch, link_event, presence, progress, quarantine, schema, tally, traffic
+from host.store.tables import KIND_BATCH, batch, presence, progress, quarantine, schema, tally, traffic
 from node.errors import FormatError
 
 log = logging.getLogger(__name__)
@@ -38,6 +41,32 @@ RATE_WINDOW_S = 60             # rates are means over this long
 DAY_MS = 86_400_000
 
 GOOD, OLD, NONE = "good", "old", "none"   # quality of a newest value: see Latest
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Readings of one channel that are stored together.
+
+    Attributes:
+        start_ms: where what holds it begins; its own readings may begin later.
+        t_ms: [n] Unix milliseconds. steps: [n] scaled integers: `channel.scale` makes values of them.
+        quality: of the device's clock, node.wire.batch.QUALITY_*.
+    """
+
+    channel: Channel
+    start_ms: int
+    t_ms: npt.NDArray[np.int64]
+    steps: npt.NDArray[np.int64]
+    quality: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One stored batch by its name."""
+
+    boot: int
+    seq: int
+    pieces: tuple[Piece, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,44 +214,96 @@ class Queries:
         Returns:
             Channel -> (times in Unix ms, values in the channel's unit), in time order.
         """
-        wanted = None if channel_names is None else set(channel_names)
         kept: dict[str, Extremes] = {}
+        wanted = None if channel_names is None else set(channel_names)
         with snapshot(self._engine) as connection:
             over = _passed_over(connection, device, wanted, from_ms, to_ms, max_points)
-            for segment in self.segments(connection, device, wanted, from_ms, to_ms, over):
-                inside = (segment.times >= from_ms) & (segment.times <= to_ms)
-                for channel, values, valid in zip(segment.channels, segment.values, segment.valid, strict=True):
-                    use = inside & valid
-                    if (wanted is not None and channel.name not in wanted) or not use.any():
-                        continue
-                    extremes = kept.get(channel.name)
-                    if extremes is None:
-                        extremes = kept[channel.name] = Extremes(
-                            from_ms, to_ms, max_points, long=channel.name in over)
-                    extremes.add(segment.times[use], channel.scale(values[use]))
+            for piece in self._pieces(connection, device, wanted, from_ms, to_ms, over):
+                name = piece.channel.name
+                extremes = kept.get(name)
+                if extremes is None:
+                    extremes = kept[name] = Extremes(from_ms, to_ms, max_points, long=name in over)
+                extremes.add(piece.t_ms, piece.channel.scale(piece.steps))
         return {name: extremes.result() for name, extremes in kept.items()}
+
+    def pieces(self, device: str, channel_names: Iterable[str] | None, from_ms: int, to_ms: int) -> Iterator[Piece]:
+        """Every reading of some channels in [from_ms, to_ms], as it is stored: what series, aggregates and exports stand on.
+
+        All of one answer are of one moment: what is stored meanwhile is not in it. A connection is held until the end.
+
+        Returns:
+            Pieces that hold at least a reading, those that begin first first; `readings.py` puts readings in the order of time.
+        """
+        wanted = None if channel_names is None else set(channel_names)
+        with snapshot(self._engine) as connection:
+            yield from self._pieces(connection, device, wanted, from_ms, to_ms, NOTHING)
+
+    def _pieces(
+        self, connection: Connection, device: str, wanted: set[str] | None, from_ms: int, to_ms: int,
+        over: Mapping[str, Collection[int]],
+    ) -> Iterator[Piece]:
+        for segment in self.segments(connection, device, wanted, from_ms, to_ms, over):
+            inside = (segment.times >= from_ms) & (segment.times <= to_ms)
+            for channel, values, valid in zip(segment.channels, segment.values, segment.valid, strict=True):
+                if wanted is not None and channel.name not in wanted:
+                    continue
+                use = inside & valid
+                for quality in np.unique(segment.quality[use]).tolist():
+                    told = use & (segment.quality == quality)
+                    yield Piece(channel, segment.start_ms, segment.times[told], values[told], quality)
+
+    def stored(self, device: str, boot: int, seq: int, limit: int) -> list[Record]:
+        """The batches from a record on, as they were stored, at most `limit`; those that cannot be read yet have no pieces."""
+        columns = (batch.c.boot, batch.c.seq, batch.c.schema, batch.c.uptime_ms, batch.c.start_ms, batch.c.quality, batch.c.payload)
+        query = (
+            select(*columns)
+            .where(batch.c.device == device, batch.c.kind == KIND_BATCH, tuple_(batch.c.boot, batch.c.seq) >= (boot, seq))
+            .order_by(batch.c.boot, batch.c.seq).limit(limit)
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query).all()
+            found: dict[tuple[int, int], list[Piece]] = {(row.boot, row.seq): [] for row in rows}
+            for row, channels, decoded in self._decoded(connection, device, (row for row in rows if row.start_ms is not None)):
+                times = decoded.uptime_ms + (row.start_ms - row.uptime_ms)
+                for channel, values, valid in zip(channels, decoded.values, decoded.valid, strict=True):
+                    if valid.any():
+                        found[row.boot, row.seq].append(Piece(channel, row.start_ms, times[valid], values[valid], row.quality))
+        return [Record(*name, tuple(pieces)) for name, pieces in found.items()]
 
     def segments(
         self, connection: Connection, device: str, names: set[str] | None, from_ms: int, to_ms: int,
         over: Mapping[str, Collection[int]] = NOTHING,
     ) -> Iterator[Segment]:
-        """All stored samples that may lie in [from_ms, to_ms], from batches and from day columns, in no order.
+        """All stored samples that may lie in [from_ms, to_ms], from batches and from day columns, those that begin first first.
 
         Args:
             connection: of `host.store.segments.snapshot`.
             names: of channels that must be given; others may come as well. None means all.
             over: channel -> UTC days whose day columns it can do without.
         """
+        yield from merge(
+            self._batches(connection, device, from_ms, to_ms),
+            packed(connection, parts_of(self._engine), device, names, from_ms, to_ms, over), key=attrgetter("start_ms"),
+        )
+
+    def _batches(self, connection: Connection, device: str, from_ms: int, to_ms: int) -> Iterator[Segment]:
         for row, channels, decoded in self._decoded(connection, device, _window(connection, device, from_ms, to_ms)):
             one = days.of_batch(decoded, row.start_ms, row.uptime_ms)
-            yield Segment(channels, one.times, one.quality, list(one.values), list(one.valid))
-        yield from packed(connection, parts_of(self._engine), device, names, from_ms, to_ms, over)
+            yield Segment(channels, row.start_ms, one.times, one.quality, list(one.values), list(one.valid))
 
     def channels(self, device: str) -> list[Channel]:
         """The channels that the device has now, group after group: those of the schemas that its newest boot told."""
         with self._engine.connect() as connection:
             groups = self._groups(connection, device)
         return list({one.name: one for group in groups.values() for one in group}.values())
+
+    def all_channels(self, device: str) -> list[Channel]:
+        """Every channel that the device ever told, those of now first; twice where its unit or resolution changed."""
+        with self._engine.connect() as connection:
+            now = [one for group in self._groups(connection, device).values() for one in group]
+            told = connection.scalars(select(schema.c.hash).where(schema.c.device == device)
+                                      .order_by(schema.c.boot.desc(), schema.c.seq)).all()
+            return list(dict.fromkeys([*now, *(one for each in told for one in self._schema(connection, device, each))]))
 
     def totals(self) -> Totals:
         """Sums over all devices and rates now."""
@@ -252,18 +333,8 @@ class Queries:
         """How well devices stayed connected, release by release, in [from_ms, to_ms); the last 24 hours by default."""
         to_ms = self._clock_ms() if to_ms is None else to_ms
         from_ms = to_ms - DAY_MS if from_ms is None else from_ms
-        newest = (
-            select(func.max(link_event.c.id).label("id")).where(link_event.c.at_ms < from_ms).group_by(link_event.c.device)
-        ).subquery()
-        before = select(link_event).join(newest, link_event.c.id == newest.c.id)
-        within = (
-            select(link_event).where(link_event.c.at_ms >= from_ms, link_event.c.at_ms < to_ms)
-            .order_by(link_event.c.at_ms, link_event.c.id)
-        )
         with self._engine.connect() as connection:
-            start = {row.device: Link(row.kind == CONNECT, row.release) for row in connection.execute(before)}
-            events = (Event(row.device, row.at_ms, row.kind, row.release) for row in connection.execute(within))
-            return by_release(start, events, from_ms, to_ms)
+            return by_release(*read_links(connection, from_ms, to_ms), from_ms, to_ms)
 
     def quarantined(self, limit: int = 100) -> list[QuarantineRow]:
         """What lies in quarantine, newest first."""
@@ -317,7 +388,7 @@ def _each(rows: Iterable[Any], left: dict[bytes, int]) -> Iterator[Any]:
 
 def _window(connection: Connection, device: str, from_ms: int, to_ms: int) -> Iterator[Any]:
     """The batches that may hold samples of [from_ms, to_ms], in the order of their start."""
-    columns = (batch.c.schema, batch.c.uptime_ms, batch.c.start_ms, batch.c.payload)
+    columns = (batch.c.schema, batch.c.uptime_ms, batch.c.start_ms, batch.c.quality, batch.c.payload)
     placed = (batch.c.device == device, batch.c.kind == KIND_BATCH, batch.c.start_ms.is_not(None))
     known = select(schema.c.hash).where(schema.c.device == device)
     left = {bytes(row.hash): OVERLAP_BATCHES for row in connection.execute(known)}

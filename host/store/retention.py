@@ -53,7 +53,9 @@ def prune(engine: Engine, bounds: Bounds, now_ms: int) -> Removed:
 
 def _quarantine(connection: Connection, bounds: Bounds, before_ms: int) -> int:
     removed = connection.execute(delete(quarantine).where(quarantine.c.last_ms < before_ms)).rowcount
-    newest = select(quarantine.c.id, func.length(quarantine.c.payload)).order_by(quarantine.c.last_ms.desc(), quarantine.c.id)
+    newest = select(quarantine.c.id, func.length(quarantine.c.payload)).order_by(
+        quarantine.c.reason.like("time.%"),   # stored too: these go first, whatever their age
+        quarantine.c.last_ms.desc(), quarantine.c.id)
     kept_bytes = 0
     beyond: list[int] = []
     for place, (row_id, size) in enumerate(connection.execute(newest)):

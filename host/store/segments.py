@@ -27,6 +27,7 @@ class Segment:
     """Samples of some channels that share their times.
 
     Attributes:
+        start_ms: where what holds it begins, a batch or a day; its samples may begin later.
         times: [n] Unix ms.
         quality: [n] of the clock that told the time.
         values: [channels, n] scaled integers. valid: [channels, n].
@@ -34,6 +35,7 @@ class Segment:
     """
 
     channels: tuple[Channel, ...]
+    start_ms: int
     times: Int64
     quality: Int64
     values: list[Int64]
@@ -55,7 +57,7 @@ def packed(
     connection: Connection, parts: Parts, device: str, names: Collection[str] | None, from_ms: int, to_ms: int,
     over: Mapping[str, Collection[int]] = NOTHING,
 ) -> Iterator[Segment]:
-    """The segments of day columns whose samples may lie in [from_ms, to_ms].
+    """The segments of day columns whose samples may lie in [from_ms, to_ms], by day; with `over` channel after channel.
 
     Args:
         names: as of `columns`.
@@ -116,17 +118,16 @@ def _segment(rows: list[Row], known: dict[int, Channel]) -> Segment | None:
         return None
     at, quality = read_times(times[0].body)
     read = [read_channel(row.body, len(at)) for row in bodies]
-    return Segment(tuple(known[row.series] for row in bodies), at, quality, [one[0] for one in read], [one[1] for one in read],
-                   rows[0].track)
+    return Segment(tuple(known[row.series] for row in bodies), rows[0].day * DAY_MS, at, quality, [one[0] for one in read],
+                   [one[1] for one in read], rows[0].track)
 
 
 def series_ids(connection: Connection, device: str, channels: Iterable[Channel]) -> dict[Channel, int]:
     """The ids of all series of a device, those of the channels included; one that is new is made."""
     known = {channel: one for one, channel in known_series(connection, device).items()}
     for channel in sorted(set(channels) - known.keys(), key=lambda one: (one.name, one.unit, one.resolution)):
-        factor, divisor = channel.fraction()
         made = insert(series).values(
-            device=device, channel=channel.name, unit=channel.unit, resolution=f"{channel.resolution:f}", factor=factor,
-            divisor=divisor)
+            device=device, channel=channel.name, unit=channel.unit, resolution=f"{channel.resolution:f}",
+            factor=channel.factor, divisor=channel.divisor)
         known[channel] = connection.execute(made.returning(series.c.id)).scalar_one()
     return known

@@ -47,6 +47,7 @@ def passed_over(sums: Sequence[DaySum], from_ms: int, to_ms: int, buckets: int, 
     left: set[int] = set()
     for some in of_bucket.values():
         lowest, highest = min(one.low for one in some), max(one.high for one in some)
-        wanted = {next(one.day for one in some if one.low == lowest), next(one.day for one in reversed(some) if one.high == highest)}
-        left |= {one.day for one in some} - wanted
+        earliest = next(one.day for one in some if one.low == lowest)
+        latest = next(one.day for one in reversed(some) if one.high == highest)
+        left |= {one.day for one in some} - {earliest, latest}
     return left

@@ -85,6 +85,8 @@ progress = Table(
     Column("lost_by_overflow", BigInteger, nullable=False),
     Column("schema_missing", Boolean, nullable=False),
     Column("last_ms", BigInteger, nullable=False),
+    Column("late", BigInteger, nullable=False, server_default="0"),        # batches, see host.monitor.arrival
+    Column("unclocked", BigInteger, nullable=False, server_default="0"),   # batches that came before their boot's clock was known
 )
 
 # What could not be stored under its name; the same bytes from the same topic take one row however often they come.
@@ -100,6 +102,7 @@ quarantine = Table(
     Column("last_ms", BigInteger, nullable=False),
     Column("size", Integer, nullable=False),
     Column("payload", LargeBinary, nullable=False),
+    Column("tried", BigInteger, nullable=False, server_default="0"),   # replays that it outlived
     UniqueConstraint("topic", "digest", name="uq_quarantine_topic_digest"),
 )
 Index("ix_quarantine_last", quarantine.c.last_ms)
@@ -130,6 +133,7 @@ link_event = Table(
     Column("at_ms", BigInteger, nullable=False),
     Column("kind", Text, nullable=False),
     Column("release", Text, nullable=False),
+    Column("reason", Text, nullable=False, server_default=""),   # the device's word; a drop has none
 )
 Index("ix_link_event_at", link_event.c.at_ms)
 Index("ix_link_event_device", link_event.c.device, link_event.c.id)
@@ -219,4 +223,125 @@ rolled_day = Table(
     Column("version", BigInteger, nullable=False),
     Column("at_ms", BigInteger, nullable=False),
     sqlite_with_rowid=False,
+)
+
+# Devices that are not ours and send SenML: the host names their batches, this is the next name of each.
+foreign_device = Table(
+    "foreign_device", metadata,
+    Column("device", Text, primary_key=True),
+    Column("boot", BigInteger, nullable=False),
+    Column("next_seq", BigInteger, nullable=False),
+)
+
+# Their channels: a record's name and unit, and what they are called in schemas of ours (group by group, in the order of place).
+foreign_channel = Table(
+    "foreign_channel", metadata,
+    Column("device", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("unit", Text, primary_key=True),
+    Column("is_sum", Boolean, primary_key=True),
+    Column("channel", Text, nullable=False),
+    Column("told_unit", Text, nullable=False),
+    Column("group_no", Integer, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("decimals", Integer, nullable=False),
+)
+
+# Packs that came, by the first 16 bytes of their SHA-256, so that one that is sent again is stored once.
+foreign_pack = Table(
+    "foreign_pack", metadata,
+    Column("device", Text, primary_key=True),
+    Column("digest", LargeBinary, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("ix_foreign_pack_at", foreign_pack.c.at_ms)
+
+# What alerts remember between two ticks (host/monitor/alerting): members that are not ok, and groups that were told of. Keys and
+# labels are JSON objects with sorted keys.
+alert_member = Table(
+    "alert_member", metadata,
+    Column("rule", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("grp", Text, nullable=False),
+    Column("labels", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("held_ms", BigInteger),
+    Column("seen_ms", BigInteger, nullable=False),
+    Column("value", Float(53)),
+    Column("told", Boolean, nullable=False),
+)
+alert_group = Table(
+    "alert_group", metadata,
+    Column("rule", Text, primary_key=True),
+    Column("grp", Text, primary_key=True),
+    Column("severity", Text, nullable=False),
+    Column("told", Text, nullable=False),
+    Column("told_ms", BigInteger, nullable=False),
+    Column("since_ms", BigInteger, nullable=False),
+    Column("change_ms", BigInteger),
+    Column("flaps", Integer, nullable=False),
+)
+alert_mark = Table(
+    "alert_mark", metadata,
+    Column("rule", Text, primary_key=True),
+    Column("key", Text, primary_key=True),
+    Column("old_ms", BigInteger, nullable=False),
+    Column("old", Float(53), nullable=False),
+    Column("new_ms", BigInteger, nullable=False),
+    Column("new", Float(53), nullable=False),
+)
+
+# One row: which tick is committed. Two runners on one database notice each other by it.
+alert_turn = Table(
+    "alert_turn", metadata,
+    Column("id", Integer, primary_key=True),
+    Column("turn", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
+alert_silence = Table(
+    "alert_silence", metadata,
+    Column("id", Integer, primary_key=True),
+    Column("matchers", Text, nullable=False),
+    Column("from_ms", BigInteger, nullable=False),
+    Column("until_ms", BigInteger, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+# Every transition, every notice and every delivery that was given up; `change` says which.
+alert_history = Table(
+    "alert_history", metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("rule", Text, nullable=False),
+    Column("grp", Text, nullable=False),
+    Column("change", Text, nullable=False),
+    Column("count", Integer, nullable=False),
+    Column("value", Float(53)),
+    Column("members", Text, nullable=False),
+    Column("note", Text, nullable=False),
+)
+Index("ix_alert_history_at", alert_history.c.at_ms)
+
+# What is still to be sent: written with the tick that decided it, one delivery for each target, gone when it was taken.
+alert_notice = Table(
+    "alert_notice", metadata,
+    Column("id", Integer, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+    Column("alert", Text, nullable=False),
+    Column("severity", Text, nullable=False),
+    Column("body", Text, nullable=False),
+    sqlite_autoincrement=True,   # receivers drop repeats by the id: it must never come again
+)
+alert_delivery = Table(
+    "alert_delivery", metadata,
+    Column("target", Text, primary_key=True),
+    Column("notice", BigInteger, primary_key=True),
+    Column("alert", Text, nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("due_ms", BigInteger, nullable=False),
+    Column("error", Text, nullable=False),
 )

@@ -16,9 +16,11 @@ from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, func, sel
 from sqlalchemy.dialects import postgresql, sqlite
 
 from host.ingest.progress import Gap, Progress
+from host.ingest.senml import MAX_PACK_BYTES
 from host.ingest.sort import Record, Reject
 from host.monitor.presence import LinkEvent, Presence, State
 from host.store import tables as t
+from host.store.foreign import ForeignRows
 
 IN_LIMIT = 500             # values in one IN list; SQLite's limit is 32,766 variables in a statement
 KEPT_BYTES = 4096          # of a quarantined payload; a record has at most 2048, more only tells that it is too long
@@ -29,7 +31,12 @@ TAIL_BYTES = 4             # a record ends with its CRC-32: kept of a batch in a
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What one device has sent in its life; `bytes` counts the payloads that are stored."""
+    """What one device has sent in its life.
+
+    Attributes:
+        bytes: of the payloads that are stored.
+        late: batches that came late (host.monitor.arrival). unclocked: that came before their boot's clock was known.
+    """
 
     records: int = 0
     batches: int = 0
@@ -38,6 +45,8 @@ class Sums:
     duplicates: int = 0
     conflicts: int = 0
     lost_by_overflow: int = 0
+    late: int = 0
+    unclocked: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +107,10 @@ class Transaction:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+
+    def foreign(self) -> ForeignRows:
+        """The rows of devices that are not ours, in this transaction."""
+        return ForeignRows(self._connection)
 
     def load(self, devices: Iterable[str]) -> dict[str, DeviceState]:
         """What is known of some devices; those never heard get an empty state."""
@@ -208,6 +221,14 @@ class Transaction:
             .where(t.batch.c.kind == t.KIND_BATCH, t.batch.c.quality < below_quality)
         )
 
+    def place(self, one: Record) -> bool:
+        """Have a stored batch stand at the time that its own clock tells; False when it is not stored."""
+        return self._connection.execute(
+            update(t.batch).values(start_ms=one.epoch_ms + one.uptime_ms, epoch_ms=one.epoch_ms, quality=one.quality)
+            .where(t.batch.c.device == one.device, t.batch.c.boot == one.boot, t.batch.c.seq == one.seq)
+            .where(t.batch.c.payload == one.payload)
+        ).rowcount > 0
+
     def save_schemas(self, records: Sequence[Record]) -> None:
         """Keep the schemas of schema records by (device, hash); of one that is known, that a newer boot told it."""
         if records:
@@ -255,11 +276,12 @@ class Transaction:
     def quarantine(self, rejects: Iterable[Reject], now_ms: int) -> None:
         """Keep what has no place; the same bytes on the same topic are counted in one row."""
         for one in rejects:
+            kept = MAX_PACK_BYTES if one.topic.startswith("s/") else KEPT_BYTES
             topic = one.topic if one.topic.isprintable() else ascii(one.topic)   # NUL and lone surrogates are no SQL text
             row = {
                 "topic": topic[:TOPIC_CHARS], "device": one.device, "reason": one.reason,
                 "digest": hashlib.sha256(one.payload).digest(), "times": 1, "first_ms": now_ms, "last_ms": now_ms,
-                "size": len(one.payload), "payload": one.payload[:KEPT_BYTES],
+                "size": len(one.payload), "payload": one.payload[:kept],
             }
             again = {"times": t.quarantine.c.times + 1, "last_ms": now_ms, "reason": one.reason}
             statement = self._insert(t.quarantine).on_conflict_do_update(index_elements=["topic", "digest"], set_=again)

@@ -7,7 +7,8 @@ Three kinds of evidence:
 - *comparisons*: `crashes`, connection `drops` and `resets` per device-second of up-time, against the devices that run anything else
   in the same stretch of time, so that an outage that hits everyone tells nothing against the release.
 - *conditions*, which never halt but hold: enough devices have confirmed and soaked (`confirms`), are heard as often as the rest
-  (`online`), and send no more than a multiple of what the rest sends (`traffic`).
+  (`online`), send no more than a multiple of what the rest sends (`traffic`), and drop their connection no more often than a
+  multiple of the rest by the word of a monitor that watches the broker (`links`), which sees what devices do not tell.
 
 Shares and comparisons halt by evidence that may be looked at at every tick (`sequential`): the chance that a release that is
 within what is allowed is ever halted is at most `failure_alpha` for the shares and `worse_alpha` for the comparisons, over all
@@ -19,7 +20,7 @@ Reads no clock and keeps nothing: what the comparisons must know of earlier look
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from ota.rules import sequential
@@ -37,6 +38,7 @@ COMPARED: dict[str, tuple[str, ...]] = {   # check -> the metrics whose sum it c
     "resets": ("resets",),
 }
 TRAFFIC = ("tx_bytes", "rx_bytes")
+LINK_ONLINE_S, LINK_DROPS = "link_online_s", "link_drops"   # a monitor's sums, beside those of check-ins
 
 
 class Word(StrEnum):
@@ -77,6 +79,7 @@ class Evidence:
         stage: what devices on the release went through since the stage opened.
         rest: the same for the devices on everything else, over the same time.
         logs: what the comparisons have gathered by now (`Gathered.logs`).
+        watched: a monitor tells of links; its sums stand in the events of `stage` and `rest`.
     """
 
     counts: Counts
@@ -86,6 +89,7 @@ class Evidence:
     stage: Exposure
     rest: Exposure
     logs: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    watched: bool = False
 
 
 def gather(policy: Policy, before: Gathered, stage: Exposure, rest: Exposure, devices: int, now_s: float) -> Gathered:
@@ -124,7 +128,8 @@ def judge(policy: Policy, evidence: Evidence) -> Verdict:
     """Judge a stage: one failed check fails it, else one unknown makes it unknown."""
     checks = (
         _failures(policy, evidence), _lost(policy, evidence), _confirms(policy, evidence), _online(policy, evidence),
-        *(_comparison(policy, evidence, name) for name in COMPARED), _traffic(policy, evidence))
+        *(_comparison(policy, evidence, name) for name in COMPARED), _traffic(policy, evidence),
+        *([_links(policy, evidence)] if evidence.watched else []))
     for word in (Word.FAIL, Word.UNKNOWN):
         decisive = [check for check in checks if check.word is word]
         if decisive:
@@ -212,6 +217,29 @@ def _traffic(policy: Policy, evidence: Evidence) -> Check:
     if _exceeds(evidence, ratio, here, there):
         return Check("traffic", Word.UNKNOWN, f"{reason}: more than {ratio:.3g} times as much", numbers)
     return Check("traffic", Word.PASS, reason, numbers)
+
+
+def _links(policy: Policy, evidence: Evidence) -> Check:
+    """Compare drops as a monitor saw them. Its silence is no health: until it has watched long enough, this holds.
+
+    It never halts: devices count the same drops (`drops`), and those that fall silent halt by `lost`.
+    """
+    seen = replace(evidence, stage=_watched(evidence.stage), rest=_watched(evidence.rest))
+    here, there = _sum(seen.stage, (LINK_DROPS,)), _sum(seen.rest, (LINK_DROPS,))
+    ratio = allowed_ratio(policy, evidence.presence.here)
+    numbers = _rates(seen, ratio, here, there)
+    waiting = _not_yet(seen, "links", numbers)
+    if waiting is not None:
+        return waiting
+    reason = _told(seen, here, there)
+    if here >= policy.min_events and _exceeds(seen, ratio, here, there):
+        return Check("links", Word.UNKNOWN, f"{reason}: more than {ratio:.3g} times as often", numbers)
+    return Check("links", Word.PASS, reason, numbers)
+
+
+def _watched(exposure: Exposure) -> Exposure:
+    """The same group as the monitor saw it: by time online, not by up-time."""
+    return Exposure(exposure.events.get(LINK_ONLINE_S, 0), exposure.events)
 
 
 def _not_yet(evidence: Evidence, name: str, numbers: Mapping[str, float]) -> Check | None:

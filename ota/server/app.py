@@ -30,6 +30,7 @@ from ota.server import (
     device_api,
     devices_api,
     errors,
+    metrics_api,
     people_api,
     publish,
     webhooks,
@@ -86,6 +87,7 @@ def create_app(settings: OtaSettings, *, clock: Callable[[], float] = time.time)
     app.include_router(admin_api.router)
     app.include_router(archive_api.router)
     app.include_router(devices_api.router)
+    app.include_router(metrics_api.router)
 
     @app.get("/healthz")
     async def healthz() -> dict[str, str]:

@@ -1,17 +1,15 @@
 """Settings of the update server."""
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
 from host.settings import Settings
 from host.tls import TlsSettings
+from host.webhook import safe_url
 from ota.rules.access import Role
 from ota.rules.values import Policy
 from ota.server.desk import Pace
-
-LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Webhook(Settings):
@@ -32,10 +30,7 @@ class Webhook(Settings):
     @field_validator("url")
     @classmethod
     def _is_safe(cls, url: str) -> str:
-        parts = urlsplit(url)
-        if not parts.hostname or (parts.scheme != "https" and (parts.scheme != "http" or parts.hostname not in LOOPBACK)):
-            raise ValueError("an https URL, or an http URL of this machine")
-        return url
+        return safe_url(url)
 
 
 class OtaSettings(Settings):

@@ -15,7 +15,7 @@ from ota.rules.filters import label_miss
 from ota.rules.gate import Evidence, Verdict, Word, gather, judge
 from ota.rules.rollout import Event, PolicyError, Step, at_end, check_policy, claims, miss, needed, rank, step
 from ota.rules.values import ACTIVE, Counts, Exposure, Gathered, Presence, Release, Rollout
-from ota.store import attempts, devices, rollouts
+from ota.store import attempts, devices, rollouts, watch
 from ota.store import labels as label_rows
 
 LOOK_S = 300.0    # what comparisons know is kept at least so often; shorter looks would only compare who happened to check in
@@ -65,7 +65,7 @@ def survey(connection: Connection, rollout: Rollout, releases: Sequence[Release]
         before = _kept(row.gathered or row.baseline | {"at_s": row.opened_s, "logs": {}})
         gathered = gather(policy, before, stage, rest, presence.here, now_s)
         evidence = replace(evidence, stage=_since(stage, row.baseline["stage"]), rest=_since(rest, row.baseline["rest"]),
-                           logs=gathered.logs)
+                           logs=gathered.logs, watched=watch.until_s(connection) is not None)
     verdict = judge(policy, evidence)
     return Survey(fresh, counts, need, verdict, at_end(fresh, counts, step(fresh, counts, verdict), now_s), before, gathered)
 

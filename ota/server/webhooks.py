@@ -1,7 +1,7 @@
 """Tells others of events: one task for each webhook of the settings, so that a slow one delays nobody.
 
 An event is told at least once and in order; several processes take turns by a claim in the webhook's row, and one that dies in the
-middle has told it perhaps, so receivers go by the event's id. A try that fails is made again after growing gaps (`rules.webhooks`).
+middle has told it perhaps, so receivers go by the event's id. A try that fails is made again after growing gaps (`host.webhook`).
 Nothing here runs while a check-in waits: HTTP is asked on the event loop, the rows are read on threads of their own.
 """
 
@@ -18,16 +18,13 @@ from sqlalchemy import Engine
 
 from host.settings import SettingsError
 from host.tls import client_context
+from host.webhook import CLAIM_S, IDENT, SIGNATURE, TIMEOUT_S, TRIES, gap, read_secret, signature
 from ota.rules import webhooks as rules
 from ota.server.settings import Webhook
 from ota.store import outbox
 from ota.store.session import reading, writing
 
 LOOK_S = 1.0        # between looks for new events
-TIMEOUT_S = 10.0    # a receiver takes an event and thinks about it later
-CLAIM_S = 60.0      # longer than one try
-MIN_SECRET = 16     # characters
-SIGNATURE, IDENT = "Tenfold-Signature", "Tenfold-Event"
 log = logging.getLogger(__name__)
 
 
@@ -86,8 +83,8 @@ class Teller:
             tries = state["tries"] + 1
             if not error:
                 outbox.settle(connection, url, told=event["ident"], tries=0, due_s=0.0, error="")
-            elif tries < rules.TRIES:
-                outbox.settle(connection, url, tries=tries, due_s=self.clock() + rules.gap(tries, self.chance()), error=error[:200])
+            elif tries < TRIES:
+                outbox.settle(connection, url, tries=tries, due_s=self.clock() + gap(tries, self.chance()), error=error[:200])
             else:
                 log.error("webhook %s: event %d (%s) is given up: %s", url, event["ident"], event["kind"], error)
                 outbox.settle(connection, url, told=event["ident"], tries=0, due_s=0.0, error=error[:200],
@@ -97,7 +94,7 @@ class Teller:
         """Send an event; gives why it failed, or ""."""
         content = json.dumps({"id": event["ident"], "at_s": event["at_s"], "kind": event["kind"]} | event["body"]).encode()
         headers = {"Content-Type": "application/json", IDENT: str(event["ident"]),
-                   SIGNATURE: rules.signature(self.secret, int(self.clock()), content)}
+                   SIGNATURE: signature(self.secret, int(self.clock()), content)}
         try:
             async with http.stream("POST", self.hook.url, content=content, headers=headers) as answer:   # what it says is not read
                 return "" if answer.is_success else f"status {answer.status_code}"
@@ -114,7 +111,7 @@ def tellers(hooks: tuple[Webhook, ...], engine: Engine, clock: Callable[[], floa
     urls = [hook.url for hook in hooks]
     if len(set(urls)) < len(urls):
         raise SettingsError("webhooks", "a URL twice", "each URL once")
-    found = [Teller(hook, _secret(hook), engine, clock, chance) for hook in hooks]
+    found = [Teller(hook, read_secret(hook.secret_file, "webhooks.secret_file"), engine, clock, chance) for hook in hooks]
     for hook in hooks:
         if hook.ca_file is not None:
             client_context(hook.ca_file)
@@ -122,17 +119,3 @@ def tellers(hooks: tuple[Webhook, ...], engine: Engine, clock: Callable[[], floa
         with writing(engine) as connection:
             outbox.begin(connection, urls)
     return found
-
-
-def _secret(hook: Webhook) -> bytes:
-    path = hook.secret_file
-    try:
-        mode = path.stat().st_mode
-        line = path.read_text(encoding="utf-8").split("\n", 1)[0].strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError("webhooks.secret_file", f"{path} ({error})", "a file with a secret") from None
-    if mode & 0o077:
-        raise SettingsError("webhooks.secret_file", f"{path} with mode {mode & 0o777:o}", "mode 600: others could sign events")
-    if len(line) < MIN_SECRET:
-        raise SettingsError("webhooks.secret_file", f"{path} with {len(line)} characters", f"at least {MIN_SECRET}")
-    return line.encode()

@@ -111,6 +111,31 @@ def page(connection: Connection, after: str, limit: int) -> list[Device]:
     return [_device(row) for row in connection.execute(query)]
 
 
+def metrics_page(connection: Connection, after: str, limit: int) -> list[dict[str, Any]]:
+    """Read what devices last told of themselves, in order of their ids, starting behind `after`."""
+    table = tables.device
+    query = select(
+        table.c.device, table.c.model, table.c.release, table.c.counter, table.c.cohort, tables.cohort.c.site, table.c.last_seen_s,
+        table.c.metrics,
+    ).join(tables.cohort, labels.COHORT_OF).where(table.c.device > after).order_by(table.c.device).limit(limit)
+    return [dict(row._mapping) for row in connection.execute(query)]
+
+
+def totals_by_site(connection: Connection) -> list[dict[str, Any]]:
+    """Read the totals of every version of a model at a site."""
+    total, cohort, version = tables.version_total.c, tables.cohort.c, tables.version.c
+    group = (total.model, total.counter, version.release, cohort.site)
+    query = select(*group, total.name, func.sum(total.value).label("value")).join(
+        tables.cohort, cohort.ident == total.cohort).join(
+        tables.version, (version.model == total.model) & (version.counter == total.counter)).group_by(
+        *group, total.name).order_by(*group)
+    found: dict[tuple[Any, ...], dict[str, int]] = {}
+    for *key, name, value in connection.execute(query):
+        found.setdefault(tuple(key), {})[name] = int(value)
+    return [{"model": model, "counter": counter, "release": release, "site": site, "totals": totals}
+            for (model, counter, release, site), totals in found.items()]
+
+
 def set_direction_seq(connection: Connection, device: str, seq: int) -> None:
     """Remember the sequence number of the direction that is about to be sent."""
     connection.execute(tables.device.update().where(tables.device.c.device == device).values(direction_seq=seq))

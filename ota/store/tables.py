@@ -113,8 +113,14 @@ version_total = Table(
     Column("model", String(16), primary_key=True),
     Column("counter", Integer, primary_key=True),
     Column("cohort", Integer, primary_key=True),
-    Column("name", String(32), primary_key=True),       # a metric, or "checkins"
+    Column("name", String(32), primary_key=True),       # a metric, "checkins", or of `ota.store.watch`
     Column("value", BigInteger, nullable=False),
+)
+
+watch = Table(   # no row while no monitor tells of links
+    "watch", metadata,
+    Column("one", Integer, primary_key=True, autoincrement=False),
+    Column("until_s", BigInteger, nullable=False),
 )
 
 rollout = Table(

@@ -88,7 +88,7 @@ class Stations:
         Raises:
             ProvisioningError: "provisioning.second_identity": it was born for somebody else; "birth.lot_unknown",
                 "birth.lot_revoked", "birth.station_revoked", "birth.lot_expired": the station has no lot that goes on, and
-                nothing to ask for; "birth.format": no device id.
+                nothing to ask for; "birth.revoked"; "birth.format": no device id.
         """
         if not identity.is_device_id(device):
             raise ProvisioningError("birth.format", f"device: got {device!r}, expected a device id")
@@ -98,7 +98,10 @@ class Stations:
         verdicts = [judge_birth(lot, 0, None, "", now_s) for lot in own]   # of a lot that is not full, whatever it is
         if Reason.NEW not in verdicts:
             raise ProvisioningError(verdicts[-1].value, f"station {bench.name}: lot {own[-1].lot} is over")
-        return self._standing(bench, device, now_s)
+        found = self._standing(bench, device, now_s)
+        if found is not None:
+            found.want_not_revoked(device)
+        return found
 
     def append(self, bench: Bench, lot: str, raw: bytes, now_s: int) -> Reason:
         """Enter a birth into a lot of the station's own; the same device with the same key again is accepted.

@@ -48,7 +48,7 @@ class Books(Protocol):
         """How a device was born; None when it was not.
 
         Raises:
-            ProvisioningError: "provisioning.second_identity": for another station.
+            ProvisioningError: "birth.revoked"; "provisioning.second_identity": for another station.
         """
 
     def append(self, lot: str, raw: bytes, now_s: int) -> Reason:
@@ -79,7 +79,10 @@ class LedgerBooks:
             found = self._ledger.standing(device, now_s)
         except OperationalError as error:
             raise AwayError(str(error)) from None
-        return Born(found.key, found.may_be_reborn) if found else None
+        if found is None:
+            return None
+        found.want_not_revoked(device)
+        return Born(found.key, found.may_be_reborn)
 
     def append(self, lot: str, raw: bytes, now_s: int) -> Reason:
         try:

@@ -9,6 +9,7 @@ from sqlalchemy.exc import OperationalError
 from host.ingest import commit
 from host.ingest.commit import ASK_SCHEMA_MS, Ack, Committer
 from host.ingest.sort import sort
+from host.ingest.times import DAY_MS
 from host.store import tables as t
 from host.store.telemetry import Telemetry
 from node.wire import schema
@@ -193,9 +194,10 @@ def test_best_clock_wins_in_any_order(engine, committer):
 
 
 def test_greatest_numbers_of_the_wire_fit_the_database(engine, committer):
-    """One refused value would hold up every device of its group."""
+    """One refused value would hold up every device of its group. A clock that cannot be true places nothing."""
     put(committer, up(batch_of(MAX_U32, MAX_U32, columns=[[1], [2]], uptime_ms=MAX_U53, epoch_ms=LAST_EPOCH_MS, quality=3)))
-    assert one(engine, t.batch).start_ms == LAST_EPOCH_MS + MAX_U53
+    row = one(engine, t.batch)
+    assert (row.seq, row.uptime_ms, row.start_ms) == (MAX_U32, MAX_U53, None)
 
 
 def test_clock_of_one_boot_does_not_place_another(engine, committer):
@@ -297,3 +299,30 @@ def test_overflow_of_a_backlog_counts_only_what_was_not_sent_ahead_of_it(engine,
     put(committer, up(batch_of(1, 8)), up(batch_of(1, 9)))
     assert put(committer, state(1, (1, 9))).acks == (Ack(DEVICE, 1, 9, 0),)
     assert one(engine, t.progress).lost_by_overflow == 7   # 1 to 7
+
+
+def test_clock_in_the_future_is_not_believed_and_costs_no_reading(engine, committer):
+    """Stored, acked, told in quarantine; placed when its boot has a clock that can be true."""
+    put(committer, up(schema_of(1, 0)))
+    mad = batch_of(1, 1, quality=3, epoch_ms=NOW + 2 * DAY_MS)
+    assert put(committer, up(mad)).acks == (Ack(DEVICE, 1, 1, 0),)
+    assert [row.start_ms for row in rows(engine, t.batch, t.batch.c.seq)] == [None, None]
+    assert rows(engine, t.boots) == []
+    kept = one(engine, t.quarantine)
+    assert (kept.reason, bytes(kept.payload)) == ("time.future", mad)
+    put(committer, up(batch_of(1, 2, quality=2, epoch_ms=NOW)))
+    assert [row.start_ms for row in rows(engine, t.batch, t.batch.c.seq)] == [None, NOW + 1000, NOW + 2000]
+
+
+def test_clock_that_left_its_boots_by_years_is_overruled_by_a_better_one(engine, committer):
+    put(committer, up(batch_of(1, 0, quality=3, epoch_ms=NOW)))
+    old = NOW - 800 * DAY_MS
+    put(committer, up(batch_of(1, 1, quality=2, epoch_ms=old)), up(batch_of(1, 2, quality=3, epoch_ms=old)))
+    assert [row.start_ms for row in rows(engine, t.batch, t.batch.c.seq)] == [NOW, NOW + 1000, old + 2000]
+    assert [row.reason for row in rows(engine, t.quarantine)] == ["time.apart"]
+
+
+def test_server_without_a_clock_of_its_own_doubts_nobody(engine, committer):
+    put(committer, up(batch_of(1, 0, quality=3, epoch_ms=NOW)), now_ms=3600_000)
+    assert one(engine, t.batch).start_ms == NOW
+    assert rows(engine, t.quarantine) == []

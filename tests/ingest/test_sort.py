@@ -10,7 +10,8 @@ from tests.ingest.records import DEVICE, HASH, SCHEMA, batch_of, schema_of, stat
 
 def test_batch_is_named_by_its_header_and_keeps_its_bytes():
     payload = batch_of(3, 7, epoch_ms=1_700_000_000_000, quality=2)
-    assert sort(*up(payload)) == Record(DEVICE, 3, 7, 1, HASH, 7, 7000, 1_700_000_000_000, 2, payload)
+    assert sort(*up(payload)) == Record(
+        DEVICE, 3, 7, 1, HASH, 7, 7000, 1_700_000_000_000, 2, payload, span_ms=750)
 
 
 def test_schema_record_carries_its_body_and_no_readings():

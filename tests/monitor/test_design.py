@@ -3,6 +3,8 @@
 from pathlib import Path
 
 from host.ingest.settings import IngestSettings
+from host.monitor.alerting import group, member
+from host.monitor.alerting.settings import AlertSettings, AppriseTarget, WebhookTarget
 from host.monitor.presence import TABLE
 
 DESIGN = (Path(__file__).parents[2] / "host/DESIGN.md").read_text(encoding="utf-8")
@@ -17,5 +19,16 @@ def test_the_table_of_states_is_the_codes():
     assert shown == rows
 
 
-def test_every_setting_of_ingest_is_told():
-    assert not [name for name in IngestSettings.model_fields if f"`{name}`" not in DESIGN]
+def test_the_tables_of_alerts_are_the_codes():
+    shown = DESIGN[DESIGN.index("## Alerts"):].splitlines()
+    rows = [f"| {state.value} | {signal.value} | {after.value} |" for (state, signal), after in member.TABLE.items()]
+    rows += [
+        f"| {told.value} | {now.value} | {kind.value if kind else ''} |".replace("|  |", "| |")
+        for (told, now), kind in group.TABLE.items()
+    ]
+    assert [line for line in shown if line in rows] == rows
+
+
+def test_every_setting_is_told():
+    models = (IngestSettings, AlertSettings, WebhookTarget, AppriseTarget)
+    assert not [name for model in models for name in model.model_fields if f"`{name}`" not in DESIGN]

@@ -12,7 +12,7 @@ from ota.rules.events import Happened
 from ota.rules.gate import Evidence, judge
 from ota.rules.rollout import TRANSITIONS, Reason
 from ota.rules.values import Counts, Exposure, Policy, Presence
-from ota.server import admin_api, archive_api, device_api, devices_api, errors, people_api
+from ota.server import admin_api, archive_api, device_api, devices_api, errors, metrics_api, people_api
 from ota.server.settings import OtaSettings
 from tests.ota.support import DEVICE, IMAGE, Plant, PretendDevice
 
@@ -30,9 +30,9 @@ def test_every_setting_policy_field_and_check_is_there(name: str) -> None:
 def test_every_path_is_there_and_exists() -> None:
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
     device_api.add_routes(app)
-    routers = (admin_api.router, archive_api.router, devices_api.router, people_api.router)
+    routers = (admin_api.router, archive_api.router, devices_api.router, metrics_api.router, people_api.router)
     built = {route.path for route in [*app.routes, *(route for router in routers for route in router.routes)]} | {"/healthz"}
-    written = {re.sub(r"\?.*", "", path) for path in re.findall(r"`(?:GET|POST|PUT) (/[^`]*)`", SPEC)}
+    written = {re.sub(r"\?.*", "", path) for path in re.findall(r"`(?:GET|POST|PUT|DELETE) (/[^`]*)`", SPEC)}
     names = re.compile(r"\{[a-z0-9]+\}")
     assert {names.sub("{}", path) for path in written} == {names.sub("{}", path) for path in built if path.startswith("/")}
 

@@ -15,9 +15,9 @@ import httpx
 import pytest
 
 from host.settings import SettingsError
-from ota.rules import webhooks as rules
+from host.webhook import CLAIM_S, FIRST_GAP_S, LONGEST_GAP_S, TRIES
 from ota.server.settings import OtaSettings, Webhook
-from ota.server.webhooks import CLAIM_S, Teller, tellers
+from ota.server.webhooks import Teller, tellers
 from ota.store import outbox
 from ota.store.session import reading, writing
 from provisioning import pki
@@ -164,7 +164,7 @@ def test_what_was_not_heard_is_told_again_at_growing_gaps_and_not_for_ever(
     server.rollout(released)
     receiver.status = status
     waits = []
-    for tries in range(1, rules.TRIES):
+    for tries in range(1, TRIES):
         assert tell(hook) <= 1   # what is not wanted passes
         assert (state(server, receiver.url)["tries"], len(receiver.got)) == (tries, tries)
         assert state(server, receiver.url)["error"] == f"status {status}"
@@ -173,7 +173,7 @@ def test_what_was_not_heard_is_told_again_at_growing_gaps_and_not_for_ever(
         assert len(receiver.got) == tries   # not before its time
         server.clock.now_s += waits[-1]
     assert waits == sorted(waits)
-    assert (waits[0], waits[-1]) == (rules.FIRST_GAP_S, rules.LONGEST_GAP_S)
+    assert (waits[0], waits[-1]) == (FIRST_GAP_S, LONGEST_GAP_S)
     tell(hook)
     given_up = state(server, receiver.url)
     assert (given_up["given_up"], given_up["tries"]) == (1, 0)
@@ -181,7 +181,7 @@ def test_what_was_not_heard_is_told_again_at_growing_gaps_and_not_for_ever(
     (running,) = server.get("/admin/rollouts").json()["rollouts"]
     server.post(f"/admin/rollouts/{running['rollout']}/pause")
     tell(hook)
-    assert len(receiver.got) == rules.TRIES   # given up: not told any more
+    assert len(receiver.got) == TRIES   # given up: not told any more
 
 
 def test_a_receiver_that_is_away_is_told_later(server: Plant, secret_file: Path, receiver: Receiver, released: str) -> None:

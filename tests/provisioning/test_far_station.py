@@ -22,7 +22,7 @@ from provisioning.enrol.stations import BURST
 from provisioning.errors import ProvisioningError
 from provisioning.ledger import Ledger
 from provisioning.line import running as running_line
-from provisioning.line.books import AwayError, Born
+from provisioning.line.books import AwayError, Born, LedgerBooks
 from provisioning.line.https_books import MAX_ANSWER_BYTES, HttpsBooks
 from provisioning.line.journal import Journal
 from provisioning.line.port import Port
@@ -113,6 +113,16 @@ def test_a_station_elsewhere_works_as_one_beside_the_ledger(books, ledger, stati
     assert books.born(device.device, 0).may_change
     assert append(books, record(station_key, Device(1))) == "birth.reborn"
     assert ledger.verify() == 5
+
+
+def test_a_revoked_device_is_told_before_it_is_taken_for_a_known_one(books, ledger, station_key):
+    """It still has its key, and its record: near or far, the station must not hand it out as done."""
+    device = Device(1)
+    assert append(books, record(station_key, device)) == "birth.new"
+    ledger.revoke("device", device.device, "stolen from the shelf", 0)
+    for ask in (books.born, LedgerBooks(ledger).born):
+        with pytest.raises(ProvisioningError, match=r"birth\.revoked"):
+            ask(device.device, 0)
 
 
 def test_a_lot_of_another_is_as_unknown_as_one_that_was_never_opened(books, other):

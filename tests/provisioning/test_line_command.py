@@ -47,6 +47,8 @@ def test_a_lot_of_two_on_three_ports_ends_full_and_is_reported(tmp_path: Path) -
         assert found["faults"] == {"detect": 1}
         again = tenfold(tmp_path, *run)     # the lot is full; the boards are known, and nothing is made twice
         assert json.loads(again.stdout)["done"] == 2
+        unplugged = tenfold(tmp_path, *run[:-4], "--ports", str(tmp_path / "boards/none"), *run[-2:])   # it would wait for ever
+        assert (unplugged.returncode, "port.absent" in unplugged.stderr) == (2, True), unplugged
     rows = list(csv.DictReader(tenfold(tmp_path, "line", "report", "--csv").stdout.splitlines()))
     made_rows = [row for row in rows if row["device"]]   # the other may stand before them
     assert [(row["state"], row["first_pass"]) for row in made_rows] == [("done", "True")] * 2

@@ -87,7 +87,7 @@ def test_a_schema_that_comes_late_has_its_days_summed(engine):
 
 def test_the_current_day_is_summed_now_and_then(engine):
     messages = history(days=1)
-    now = START + DAY_MS - 1
+    now = START + DAY_MS // 2
     fill(engine, *messages[:5], now_ms=now)
     assert roll(engine, now) == 1
     fill(engine, *messages[5:], now_ms=now)

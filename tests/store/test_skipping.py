@@ -54,7 +54,10 @@ def test_what_came_late_or_was_dropped_is_not_passed_over(month, monkeypatch):
     assert Queries(month).series(DEVICE, None, *window) == whole(month, monkeypatch, *window)
 
 
-@given(st.lists(st.tuples(st.integers(-5, 5), st.integers(-5, 5)), min_size=1, max_size=40), st.integers(1, 12), st.integers(0, DAY_MS))
+PAIR = st.tuples(st.integers(-5, 5), st.integers(-5, 5))
+
+
+@given(st.lists(PAIR, min_size=1, max_size=40), st.integers(1, 12), st.integers(0, DAY_MS))
 def test_no_bucket_loses_its_earliest_lowest_or_latest_highest_day(lows, buckets, shift):
     sums = [DaySum(100 + at, 50, min(pair), max(pair)) for at, pair in enumerate(lows)]
     from_ms, to_ms = 100 * DAY_MS - shift, (100 + len(lows)) * DAY_MS + shift

@@ -107,7 +107,7 @@ def harm_sums(path, parts):
 
 
 def harm_run(path, parts):
-    path.execute("UPDATE run SET last_seq = last_seq + 3, tails = tails || x'000000000000000000000000'")
+    path.execute("UPDATE run SET last_seq = last_seq + 3")
 
 
 def harm_rollup(path, parts):
@@ -120,7 +120,8 @@ def harm_day(path, parts):
 
 def harm_column(path, parts):
     with sqlite3.connect(parts) as file:
-        file.execute("UPDATE day_column SET body = substr(body, 1, length(body) - 1) || x'00' WHERE series = 3")
+        (body,) = file.execute("SELECT body FROM day_column WHERE series = 3").fetchone()
+        file.execute("UPDATE day_column SET body = ? WHERE series = 3", (body[:-1] + bytes((body[-1] ^ 1,)),))
 
 
 def harm_file(path, parts):

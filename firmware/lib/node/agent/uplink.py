@@ -40,7 +40,7 @@ class Uplink:
         mqtt: the module umqtt.simple. ring: mounted. cursor: what stands for Cursor where the order is another, or None.
         release: name and counter of what runs, for the retained state.
         on_ack: called when an ack has moved. schema_again: commits the schema once more.
-        turns: whose turn it is to hold a connection. reason: why the session before ended, or "boot".
+        turns: whose turn it is to hold a connection. reason: why the session before ended, or "boot:" and the reset's cause.
         log: (event, detail), once when the kind of fault changes.
 
     Attributes:

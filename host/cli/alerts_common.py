@@ -1,0 +1,100 @@
+"""What the alert commands share: the database, times and lists of labels as people write them."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from sqlalchemy import Connection, make_url
+from sqlalchemy.exc import DBAPIError
+
+from host.db import DatabaseError, open_engine
+from host.monitor.sample import Sample
+from host.settings import SettingsError
+
+Database = Annotated[str, typer.Option("--database", envvar="TENFOLD_TELEMETRY", help="URL of the telemetry database, as in "
+                                       "ingest's settings; of `tenfold up`: sqlite:///build/demo/telemetry.db.")]
+DEFAULT_DATABASE = "sqlite:///telemetry.db"
+UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+@contextmanager
+def database(url: str, *, write: bool = False) -> Iterator[Connection]:
+    """Open a telemetry database that exists; what is written is committed at the end.
+
+    Raises:
+        SettingsError: there is no such file. DatabaseError: it is no telemetry database of this release, or at fault.
+    """
+    engine = open_engine(url, read_only=not write)
+    place = make_url(url).database
+    if engine.dialect.name == "sqlite" and not (place and Path(place).is_file()):
+        raise SettingsError("--database", url, "the URL of a telemetry database that exists, or TENFOLD_TELEMETRY set to it")
+    try:
+        with engine.begin() as connection:
+            yield connection
+    except DBAPIError as error:
+        told = f"database {engine.url!r}: {error.orig}"
+        raise DatabaseError(f"{told}; if tables are missing, `tenfold alerts run` makes them") from None
+    finally:
+        engine.dispose()
+
+
+def seconds(option: str, words: str) -> float:
+    """Read a length of time, e.g. 90s, 30m, 2h, 3d, 1w."""
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)([smhdw])", words)
+    if found is None:
+        raise typer.BadParameter(f"got {words!r}, expected a length of time, e.g. 30m, 2h or 3d", param_hint=option)
+    return float(found[1]) * UNITS_S[found[2]]
+
+
+def time_ms(option: str, words: str) -> int:
+    """Read a time with its zone."""
+    try:
+        at = datetime.fromisoformat(words)
+    except ValueError:
+        at = None
+    if at is None or at.tzinfo is None:
+        raise typer.BadParameter(f"got {words!r}, expected a time with its zone, e.g. 2027-06-05T22:00+02:00", param_hint=option)
+    return int(at.timestamp() * 1000)
+
+
+def since_ms(words: str, now_ms: int) -> int:
+    """Read a time, or how long ago it was."""
+    return now_ms - int(seconds("--since", words) * 1000) if words[-1:] in UNITS_S else time_ms("--since", words)
+
+
+def when(at_ms: int) -> str:
+    """Tell a time to people."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+
+
+def matchers(words: list[str]) -> dict[str, str]:
+    """Read LABEL=PATTERN pairs."""
+    found = {}
+    for word in words:
+        label, equals, pattern = word.partition("=")
+        if not equals or not re.fullmatch("[a-zA-Z_][a-zA-Z0-9_]*", label) or not pattern:
+            raise typer.BadParameter(f"got {word!r}, expected LABEL=PATTERN, e.g. site=nord", param_hint="LABEL=PATTERN")
+        found[label] = pattern
+    return found
+
+
+def samples(path: Path) -> list[Sample]:
+    """Read samples, one JSON object a line.
+
+    Raises:
+        SettingsError: a line is none.
+    """
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            told = json.loads(line)
+            found.append(Sample(str(told["metric"]), {str(key): str(value) for key, value in told["labels"].items()},
+                                float(told["value"])))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise SettingsError(f"{path}, line {number}", line[:80], '{"metric": "…", "labels": {…}, "value": 1}') from None
+    return found

@@ -1,0 +1,102 @@
+"""Every metric that is exported: its kind, its labels and what it says. METRICS.md, dashboards and rules are tested against this.
+
+Decides names only. They are Prometheus's: base unit last, `_total` for what only grows. A name is for ever: dashboards and alert
+rules of others stand on it.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+GAUGE, COUNTER, HISTOGRAM = "gauge", "counter", "histogram"
+FLEET: Final = ()
+SOURCE: Final = ("source",)
+GROUP: Final = ("release", "model", "site")
+STANDING: Final = ("model", "site")   # sums of a device's life: by release they would fall when it is updated
+DEVICE: Final = ("device", "release", "model", "site")
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One exported name. `labels` are all that a sample of it bears."""
+
+    kind: str
+    labels: tuple[str, ...]
+    text: str
+
+
+WINDOW = "in the last 24 h"
+FLEET_METRICS: Final[dict[str, Metric]] = {
+    "tenfold_source_up": Metric(GAUGE, SOURCE, "Whether telemetry, update_server, ledger answered: 1 or 0."),
+    "tenfold_groups_folded": Metric(GAUGE, FLEET, "Groups of release, model and site beyond the limit, told together as other."),
+    "tenfold_devices_left_out": Metric(GAUGE, FLEET, "Devices beyond the limit of what is told by device."),
+    # by release, model and site: links
+    "tenfold_devices": Metric(GAUGE, GROUP, "Known devices."),
+    "tenfold_devices_online": Metric(GAUGE, GROUP, "Devices with an open session at the broker."),
+    "tenfold_devices_offline": Metric(GAUGE, GROUP, "Devices whose last will has come."),
+    "tenfold_link_drops": Metric(GAUGE, GROUP, f"Connections that ended unasked {WINDOW}, those of updates left out."),
+    "tenfold_link_watched_seconds": Metric(GAUGE, GROUP, f"Device-seconds {WINDOW} for which the link's state was known."),
+    "tenfold_link_online_seconds": Metric(GAUGE, GROUP, f"Device-seconds online {WINDOW}."),
+    "tenfold_link_online_ratio": Metric(GAUGE, GROUP, f"Share of the watched time online {WINDOW}, 0 to 1."),
+    "tenfold_link_drops_per_device_day": Metric(GAUGE, GROUP, f"Drops a watched device-day {WINDOW}."),
+    "tenfold_reconnect_seconds": Metric(GAUGE, (*GROUP, "percentile"), f"How long drops {WINDOW} lasted, those that ended."),
+    "tenfold_reboots": Metric(GAUGE, (*GROUP, "cause"), f"Boots {WINDOW} by the cause that devices told."),
+    "tenfold_rollbacks": Metric(GAUGE, GROUP, f"Returns to an older release {WINDOW}."),
+    # by release, model and site: check-ins, of what devices say of themselves
+    "tenfold_check_ins_total": Metric(COUNTER, GROUP, "Check-ins."),
+    "tenfold_uptime_seconds_total": Metric(COUNTER, GROUP, "Up-time told at check-ins."),
+    "tenfold_crashes_total": Metric(COUNTER, GROUP, "Crashes of the app and restarts of the agent's tasks, told at check-ins."),
+    "tenfold_resets_total": Metric(COUNTER, GROUP, "Boots that the firmware did not ask for, power cuts too, told at check-ins."),
+    "tenfold_drops_told_total": Metric(COUNTER, GROUP, "Connections that ended unasked, as devices count them."),
+    "tenfold_crash_free_ratio": Metric(GAUGE, GROUP, "Share of hours of up-time without a crash, ever, at least; 0 to 1."),
+    "tenfold_sent_bytes_total": Metric(COUNTER, GROUP, "Bytes that devices sent to the broker, before TLS, told at check-ins."),
+    "tenfold_received_bytes_total": Metric(COUNTER, GROUP, "Bytes that devices got from the broker, told at check-ins."),
+    "tenfold_messages_total": Metric(COUNTER, GROUP, "Records that devices published, repeats included, told at check-ins."),
+    "tenfold_ring_dropped_records_total": Metric(COUNTER, GROUP, "Records overwritten unsent, as devices count them."),
+    "tenfold_ring_used_bytes_max": Metric(GAUGE, GROUP, "Fullest ring: bytes not acknowledged, at the newest check-in."),
+    "tenfold_heap_free_bytes_min": Metric(GAUGE, GROUP, "Lowest free Python heap since boot of any device."),
+    "tenfold_idf_block_bytes_min": Metric(GAUGE, GROUP, "Lowest largest free block of the chip's own heap of any device."),
+    "tenfold_sample_late_seconds_max": Metric(GAUGE, GROUP, "Largest lateness of a sample since boot of any device."),
+    "tenfold_sensors_bad": Metric(GAUGE, GROUP, "Channels whose sensor fails."),
+    "tenfold_check_in_age_seconds_max": Metric(GAUGE, GROUP, "Age of the oldest newest check-in."),
+    "tenfold_certificate_left_seconds_min": Metric(GAUGE, GROUP, "Until the first of the devices' certificates ends."),
+    "tenfold_clock_unknown_devices": Metric(GAUGE, GROUP, "Devices whose newest boot has sent batches and no wall time yet."),
+    # by model and site: what ingest stored
+    "tenfold_stored_records_total": Metric(COUNTER, STANDING, "Records stored."),
+    "tenfold_stored_readings_total": Metric(COUNTER, STANDING, "Readings stored."),
+    "tenfold_stored_bytes_total": Metric(COUNTER, STANDING, "Bytes of the stored records."),
+    "tenfold_late_batches_total": Metric(COUNTER, STANDING, "Batches stored more than 30 min after their last sample."),
+    "tenfold_unclocked_batches_total": Metric(COUNTER, STANDING, "Batches stored before their boot's wall time was known."),
+    "tenfold_overflow_records_total": Metric(COUNTER, STANDING, "Records lost by full rings, as ingest counts them."),
+    # by device, when the setting says so
+    "tenfold_device_online": Metric(GAUGE, DEVICE, "Whether it has an open session at the broker: 1 or 0."),
+    "tenfold_device_offline_seconds": Metric(GAUGE, DEVICE, "For how long it has been offline; 0 while online."),
+    "tenfold_device_online_ratio": Metric(GAUGE, DEVICE, f"Share of the watched time online {WINDOW}, 0 to 1."),
+    "tenfold_device_drops": Metric(GAUGE, DEVICE, f"Connections that ended unasked {WINDOW}."),
+    "tenfold_device_reboots": Metric(GAUGE, DEVICE, f"Boots {WINDOW}."),
+    "tenfold_device_crash_free_ratio": Metric(GAUGE, DEVICE, "Share of hours since boot without a crash, at least; 0 to 1."),
+    "tenfold_device_check_in_age_seconds": Metric(GAUGE, DEVICE, "Age of its newest check-in."),
+    "tenfold_device_record_age_seconds": Metric(GAUGE, DEVICE, "Since its newest record was stored."),
+    "tenfold_device_ring_used_bytes": Metric(GAUGE, DEVICE, "Bytes in its ring not acknowledged, at the newest check-in."),
+    "tenfold_device_heap_free_bytes": Metric(GAUGE, DEVICE, "Lowest free Python heap since boot."),
+    "tenfold_device_idf_block_bytes": Metric(GAUGE, DEVICE, "Lowest largest free block of the chip's own heap since boot."),
+    "tenfold_device_sensors_bad": Metric(GAUGE, DEVICE, "Channels whose sensor fails."),
+    "tenfold_device_late_batches": Metric(GAUGE, DEVICE, "Batches of its life that came late."),
+    "tenfold_device_overflow_records": Metric(GAUGE, DEVICE, "Records of its life lost by a full ring."),
+    "tenfold_device_clock_known": Metric(GAUGE, DEVICE, "Whether the wall time of its newest boot is known: 1 or 0."),
+    "tenfold_device_certificate_left_seconds": Metric(GAUGE, DEVICE, "Until its certificate ends; below 0: has ended."),
+}
+INGEST_METRICS: Final[dict[str, Metric]] = {
+    "tenfold_ingest_records_total": Metric(COUNTER, FLEET, "Records committed."),
+    "tenfold_ingest_readings_total": Metric(COUNTER, FLEET, "Readings committed."),
+    "tenfold_ingest_duplicates_total": Metric(COUNTER, FLEET, "Records that were stored already."),
+    "tenfold_ingest_quarantined_total": Metric(COUNTER, FLEET, "Messages put into quarantine."),
+    "tenfold_ingest_acks_total": Metric(COUNTER, FLEET, "Acknowledgements sent to devices."),
+    "tenfold_ingest_messages_total": Metric(COUNTER, FLEET, "Messages committed and settled with the broker."),
+    "tenfold_ingest_refused_total": Metric(COUNTER, FLEET, "Messages that a full inbox left with the broker."),
+    "tenfold_ingest_faults_total": Metric(COUNTER, FLEET, "Tries to commit that the database did not take."),
+    "tenfold_ingest_inbox_messages": Metric(GAUGE, FLEET, "Messages that wait for a commit."),
+    "tenfold_ingest_inbox_limit_messages": Metric(GAUGE, FLEET, "Messages that may wait."),
+    "tenfold_ingest_commit_seconds": Metric(HISTOGRAM, FLEET, "How long a commit took, tries included."),
+    "tenfold_ingest_last_commit_timestamp_seconds": Metric(GAUGE, FLEET, "Unix time of the newest commit; 0: none yet."),
+}
+METRICS: Final = FLEET_METRICS | INGEST_METRICS

@@ -1,0 +1,135 @@
+"""`tenfold alerts`: commands say what is, and mistakes what to do."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.testing
+from sqlalchemy import Engine
+
+from host.cli.root import app
+from host.db import DatabaseError, migrate, open_engine
+from host.monitor.alerting import __main__ as process
+from host.monitor.alerting.runner import Runner
+from host.settings import SettingsError
+from tests.monitor.alerts import METRIC, rule, samples
+from tests.monitor.receivers import receiver
+
+SHIPPED = Path(__file__).parents[2] / "deploy/alerts/rules.toml"
+
+
+def run(*words: str, code: int = 0) -> str:
+    done = typer.testing.CliRunner().invoke(app, ["alerts", *words], env={"COLUMNS": "200"})
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Engine]:
+    made = open_engine(f"sqlite:///{tmp_path}/telemetry.db")
+    migrate(made, "host.store")
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def url(engine: Engine) -> str:
+    return str(engine.url)
+
+
+@pytest.fixture
+def firing(engine: Engine) -> Engine:
+    given = samples({"hall-1": 1000.0, "hall-2": 2000.0})
+    Runner([rule(group_by=["site"])], engine, [], lambda _: given, process.now_ms, evaluate_s=30, history_days=30).tick()
+    return engine
+
+
+def test_the_shipped_rules_pass(tmp_path: Path):
+    assert "site-offline" in run("check", str(SHIPPED))
+    assert {each["name"] for each in json.loads(run("check", str(SHIPPED), "--json"))} >= {"device-offline", "overflow"}
+
+
+def test_what_fires_is_listed_with_its_members(firing: Engine, url: str):
+    said = run("list", "--database", url)
+    assert "site=nord" in said
+    assert "2 firing" in said
+    assert "hall-1 hall-2" in said
+    (row,) = json.loads(run("list", "--database", url, "--json"))["alerts"]
+    assert (row["told"], row["states"], row["members"][0]["value"]) == ("some", {"firing": 2}, 1000.0)
+
+
+def test_that_nobody_evaluates_is_said(url: str):
+    assert "nobody evaluates alerts" in run("list", "--database", url)
+
+
+def test_history_tells_transitions_and_notices(firing: Engine, url: str):
+    rows = json.loads(run("history", "--database", url, "--json"))
+    assert [row["change"] for row in rows] == ["told.firing", "ok>firing"]
+    assert "ok>firing" in run("history", "--database", url, "--since", "1h", "--rule", "offline")
+    assert json.loads(run("history", "--database", url, "--rule", "other", "--json")) == []
+
+
+def test_a_silence_is_made_shown_and_ended(url: str):
+    assert run("silence", "add", "site=nord", "--reason", "roof", "--by", "anna", "--database", url).startswith("silence 1 until ")
+    (row,) = json.loads(run("silence", "list", "--database", url, "--json"))
+    assert (row["matchers"], row["author"], row["reason"], row["until_ms"] - row["from_ms"]) == (
+        {"site": "nord"}, "anna", "roof", 7_200_000)
+    assert "anna" in run("silence", "list", "--database", url)
+    run("silence", "end", "1", "--database", url)
+    assert json.loads(run("silence", "list", "--database", url, "--json")) == []
+    assert "not ended" in run("silence", "end", "1", "--database", url, code=2)
+
+
+@pytest.mark.parametrize(("words", "told"), [
+    (["nord"], "LABEL=PATTERN"), (["site=nord", "--for", "soon"], "30m"), (["site=nord", "--for", "91d"], "90 days"),
+    (["site=nord", "--for", "0s"], "90 days"),
+])
+def test_a_silence_that_makes_no_sense_is_refused(url: str, words: list[str], told: str):
+    assert told in run("silence", "add", *words, "--reason", "x", "--database", url, code=2)
+
+
+def test_a_rule_is_tried_on_samples_without_telling_anybody(tmp_path: Path):
+    path = tmp_path / "samples.jsonl"
+    path.write_text("\n".join(json.dumps({"metric": METRIC, "labels": {"device": f"d{number}", "site": "nord"}, "value": 3600})
+                              for number in range(5)))
+    rows = {row["rule"]: row for row in json.loads(run("test", str(SHIPPED), "--samples", str(path), "--json"))}
+    assert rows["site-offline"]["groups"] == [{"group": "site=nord", "breached": 5, "members": 5, "says": "outage"}]
+    assert "is the metric's name right?" in run("test", str(SHIPPED), "--samples", str(path), "--at", "2027-06-05T22:00Z")
+    path.write_text('{"metric": 1}')
+    with pytest.raises(SettingsError, match="line 1"):
+        run("test", str(SHIPPED), "--samples", str(path))
+
+
+def test_rules_are_tried_on_a_database(url: str):
+    rows = {row["rule"]: row for row in json.loads(run("test", str(SHIPPED), "--database", url, "--json"))}
+    assert rows["no-devices"]["groups"][0]["says"] == "firing"
+    assert "expected a time with its zone" in run("test", str(SHIPPED), "--database", url, "--at", "yesterday", code=2)
+
+
+def test_a_database_that_is_not_there_is_not_made(tmp_path: Path):
+    with pytest.raises(SettingsError, match="--database"):
+        run("list", "--database", f"sqlite:///{tmp_path}/none.db")
+    assert not (tmp_path / "none.db").exists()
+    (tmp_path / "empty.db").touch()
+    with pytest.raises(DatabaseError, match="no such table"):
+        run("list", "--database", f"sqlite:///{tmp_path}/empty.db")
+
+
+def test_a_test_notice_reaches_a_real_receiver_or_says_why_not(tmp_path: Path):
+    secret = tmp_path / "secret"
+    secret.touch(mode=0o600)
+    secret.write_text("correct horse battery")
+    config = tmp_path / "alerts.toml"
+    with receiver() as hears:
+        config.write_text(f'rules = "rules.toml"\n[[webhooks]]\nname = "hook"\nurl = "{hears.url}"\nsecret_file = "{secret}"\n')
+        assert run("send-test", "--config", str(config)) == "hook: taken\n"
+        assert hears.bodies()[0]["kind"] == "alert.test"
+        hears.status = 500
+        found: list[dict[str, Any]] = json.loads(run("send-test", "--config", str(config), "--json", code=1))
+        assert found == [{"target": "hook", "error": "status 500"}]
+    with pytest.raises(SettingsError, match="no target named other"):
+        run("send-test", "--config", str(config), "--target", "other")
