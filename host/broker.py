@@ -12,6 +12,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import Field
+
 from host.settings import Settings
 from node.wire.identity import is_device_id
 
@@ -23,13 +25,32 @@ class BrokerError(Exception):
     """The broker cannot be found, or a name must not become its user; the message tells got and expected."""
 
 
+class ClusterSettings(Settings):
+    """One node's part in a cluster. Each node has a `server_name`, a folder and a configuration of its own.
+
+    Attributes:
+        name: the same on all nodes.
+        host: address the other nodes reach this one at.
+        port: for nodes alone.
+        routes: host:port of all nodes, by a name that is in each node's certificate: nobody else is taken for a node.
+        replicas: nodes that keep each retained state and session of MQTT.
+    """
+
+    name: str = "tenfold"
+    host: str = "127.0.0.1"
+    port: int = 6222
+    routes: tuple[str, ...]
+    replicas: int = Field(3, ge=1, le=5)
+
+
 class BrokerSettings(Settings):
     """What the broker's configuration is made of.
 
     Attributes:
         host: address the MQTT port listens on.
         mqtt_port: MQTT over TLS, for devices and ingest.
-        client_port: NATS protocol over TLS with the same certificates, for host-side consumers; loopback.
+        client_host: address the NATS port listens on; loopback unless ingest workers run on other machines.
+        client_port: NATS protocol over TLS with the same certificates, for ingest by JetStream.
         monitor_port: HTTP status pages without TLS, loopback.
         cert_file: PEM chain of the broker, leaf first.
         key_file: its PEM key.
@@ -43,10 +64,12 @@ class BrokerSettings(Settings):
         max_payload_bytes: one message; a ring record is at most 2048.
         ack_wait_s: after it a QoS 1 message that a subscriber did not PUBACK is sent again.
         max_ack_pending: messages on the way to one subscription before the broker waits; at most 65535.
+        cluster: this node's part in a cluster; None for a server alone.
     """
 
     host: str = "127.0.0.1"
     mqtt_port: int = 8883
+    client_host: str = "127.0.0.1"
     client_port: int = 4222
     monitor_port: int = 8222
     cert_file: Path
@@ -61,15 +84,38 @@ class BrokerSettings(Settings):
     max_payload_bytes: int = 64 << 10
     ack_wait_s: int = 30
     max_ack_pending: int = 4096
+    cluster: ClusterSettings | None = None
 
 
 @dataclass(frozen=True)
 class Permissions:
-    """What one certificate may do, as NATS subjects (MQTT's `/` is `.`, `+` is `*`)."""
+    """What one certificate may do, as NATS subjects (MQTT's `/` is `.`, `+` is `*`).
 
-    publish: tuple[str, ...]
-    subscribe: tuple[str, ...]
+    Attributes:
+        nats_publish: more, for who comes by the NATS port. Without any, a certificate is let in by MQTT only.
+    """
 
+    publish: tuple[str, ...] = ()
+    subscribe: tuple[str, ...] = ()
+    nats_publish: tuple[str, ...] = ()
+    nats_subscribe: tuple[str, ...] = ()
+
+
+STREAM, CONSUMER = "tenfold", "ingest"   # host/ingest/stream.py makes them
+
+_INGEST = Permissions(
+    publish=("t.*.ack",), subscribe=("t.*.up", "t.*.state", "s.*.senml", "s.*.senmlc"),
+    nats_publish=(f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{CONSUMER}", f"$JS.ACK.{STREAM}.{CONSUMER}.>"),
+    nats_subscribe=("_INBOX.ingest.>",),
+)
+# Who makes streams could listen to everything; so ingest cannot, and an operator does it once.
+_MAKER = Permissions(
+    nats_publish=(
+        *(f"$JS.API.STREAM.{verb}.{STREAM}" for verb in ("CREATE", "UPDATE", "INFO")),
+        *(f"$JS.API.CONSUMER.{verb}.{STREAM}.{CONSUMER}" for verb in ("CREATE", "DURABLE.CREATE", "INFO")),
+    ),
+    nats_subscribe=("_INBOX.broker.>",),
+)
 
 TEST_DEVICES = ("doctor-000000000001", "doctor-000000000002")   # nobody's: `tenfold doctor` tries with their certificates
 
@@ -96,11 +142,12 @@ def foreign_permissions(device: str) -> Permissions:
     return Permissions(publish=(f"s.{device}.senml", f"s.{device}.senmlc"), subscribe=())
 
 
-# Who has an account beside the devices of the ledger, by certificate name: ingest, which reads and answers all devices, and whom
-# `tenfold doctor` tries with. Its listener is to its two devices what ingest is to all, and nothing to the others; it is not ingest
-# itself, since a broker that makes the name the client id would throw ingest out.
+# Who has an account beside the devices of the ledger, by certificate name: ingest, which reads and answers all devices, who makes
+# its stream, and whom `tenfold doctor` tries with. Its listener is to the two test devices what ingest is to all, and nothing to
+# the others; it is not ingest itself: a broker that makes the name the client id would throw ingest out.
 SERVICES: Mapping[str, Permissions] = {
-    "svc.ingest": Permissions(publish=("t.*.ack",), subscribe=("t.*.up", "t.*.state", "s.*.senml", "s.*.senmlc")),
+    "svc.ingest": _INGEST,
+    "op.broker": _MAKER,
     "svc.doctor": Permissions(
         publish=tuple(f"t.{name}.ack" for name in TEST_DEVICES),
         subscribe=tuple(f"t.{name}.{kind}" for name in TEST_DEVICES for kind in ("up", "state"))),
@@ -131,9 +178,9 @@ def render(settings: BrokerSettings) -> str:
     return f"""\
 # Rendered by host.broker; edit the settings, not this file.
 server_name: {_quote(settings.server_name)}
-listen: "127.0.0.1:{settings.client_port}"
+listen: {_quote(f"{settings.client_host}:{settings.client_port}")}
 http: "127.0.0.1:{settings.monitor_port}"
-{log}max_connections: {settings.max_connections}
+{log}{_cluster(settings)}max_connections: {settings.max_connections}
 max_payload: {settings.max_payload_bytes}
 tls {tls}
 jetstream {{
@@ -145,6 +192,7 @@ mqtt {{
   tls {tls}
   ack_wait: "{settings.ack_wait_s}s"
   max_ack_pending: {settings.max_ack_pending}
+{"" if settings.cluster is None else f"  stream_replicas: {settings.cluster.replicas}{chr(10)}"}\
   reject_qos2_publish: true
 }}
 authorization {{
@@ -198,19 +246,38 @@ def nats_server_binary() -> Path:
     return Path(found)
 
 
-def _tls(settings: BrokerSettings) -> str:
+def _tls(settings: BrokerSettings, check: str = "verify_and_map") -> str:
     # verify_and_map: a client certificate is required, and its subject is the user name.
     return (
         f"{{cert_file: {_quote(settings.cert_file)}, key_file: {_quote(settings.key_file)}, "
-        f"ca_file: {_quote(settings.ca_file)}, verify_and_map: true, timeout: 10}}"
+        f"ca_file: {_quote(settings.ca_file)}, {check}: true, timeout: 10}}"
     )
 
 
+def _cluster(settings: BrokerSettings) -> str:
+    """The routes to the other nodes. A node may do everything: only a certificate with a name of the routes makes one."""
+    part = settings.cluster
+    if part is None:
+        return ""
+    routes = ", ".join(_quote(f"nats-route://{route}") for route in part.routes)
+    return f"""\
+cluster {{
+  name: {_quote(part.name)}
+  listen: {_quote(f"{part.host}:{part.port}")}
+  tls {_tls(settings, "verify_cert_and_check_known_urls")}
+  routes: [{routes}]
+  no_advertise: true
+}}
+"""
+
+
 def _user(name: str, permissions: Permissions) -> str:
-    read = json.dumps(permissions.subscribe) if permissions.subscribe else '{deny: ">"}'   # an empty list would allow all
-    doors = f"{{publish: {json.dumps(permissions.publish)}, subscribe: {read}}}"
-    # MQTT only: over the NATS protocol the same certificate could send JetStream requests that no MQTT packet can express.
-    return f'{{user: {_quote(f"CN={name}")}, permissions: {doors}, allowed_connection_types: ["MQTT"]}}'
+    publish, subscribe = permissions.publish + permissions.nats_publish, permissions.subscribe + permissions.nats_subscribe
+    read = json.dumps(subscribe) if subscribe else '{deny: ">"}'   # an empty list would allow all
+    doors = f"{{publish: {json.dumps(publish)}, subscribe: {read}}}"
+    # Devices by MQTT only: over the NATS protocol a certificate could send requests that no MQTT packet can express.
+    kinds = [*(["MQTT"] if permissions.publish else []), *(["STANDARD"] if permissions.nats_publish else [])]
+    return f'{{user: {_quote(f"CN={name}")}, permissions: {doors}, allowed_connection_types: {json.dumps(kinds)}}}'
 
 
 def _quote(value: object) -> str:

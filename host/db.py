@@ -13,10 +13,11 @@ from typing import Any
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 CONNECTIONS = 5            # kept open by an engine: SQLAlchemy's default
 BUSY_TIMEOUT_MS = 10_000   # a writer waits this long for another's commit; a commit takes milliseconds, a backup seconds
+DEADLOCK_STATES = ("40P01", "40001")   # deadlock_detected, serialization_failure (PostgreSQL, appendix A)
 MIGRATING = 0x74656E666F6C64   # name of PostgreSQL's advisory lock ("tenfold"): whoever migrates holds it
 
 
@@ -81,6 +82,11 @@ def migrate(engine: Engine, package: str) -> None:
             command.upgrade(config, "head")
     except SQLAlchemyError as error:
         raise DatabaseError(f"database {engine.url!r}: migration of {package} failed: {error}") from error
+
+
+def is_deadlock(error: DBAPIError) -> bool:
+    """Whether PostgreSQL ended a transaction because two waited for each other; done again, it succeeds."""
+    return getattr(error.orig, "sqlstate", None) in DEADLOCK_STATES
 
 
 def run_migrations(connection: Connection, config: Config) -> None:

@@ -19,7 +19,8 @@ def read(text: str, *, products: bool = False) -> tuple[str, ...]:
         name = line.partition("#")[0].strip()
         if not name:
             continue
-        if not is_device_id(name) and not (products and is_device_id(name.removesuffix(ANY) + "-000000000000")):
+        is_product = products and name.endswith(ANY) and is_device_id(name.removesuffix(ANY) + "-000000000000")
+        if not is_device_id(name) and not is_product:
             raise ValueError(f"line {number}: got {name!r}, expected a device id{f' or a product and {ANY}' if products else ''}")
         found.append(name)
     return tuple(found)

@@ -9,9 +9,17 @@ Renders text and writes it; starting the process and sending SIGHUP are the call
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from host.broker import SERVICES, Permissions, accounts
+from host import broker
+from host.broker import Permissions, accounts
 from host.files import write_whole
 from host.settings import Settings
+
+WORKERS = 8   # of ingest that are let in, each by a certificate of its own: the name becomes the client id
+
+SERVICES: Mapping[str, Permissions] = {
+    **{name: permissions for name, permissions in broker.SERVICES.items() if permissions.publish},   # others come by NATS alone
+    **{f"svc.ingest{number}": broker.SERVICES["svc.ingest"] for number in range(1, WORKERS + 1)},
+}
 
 
 class MosquittoSettings(Settings):

@@ -67,13 +67,14 @@ def make_issuing(root: Authority, key: ec.EllipticCurvePrivateKey, now: dt.datet
 
 def issue_server(
     issuing: Authority, public_key: ec.EllipticCurvePublicKey, name: str, hosts: Sequence[str], now: dt.datetime,
-    *, days: int = SERVER_DAYS,
+    *, days: int = SERVER_DAYS, peer: bool = False,
 ) -> x509.Certificate:
     """Issue a server certificate for a service.
 
     Args:
         name: `svc.<word>`.
         hosts: DNS names (a leading `*.` label is allowed) and IP addresses by which clients reach it.
+        peer: it is a client too, of others like itself: the nodes of a broker's cluster.
 
     Raises:
         CaError: "ca.name" when `name` is not a service's or `hosts` is empty.
@@ -81,7 +82,8 @@ def issue_server(
     _require(name, Kind.SERVICE)
     if not hosts:
         raise CaError("ca.name", f"server {name}: got no host names, expected at least one")
-    builder = _leaf(issuing, public_key, name, ExtendedKeyUsageOID.SERVER_AUTH, now=now, days=days)
+    purposes = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if peer else [])]
+    builder = _leaf(issuing, public_key, name, *purposes, now=now, days=days)
     builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)
     return _sign(builder, issuing, now, days)
 
@@ -158,14 +160,14 @@ def _as_ca(builder: x509.CertificateBuilder, path_length: int) -> x509.Certifica
 
 
 def _leaf(
-    issuing: Authority, public_key: ec.EllipticCurvePublicKey, name: str, purpose: x509.ObjectIdentifier,
-    *, now: dt.datetime, days: int,
+    issuing: Authority, public_key: ec.EllipticCurvePublicKey, name: str, *purposes: x509.ObjectIdentifier,
+    now: dt.datetime, days: int,
 ) -> x509.CertificateBuilder:
     return (
         _base(_name(name), issuing.certificate.subject, public_key, now, days)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(sign_certificates=False), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
     )
 
 

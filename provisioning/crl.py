@@ -88,11 +88,11 @@ class Publisher:
                 for path in self._targets.crl_files:
                     write_whole(path, made.public_bytes(Encoding.PEM))
                 self.der = made.public_bytes(Encoding.DER)
-            devices = self._ledger.devices()
+            devices, foreign = self._ledger.devices(), self._ledger.foreign_devices(int(now.timestamp()))
             if self._targets.broker_folder is not None:
-                broker.write_users(self._targets.broker_folder, devices)
+                broker.write_users(self._targets.broker_folder, devices, foreign_ids=foreign)
             for path in self._targets.acl_files:
-                mosquitto.write_acl(path, devices)
+                mosquitto.write_acl(path, devices, foreign)
             self._to_hang_up = set(self._targets.pid_files)
             self._hang_up()
             for pid_file in sorted(self._to_hang_up):

@@ -22,8 +22,9 @@ from provisioning.enrol.requests import common_name_of, verified_request
 from provisioning.ledger import Ledger
 from provisioning.pki import FleetPki
 from provisioning.rules.names import Kind, kind_of
+from provisioning.tables import FOREIGN
 
-DAYS = {Kind.SERVICE: ca.SERVER_DAYS, Kind.OPERATOR: ca.CLIENT_DAYS, Kind.STATION: ca.STATION_DAYS}
+DAYS = {Kind.SERVICE: ca.SERVER_DAYS, Kind.OPERATOR: ca.CLIENT_DAYS, Kind.STATION: ca.STATION_DAYS, Kind.DEVICE: ca.CLIENT_DAYS}
 TEST_DAYS = 7   # of a test device's certificate: an examination takes a minute
 
 
@@ -96,8 +97,11 @@ class Desk:
 
     def issue(
         self, name: str, word: Word, *, hosts: Sequence[str] = (), csr: bytes | None = None, days: int | None = None,
+        foreign: bool = False, peer: bool = False,
     ) -> tuple[Path, x509.Certificate]:
-        """Issue a certificate: a server's when there are hosts, a client's without.
+        """Issue a certificate: a server's when there are hosts, a client's without; to a device only if it is not ours (`foreign`).
+
+        A `peer` of other servers gets one for both.
 
         The key is the request's, which then stays with its holder; else the one in the folder, which is made if there is none.
 
@@ -106,19 +110,22 @@ class Desk:
         """
         kind = kind_of(name)
         test = name in TEST_DEVICES
-        if kind is None or (kind is Kind.DEVICE and not test):
+        if kind is None or (foreign or test) != (kind is Kind.DEVICE) or (foreign and test):
             raise CaError("ca.name", f"got {name!r}, expected svc. or op. and 1 to 16 of a-z, 0-9, or st. and a station's name; "
-                                     "devices enrol themselves, but for the test devices of `tenfold doctor`")
+                                     "devices enrol themselves, but for the test devices of `tenfold doctor` and those that are "
+                                     "not ours (--foreign)")
+        if foreign and self._ledger.birth(name) is not None:
+            raise CaError("ca.name", f"{name}: was born on a line of ours and enrols itself, expected a device that is not ours")
         if hosts and kind is not Kind.SERVICE:
             raise CaError("ca.name", f"{name}: got hosts for a {kind.value}, expected a service (svc.…): no other is a server")
         days = (TEST_DAYS if test else DAYS[kind]) if days is None else days
         public, fresh = self._public_key(name, csr)
         if hosts:
-            certificate = ca.issue_server(self._issuing, public, name, hosts, word.now, days=days)
+            certificate = ca.issue_server(self._issuing, public, name, hosts, word.now, days=days, peer=peer)
         else:
-            make = ca.issue_device if test else ca.issue_client
+            make = ca.issue_device if test or foreign else ca.issue_client
             certificate = make(self._issuing, public, name, word.now, days=days)
-        _record(self._ledger, certificate, "server" if hosts else "client", word, name)
+        _record(self._ledger, certificate, "server" if hosts else FOREIGN if foreign else "client", word, name)
         if fresh is not None:
             pki.write_key(self._folder.key(name), fresh)
         path = self._folder.cert(name)
@@ -147,7 +154,8 @@ def revoke(ledger: Ledger, subject: str, word: Word, *, lot: bool = False) -> li
     Raises:
         ProvisioningError: "revoke.unknown".
     """
-    kind = "lot" if lot else "device" if kind_of(subject) is Kind.DEVICE else "certificate"
+    is_ours = kind_of(subject) is Kind.DEVICE and not any(one.kind == FOREIGN for one in ledger.certificates(subject))
+    kind = "lot" if lot else "device" if is_ours or ledger.birth(subject) else "certificate"
     subjects = [subject]
     if kind == "certificate" and kind_of(subject) is not None:   # a name may be given again; its certificates end
         subjects = [one.serial for one in ledger.certificates(subject) if not one.revoked and one.not_after_s > word.now_s]

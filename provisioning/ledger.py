@@ -20,7 +20,7 @@ from provisioning.errors import ProvisioningError
 from provisioning.rows import Birth, Issued, Revoked
 from provisioning.rules.quota import ACCEPTED, Known, Lot, Reason, judge_birth
 from provisioning.standing import Standing, keys, standing
-from provisioning.tables import CHAINED, births, certificates, lots, named, permits, rebirths, revocations
+from provisioning.tables import CHAINED, FOREIGN, births, certificates, lots, named, permits, rebirths, revocations
 
 MAX_REASON = 200   # characters of a who, a why or a reason that are kept
 
@@ -142,6 +142,18 @@ class Ledger:
         with self._engine.connect() as connection:
             return list(connection.execute(query.order_by(born.c.device)).scalars())
 
+    def foreign_devices(self, now_s: int) -> list[str]:
+        """List the devices that are not ours and hold a certificate, neither revoked nor past its end. For the broker's users.
+
+        An id that was born on the line is ours, whatever it was before.
+        """
+        gone = select(revocations.c.subject).where(revocations.c.kind == "certificate")
+        query = select(named.c.name).distinct().where(
+            named.c.kind == FOREIGN, named.c.not_after_s > now_s, named.c.serial.not_in(gone),
+            named.c.name.not_in(select(births.c.device)))
+        with self._engine.connect() as connection:
+            return list(connection.execute(query.order_by(named.c.name)).scalars())
+
     def record_certificate(
         self, serial: str, device: str, not_after_s: int, now_s: int, *, who: str, why: str, key: str | None = None,
     ) -> None:
@@ -203,11 +215,13 @@ class Ledger:
             return [Revoked(serial, at_s) for serial, at_s in connection.execute(query)]
 
     def changes(self) -> tuple[int, int]:
-        """Tell the last entries about births and about revocations: what brokers and servers know is old when they differ."""
+        """Tell the last entries about who may connect and about revocations: when they differ, what brokers know is old."""
+        foreign = select(func.max(named.c.n)).where(named.c.kind == FOREIGN)
         with self._engine.connect() as connection:
-            born, again, gone = (connection.execute(select(func.max(table.c.n))).scalar_one() or 0
-                                 for table in (births, rebirths, revocations))
-            return max(born, again), gone
+            born, again, gone, other = (
+                connection.execute(query).scalar_one() or 0
+                for query in (*(select(func.max(table.c.n)) for table in (births, rebirths, revocations)), foreign))
+            return max(born, again, other), gone
 
     def is_valid_certificate(self, serial: str, device: str) -> bool:
         """Tell whether this certificate was issued to this device and not revoked; its dates are not looked at."""

@@ -31,7 +31,7 @@ class Issued:
 
     Attributes:
         name: a device id, a name (svc.…, op.…, st.…), or the CA's own ("Tenfold Root CA").
-        kind: "device", "server", "client", "root" or "issuing".
+        kind: "device", "server", "client", "foreign" (a device that is not ours), "root" or "issuing".
         who, why: None in entries from before they were asked for.
         revoked: this certificate was revoked by itself; a device's or lot's revocation is not looked at.
     """

@@ -47,12 +47,14 @@ certificates = Table(
     Index("ix_certificates_device", "device", "at_s"),
 )
 
+FOREIGN = "foreign"   # kind of a certificate of a device that is not ours
+
 named = Table(   # certificates that are no device's
     "named", metadata,
     Column("serial", String(40), primary_key=True),
     Column("n", Integer, ForeignKey("chain.n"), nullable=False, unique=True),
     Column("name", String(64), nullable=False, index=True),
-    Column("kind", String(16), nullable=False),           # "root", "issuing", "server" or "client"
+    Column("kind", String(16), nullable=False),           # "root", "issuing", "server", "client" or "foreign"
     Column("not_after_s", BigInteger, nullable=False),
     Column("at_s", BigInteger, nullable=False),
     Column("who", String(200), nullable=False),

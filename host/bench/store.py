@@ -24,7 +24,7 @@ from host.db import migrate, open_engine
 from host.ingest.commit import Committer
 from host.ingest.sort import sort
 from host.store.classes import ONE_CLASS
-from host.store.compact import compact
+from host.store.compact import KEPT_NEWEST, compact
 from host.store.days import DAY_MS
 from host.store.parts import FileParts
 from host.store.queries import Queries
@@ -37,6 +37,7 @@ from node.wire import batch, schema, topics
 
 SAMPLES = 60
 START_MS = 20_500 * DAY_MS       # 2026-02-16
+LATER_MS = START_MS + 600 * DAY_MS   # when ingest gets it all: a clock ahead of its own places nothing
 AT_ONCE = 500                    # messages of one commit
 DEVICES, QUICK_DEVICES = 24, 4   # each with the whole recording: a database's empty tables weigh little then
 MONTH_DAYS, POINTS = 30, 1000
@@ -76,13 +77,12 @@ def sizes(recording: Recording, folder: Path, devices: int, say: Say) -> Sizes:
     say("storing")
     for number in range(devices):
         _store(engine, _name(number), recording.channels, records)
-    now_ms = START_MS + recording.rows * recording.period_ms + 40 * DAY_MS
     fresh = _vacuumed(engine)
     say("summing up")
-    roll(engine, now_ms)
+    roll(engine, LATER_MS)
     with_rollups = _vacuumed(engine)
     say("compacting")
-    _compact(engine, now_ms)
+    _compact(engine)
     parts = sum(path.stat().st_size for path in FileParts(Path(f"{engine.url.database}.parts")).folder.glob("*.db"))
     compacted = _vacuumed(engine) + parts
     say("reading back")
@@ -115,7 +115,7 @@ def queries(folder: Path, *, quick: bool, say: Say) -> dict[str, Times]:
     }
     say("asking")
     fresh = {name: _median_ms(ask) for name, ask in asked.items()}
-    _compact(engine, START_MS + 80 * DAY_MS)
+    _compact(engine)
     compacted = {name: _median_ms(ask) for name, ask in asked.items()}
     engine.dispose()
     peer = dict.fromkeys(asked)
@@ -172,7 +172,7 @@ def _store(engine: Engine, device: str, channels: Sequence[tuple[str, str, str]]
             (topics.up(device), batch.schema_record(1, 0, schema.build(list(channels))))]
     told += [(topics.up(device), record) for record in records]
     for at in range(0, len(told), AT_ONCE):
-        committer.commit([sort(*one) for one in told[at : at + AT_ONCE]], START_MS)
+        committer.commit([sort(*one) for one in told[at : at + AT_ONCE]], LATER_MS)
 
 
 def _fleet(engine: Engine, fleet: int, records: Sequence[bytes]) -> None:
@@ -181,13 +181,13 @@ def _fleet(engine: Engine, fleet: int, records: Sequence[bytes]) -> None:
     for first in range(1, fleet, AT_ONCE // 2):
         names = [_name(number) for number in range(first, min(fleet, first + AT_ONCE // 2))]
         group = [(topics.up(name), raw) for name in names for raw in (batch.schema_record(1, 0, told), *records)]
-        committer.commit([sort(*one) for one in group], START_MS)
+        committer.commit([sort(*one) for one in group], LATER_MS)
 
 
-def _compact(engine: Engine, now_ms: int) -> None:
-    roll(engine, now_ms)
-    compact(engine, now_ms, ONE_CLASS, settled_ms=0)
-    roll(engine, now_ms)
+def _compact(engine: Engine) -> None:
+    roll(engine, LATER_MS)
+    compact(engine, LATER_MS, ONE_CLASS, settled_ms=0)
+    roll(engine, LATER_MS)
 
 
 def _vacuumed(engine: Engine) -> int:
@@ -212,7 +212,7 @@ def _compare(engine: Engine, recording: Recording, device: str) -> None:
         for segment in queries.segments(connection, device, None, 0, START_MS + (recording.rows + 1) * recording.period_ms):
             for channel, values, valid in zip(segment.channels, segment.values, segment.valid, strict=True):
                 found.setdefault(channel.name, []).append((segment.times[valid], values[valid]))
-    if hot > 1 + 2 * SAMPLES:
+    if hot > 1 + KEPT_NEWEST:   # the schema, and what stays for newest values
         raise CodecError(f"{recording.path}: {hot} batches were not compacted")
     for (name, _, _), column in zip(recording.channels, recording.columns, strict=True):
         times, values = (np.concatenate([one[at] for one in found.get(name, [(np.empty(0), np.empty(0))])]) for at in range(2))

@@ -73,22 +73,26 @@ def init(
 @app.command()
 def issue(
     name: Annotated[str, typer.Argument(
-        help="svc.<word>, op.<word> (an operator), st.<station>, or a test device of `tenfold doctor`.")],
+        help="svc.<word>, op.<word> (an operator), st.<station>, a test device of `tenfold doctor`; a device id with --foreign.")],
     why: Why, folder: Folder = FOLDER, ledger: LedgerUrl = LEDGER, by: By = None,
     host: Annotated[list[str] | None, typer.Option(help="A server's name or address; repeat. Without: a client's.")] = None,
     csr: Annotated[Path | None, typer.Option(help="Request of a holder who made the key. Default: NAME.key in FOLDER.",
                                              dir_okay=False, exists=True)] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Default: 398, a station's 90, a test device's 7.")] = None,
+    foreign: Annotated[bool, typer.Option("--foreign", help="For a device that is not ours and sends SenML.")] = False,
+    peer: Annotated[bool, typer.Option("--peer", help="Of a broker's cluster: the server is a client of its like, too.")] = False,
     issuing_key: IssuingKey = None, as_json: AsJson = False,
 ) -> None:
-    """Issue a certificate, or the next one to the same key. Devices get theirs by enrolment.
+    """Issue a certificate, or the next one to the same key. Devices of ours get theirs by enrolment.
 
     Example: tenfold ca issue svc.enrol --host enrol.plant.example --why "enrolment server"
 
     Example: tenfold ca issue op.anna --csr anna.csr --why "release desk"
+
+    Example: tenfold ca issue pump-0242ac110009 --foreign --csr pump.csr --why "rented pump, hall 2"
     """
     path, certificate = Desk(FleetPki(folder), _issuing(folder, issuing_key), _ledger(ledger)).issue(
-        name, word(by, why), hosts=host or [], csr=csr.read_bytes() if csr else None, days=days)
+        name, word(by, why), hosts=host or [], csr=csr.read_bytes() if csr else None, days=days, foreign=foreign, peer=peer)
     if as_json:
         print(json.dumps({"file": str(path), "serial": ca.serial_hex(certificate),
                           "not_after": certificate.not_valid_after_utc.isoformat()}))

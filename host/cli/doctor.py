@@ -32,7 +32,7 @@ def doctor(
     second_cert: Annotated[Path | None, typer.Option(help="Of the second one.", exists=True, dir_okay=False)] = None,
     second_key: File = None,
     ingest_cert: Annotated[Path | None, typer.Option(
-        help="Of one who may do what ingest may: svc.doctor. With svc.ingest's, some brokers end a running ingest's connection.",
+        help="Of who is ingest to those two: svc.doctor. With svc.ingest's, some brokers end a running ingest's connection.",
         exists=True, dir_okay=False)] = None,
     ingest_key: File = None,
     plain_port: Annotated[list[int] | None, typer.Option(help="Ports that may be open without TLS. Default: 1883.")] = None,

@@ -8,6 +8,7 @@ from host.bench.victoria import VictoriaError
 from host.broker import BrokerError
 from host.db import DatabaseError
 from host.doctor.identity import DoctorError
+from host.ingest.stream import StreamError
 from host.settings import SettingsError
 from host.sim.errors import DemoError
 from host.sim.processes import ProcessError
@@ -30,5 +31,6 @@ from provisioning.pki import PkiError
 USER_ERRORS = (
     ArchiveError, BrokerError, BundleError, DatabaseError, DemoError, DoctorError, EncodeError, ExportError, FetchError,
     ImageError, KeyFileError, MaintenanceError, NodeError, OtaError, PackingError, PartsError, PeerError, PkiError,
-    ProcessError, ProvisioningError, RefusedError, ReleaseError, SettingsError, StartError, TooMuchError, VictoriaError,
+    ProcessError, ProvisioningError, RefusedError, ReleaseError, SettingsError, StartError, StreamError, TooMuchError,
+    VictoriaError,
 )

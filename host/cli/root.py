@@ -11,6 +11,7 @@ from host.cli import (
     audit,
     bench,
     boards,
+    broker,
     ca,
     config,
     data,
@@ -39,6 +40,7 @@ from host.cli.desk import monitor, provision, shell
 from host.cli.doctor import doctor
 from host.cli.errors import USER_ERRORS
 from host.cli.flash import flash
+from host.cli.ingest import ingest
 from host.cli.ports import ports
 from host.cli.up import up
 
@@ -51,6 +53,7 @@ app = typer.Typer(
 )
 app.command("demo")(demo)
 app.command("up")(up)
+app.command("ingest")(ingest)
 app.command("budget")(budget)
 app.command("doctor")(doctor)
 app.command("ports")(ports)
@@ -84,6 +87,7 @@ app.add_typer(sim.app, name="sim")
 app.add_typer(upkeep.app, name="telemetry")
 app.add_typer(db.app, name="db")
 app.add_typer(bench.app, name="bench")
+app.add_typer(broker.app, name="broker")
 
 
 def main() -> None:

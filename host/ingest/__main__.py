@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -11,13 +12,13 @@ from host.db import DatabaseError, migrate, open_engine
 from host.ingest.ingest import Ingest
 from host.ingest.scrape import serve
 from host.ingest.settings import IngestSettings
+from host.ingest.source import Source
 from host.ingest.source_mqtt import MqttSource
+from host.ingest.source_nats import NatsSource
+from host.ingest.workers import EXIT_CANNOT_START, EXIT_CRASHED, STOP_SIGNALS, supervise
 from host.settings import SettingsError, load
 from host.tls import client_context
 
-EXIT_CRASHED = 1
-EXIT_CANNOT_START = 2
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOP_S = 3.0    # a commit that waits longer than this for the database is abandoned: nothing of it was acknowledged
 
 log = logging.getLogger("host.ingest")
@@ -26,26 +27,53 @@ log = logging.getLogger("host.ingest")
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m host.ingest", description="Store what devices send, then acknowledge it.")
     parser.add_argument("--config", type=Path, required=True, help="TOML or JSON file; keys are those of IngestSettings")
+    parser.add_argument("--workers", type=int, help="processes side by side; default: `workers` of the settings")
     arguments = parser.parse_args(argv)
     logging.basicConfig(stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("alembic").setLevel(logging.WARNING)
     try:
         settings = load(IngestSettings, arguments.config, env_prefix="TENFOLD_INGEST_")
         logging.getLogger().setLevel(settings.log_level.upper())
-        source = MqttSource(settings, client_context(settings.ca_file, settings.cert_file, settings.key_file))
+        count = settings.workers if arguments.workers is None else arguments.workers
+        if count > 1 and not settings.worker:
+            _check_shared(settings, count)
+            return supervise(arguments.config, count)
+        source = open_source(settings)
         engine = open_engine(settings.database)
         migrate(engine, "host.store")
         ingest = Ingest(source, engine, settings)
         if settings.metrics_port:
-            serve(settings.metrics_port, ingest.samples)   # a daemon thread: it ends with the process
+            serve(settings.metrics_port + max(0, settings.worker - 1), ingest.samples)   # a daemon thread: it ends with the process
     except (SettingsError, DatabaseError) as error:
         log.error("cannot start: %s", error)
         return EXIT_CANNOT_START
-    return _run(ingest)
+    return _run(ingest, os.getppid() if settings.worker else None)
 
 
-def _run(ingest: Ingest) -> int:
-    """Work in a thread until a signal; the main thread only waits, so that a busy database cannot delay the stop."""
+def open_source(settings: IngestSettings) -> Source:
+    """Make the source that the settings name.
+
+    Raises:
+        SettingsError: a certificate or key is unusable.
+    """
+    cert_file, key_file = settings.identity()
+    tls = client_context(settings.ca_file, cert_file, key_file)
+    return NatsSource(settings, tls) if settings.source == "jetstream" else MqttSource(settings, tls)
+
+
+def _check_shared(settings: IngestSettings, count: int) -> None:
+    if settings.source == "mqtt" and not settings.group:
+        raise SettingsError(
+            "group", f"none for {count} workers", "a name for `$share` (Mosquitto, EMQX), or source = \"jetstream\" (nats-server)",
+        )
+
+
+def _run(ingest: Ingest, parent: int | None) -> int:
+    """Work in a thread until a signal; the main thread only waits, so that a busy database cannot delay the stop.
+
+    Args:
+        parent: a worker ends when its parent is gone; None has none.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
     worker = Thread(target=ingest.run, name="ingest", daemon=True)
     worker.start()
@@ -53,6 +81,9 @@ def _run(ingest: Ingest) -> int:
         if not worker.is_alive():
             log.error("ended by a fault, see above")
             return EXIT_CRASHED
+        if parent is not None and os.getppid() != parent:
+            log.error("the process that started this worker is gone")
+            break
     ingest.stop()
     worker.join(STOP_S)
     log.info("stopped")

@@ -2,13 +2,19 @@
 
 Decides which records are new, repeated or in conflict, how far each device is stored without a gap, when its batches were
 taken and what it must be told. Sends nothing: acks leave only after `commit` has returned, so after the disk has them
-(promise 1). Works on values; SQL is host.store.telemetry's, the broker is source_mqtt's.
+(promise 1). Works on values; SQL is host.store.telemetry's, the broker is a source's (source.py).
+
+Any number of processes commit to one database. What changes is read in each transaction, under the lock of its device; only what
+never becomes false is remembered between two: the schemas that a device told, and that a boot has a clock at least this good.
 """
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from host.db import is_deadlock
 from host.ingest import progress as steps
 from host.ingest import times
 from host.ingest.sort import Pack, Record, Reject, Sorted, Spoken
@@ -16,20 +22,30 @@ from host.ingest.unpack import unpack
 from host.monitor.arrival import is_late
 from host.monitor.presence import LinkEvent, hear_gone, hear_on
 from host.store.tables import KIND_BATCH, KIND_SCHEMA
-from host.store.telemetry import BootClock, BootName, DeviceState, Name, Telemetry, Transaction, is_same
+from host.store.telemetry import (
+    BootClock,
+    BootName,
+    DeviceState,
+    Name,
+    NeverHeardError,
+    Telemetry,
+    Transaction,
+    is_same,
+)
 from node.wire.batch import QUALITY_NONE, QUALITY_SERVER
 from node.wire.topics import SEND_SCHEMA, up
 
 log = logging.getLogger(__name__)
 
-DEVICES_KEPT = 20_000       # states in memory, about 1 KB each; beyond it all are read anew
+DEVICES_KEPT = 20_000       # whose schemas are in memory; beyond it all are read anew
 CLOCKS_KEPT = 40_000        # boot clocks in memory
 CATCH_UP_NAMES = 1024       # stored names read at a time when a gap closes
+AGAIN = 5                   # other writers in the way so often in a row: then it is a fault like any other
 ASK_SCHEMA_MS = 10_000      # a device is asked for a schema at most this often; it answers with one more record
 
 
-class AnotherWriterError(Exception):
-    """Records appeared that this process did not write; what it remembers of devices is stale."""
+class UnlockedWriterError(SQLAlchemyError):
+    """Records appeared in spite of our lock: a release of ingest from before there were locks is still running."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +71,7 @@ class Outcome:
 
 
 class Committer:
-    """Commits groups and remembers, between them, what is committed. Not for several threads.
+    """Commits groups and remembers, between them, what stays true. Not for several threads.
 
     Args:
         rounding: see host.ingest.foreign.draw.
@@ -63,8 +79,7 @@ class Committer:
 
     def __init__(self, store: Telemetry, *, rounding: bool = False) -> None:
         self._store, self._rounding = store, rounding
-        self._states: dict[str, DeviceState] = {}
-        self._clocks: dict[BootName, BootClock | None] = {}
+        self._known = _Known()
         self._asked_ms: dict[str, int] = {}
 
     def commit(self, group: Sequence[Sorted], now_ms: int, *, aside: bool = True) -> Outcome:
@@ -78,34 +93,43 @@ class Committer:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: nothing was stored, nothing is to be acked; the same group may be tried again.
         """
-        if len(self._states) > DEVICES_KEPT or len(self._clocks) > CLOCKS_KEPT:
+        if len(self._known.schemas) > DEVICES_KEPT or len(self._known.clocks) > CLOCKS_KEPT:
             self.forget()
-        while (work := self._run(group, now_ms, aside=aside)) is None:
-            log.warning("another process writes to this database: reading it anew; run one ingest per database")
-            self.forget()
-        self._states.update(work.states)
-        self._clocks.update(work.clocks)
+        work = self._run(group, now_ms, aside=aside)
+        self._known.learn(work.states, work.clocks)
         return Outcome(
             tuple(self._acks(work, now_ms)), len(work.fresh), sum(one.n_readings for one in work.fresh.values()),
             work.duplicates, len(work.rejects), tuple(work.rejects),
         )
 
     def forget(self) -> None:
-        """Read what is committed anew at the next commit."""
-        self._states.clear()
-        self._clocks.clear()
+        """Read everything anew at the next commit."""
+        self._known = _Known()
         self._asked_ms.clear()
 
-    def _run(self, group: Sequence[Sorted], now_ms: int, *, aside: bool) -> "_Work | None":
-        """One transaction; None when it was rolled back because what is remembered was stale."""
-        try:
-            with self._store.begin() as transaction:
-                work = _Work(transaction, now_ms, self._states, self._clocks, rounding=self._rounding)
-                work.take(group)
-                transaction.quarantine(work.rejects if aside else (), now_ms)
-        except AnotherWriterError:
-            return None
-        return work
+    def _run(self, group: Sequence[Sorted], now_ms: int, *, aside: bool) -> "_Work":
+        """Do one group's transaction, again when other writers are in its way."""
+        doubtful, again = False, 0
+        while True:
+            try:
+                with self._store.begin() as transaction:
+                    work = _Work(transaction, now_ms, self._known, doubtful=doubtful, rounding=self._rounding)
+                    work.take(group)
+                    transaction.quarantine(work.rejects if aside else (), now_ms)
+            except NeverHeardError as error:
+                self._store.enter(error.devices)
+            except UnlockedWriterError:
+                log.warning("an older release of ingest writes to this database; stop it, it counts wrongly")
+                doubtful, again = True, again + 1
+                if again > AGAIN:
+                    raise
+            except OperationalError as error:
+                again += 1
+                if not is_deadlock(error) or again > AGAIN:
+                    raise
+                log.info("waiting for one another with another writer, beginning again")
+            else:
+                return work
 
     def _acks(self, work: "_Work", now_ms: int) -> Iterable[Ack]:
         for device in work.answer:
@@ -120,18 +144,32 @@ class Committer:
             yield Ack(device, *name, flags)
 
 
-class _Work:
-    """One group on its way through one transaction. Committed state is read, never changed."""
+class _Known:
+    """What a committer remembers: facts that no other writer makes false."""
 
-    def __init__(
-        self, transaction: Transaction, now_ms: int, states: dict[str, DeviceState], clocks: dict[BootName, BootClock | None],
-        *, rounding: bool,
-    ) -> None:
-        self._transaction, self._now_ms, self._rounding = transaction, now_ms, rounding
-        self._known_states, self._known_clocks = states, clocks
+    def __init__(self) -> None:
+        self.schemas: dict[str, frozenset[bytes]] = {}   # at least these were told by the device
+        self.clocks: dict[BootName, BootClock] = {}      # the boot's clock is at least this good
+
+    def learn(self, states: Mapping[str, DeviceState], clocks: Mapping[BootName, BootClock]) -> None:
+        """Remember what a committed transaction read and wrote."""
+        self.schemas.update((device, one.schemas) for device, one in states.items())
+        self.clocks.update(clocks)
+
+
+class _Work:
+    """One group on its way through one transaction. Committed state is read, never changed.
+
+    Args:
+        doubtful: look every name up. rounding: see Committer.
+    """
+
+    def __init__(self, transaction: Transaction, now_ms: int, known: _Known, *, doubtful: bool, rounding: bool) -> None:
+        self._transaction, self._now_ms, self._known = transaction, now_ms, known
+        self._doubtful, self._rounding = doubtful, rounding
         self.states: dict[str, DeviceState] = {}
         self._begin: dict[str, DeviceState] = {}   # the states before this group
-        self.clocks: dict[BootName, BootClock | None] = {}
+        self.clocks: dict[BootName, BootClock] = {}
         self.fresh: dict[Name, Record] = {}
         self.rejects: list[Reject] = []
         self.answer: dict[str, None] = {}      # devices that get an ack, in order
@@ -147,7 +185,7 @@ class _Work:
             group, repeated = unpack(self._transaction.foreign(), group, self._now_ms, rounding=self._rounding)
         self.rejects = [one for one in group if isinstance(one, Reject)]
         records = [one for one in group if isinstance(one, Record)]
-        self._load({one.device for one in group if not isinstance(one, Reject)} | set(repeated))
+        self._load([one for one in group if isinstance(one, (Record, Spoken))], repeated)
         self._find(records)
         self._store(list(self.fresh.values()))
         for one in group:   # in the order of arrival: a state message speaks of the records before and after it
@@ -167,10 +205,20 @@ class _Work:
                 self._now_ms, len(fresh), sum(one.n_readings for one in fresh), sum(len(one.payload) for one in fresh),
             )
 
-    def _load(self, devices: set[str]) -> None:
-        unknown = devices - self._known_states.keys()
-        loaded = self._transaction.load(unknown) if unknown else {}
-        self.states = {device: self._known_states.get(device) or loaded[device] for device in devices}
+    def _load(self, group: Sequence[Record | Spoken], others: Iterable[str]) -> None:
+        """Lock the group's devices, and others, and read what is known of them, as far as this group asks for it."""
+        states = self._transaction.lock({*others, *(one.device for one in group)})
+        presences = self._transaction.presences({one.device for one in group if isinstance(one, Spoken)})
+        known = self._known.schemas
+        asked = {one.device for one in group if isinstance(one, Record) and one.schema not in known.get(one.device, ())}
+        told = self._transaction.schemas(asked)
+        self.states = {
+            device: replace(
+                state, presence=presences.get(device, state.presence),
+                schemas=told[device] if device in told else known.get(device, state.schemas),
+            )
+            for device, state in states.items()
+        }
         self._begin = dict(self.states)
 
     def _find(self, records: Sequence[Record]) -> None:
@@ -182,39 +230,36 @@ class _Work:
     def _in_doubt(self, name: Name) -> bool:
         device, boot, seq = name
         progress = self.states[device].progress
-        return progress.ahead or seq < progress.next_seq or boot < progress.boot
+        return self._doubtful or progress.ahead or seq < progress.next_seq or boot < progress.boot
 
     def _store(self, fresh: Sequence[Record]) -> None:
         believed = [self._believed(one) for one in fresh]
         self._learn_clocks([one for one in believed if one.kind == KIND_BATCH])
         rows = [self._placed(one) if one.kind == KIND_BATCH else (one, None) for one in believed]
         if self._transaction.insert(rows, self._now_ms) != len(rows):
-            raise AnotherWriterError
+            raise UnlockedWriterError
         self._transaction.save_schemas([one for one in fresh if one.kind == KIND_SCHEMA])
 
     def _learn_clocks(self, batches: Sequence[Record]) -> None:
         """Keep the best clock of each boot: the most trusted source, then the one nearest to the boot."""
-        boots = {(one.device, one.boot) for one in batches}
-        unknown = boots - self._known_clocks.keys()
-        found = self._transaction.clocks(unknown) if unknown else {}
-        before = {boot: self._known_clocks[boot] if boot in self._known_clocks else found.get(boot) for boot in boots}
-        self.clocks = dict(before)
+        known = self._known.clocks
+        asked = {_boot(one) for one in batches if not _has_clock(one) or _better(one, known.get(_boot(one)))}
+        self.clocks = self._transaction.clocks(asked)
+        changed = set()
         for one in batches:
-            if one.quality < QUALITY_SERVER or not one.epoch_ms:
-                continue
-            best = self.clocks[one.device, one.boot]
-            if best is None or (-one.quality, one.uptime_ms) < (-best.quality, best.uptime_ms):
-                self.clocks[one.device, one.boot] = BootClock(one.epoch_ms, one.quality, one.uptime_ms)
-        for boot, clock in self.clocks.items():
-            if clock is not None and clock != before[boot]:
-                self._transaction.save_clock(boot, clock, below_quality=QUALITY_SERVER)
+            boot = _boot(one)
+            if boot in asked and _has_clock(one) and _better(one, self.clocks.get(boot)):
+                self.clocks[boot] = BootClock(one.epoch_ms, one.quality, one.uptime_ms)
+                changed.add(boot)
+        for boot in sorted(changed):
+            self._transaction.save_clock(boot, self.clocks[boot], below_quality=QUALITY_SERVER)
 
     def _believed(self, one: Record) -> Record:
         """The record; one whose clock cannot be true as if it had none, which quarantine tells."""
         return self._doubted(one, times.doubt(one.quality, one.epoch_ms, one.uptime_ms, self._now_ms))
 
     def _placed(self, one: Record) -> tuple[Record, int | None]:
-        clock = self.clocks[one.device, one.boot]
+        clock = self.clocks.get(_boot(one)) or self._known.clocks.get(_boot(one))
         if clock is not None:
             one = self._doubted(one, times.apart(one.quality, one.epoch_ms, clock.quality, clock.epoch_ms))
         return one, self._start_ms(one)
@@ -227,9 +272,9 @@ class _Work:
 
     def _start_ms(self, one: Record) -> int | None:
         """Wall time of a batch's first sample: by its own clock when that is a real one, else by its boot's."""
-        if one.quality >= QUALITY_SERVER and one.epoch_ms:
+        if _has_clock(one):
             return one.epoch_ms + one.uptime_ms
-        clock = self.clocks[one.device, one.boot]
+        clock = self.clocks.get(_boot(one))
         return None if clock is None else clock.epoch_ms + one.uptime_ms
 
     def _count(self, one: Record) -> None:
@@ -285,11 +330,14 @@ class _Work:
 
     def _hear(self, one: Spoken) -> None:
         state = self.states[one.device]
+        at_ms = min(one.at_ms or self._now_ms, self._now_ms)
+        if one.at_ms and at_ms < state.presence.heard_ms:
+            return   # another worker has stored one that the device sent after it
         if one.hello is None:
-            presence, events = hear_gone(state.presence, self._now_ms)
+            presence, events = hear_gone(state.presence, at_ms)
             self.states[one.device] = replace(state, presence=presence)
         else:
-            presence, events = hear_on(state.presence, one.hello, self._now_ms, copy=one.copy)
+            presence, events = hear_on(state.presence, one.hello, at_ms, copy=one.copy)
             progress, gap = steps.heard(state.progress, one.hello.boot, one.oldest)
             sums = state.sums
             if gap is not None:
@@ -319,3 +367,15 @@ class _Work:
 
 def _name(one: Record) -> Name:
     return one.device, one.boot, one.seq
+
+
+def _boot(one: Record) -> BootName:
+    return one.device, one.boot
+
+
+def _has_clock(one: Record) -> bool:
+    return one.quality >= QUALITY_SERVER and one.epoch_ms > 0
+
+
+def _better(one: Record, clock: BootClock | None) -> bool:
+    return clock is None or (-one.quality, one.uptime_ms) < (-clock.quality, clock.uptime_ms)

@@ -7,21 +7,25 @@ keep-alive would lapse) and memory must not grow; a refused message is not ackno
 from collections import deque
 from dataclasses import dataclass
 from threading import Condition
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One MQTT message.
+    """One message of a device.
 
     Attributes:
+        topic: as in MQTT, whatever the broker speaks.
         copy: retained or delivered before, by the broker's word.
-        token: what the source needs to acknowledge it.
+        token: what the source needs to acknowledge it; known to it alone.
+        at_ms: when the broker took it, Unix milliseconds; 0 when it does not say.
     """
 
     topic: str
     payload: bytes
     copy: bool
-    token: tuple[int, ...]
+    token: Any
+    at_ms: int = 0
 
 
 class Inbox:
@@ -45,6 +49,11 @@ class Inbox:
             if len(self._messages) >= self._wanted:   # not for each one: waking the other thread costs more than the message
                 self._changed.notify()
             return True
+
+    def room(self) -> int:
+        """How many messages more it takes now."""
+        with self._changed:
+            return max(0, self._limit - len(self._messages))
 
     def take(self, at_most: int, gather_s: float, wait_s: float) -> list[Message]:
         """Wait up to `wait_s` for a message, then up to `gather_s` for more, and give the group out.

@@ -23,6 +23,7 @@ from host.ingest.sort import Pack, Record, Reject, Sorted, sort
 from host.ingest.source import Source
 from host.monitor.sample import Sample
 from host.store.foreign import prune_packs
+from host.store.lead import Lead
 from host.store.retention import Bounds, prune
 from host.store.telemetry import Telemetry
 from node.wire import topics
@@ -33,6 +34,7 @@ WAIT_S = 0.5            # longest wait for a message before the clock is looked 
 RETRY_MIN_S = 0.2       # after a fault of the database; doubles
 RETRY_MAX_S = 5.0
 PRUNE_EARLY = 4         # bounds are also applied when a 1/4 of the rows that quarantine may hold came since the last time
+LEAD_S = 1.0            # between two looks whether this worker leads
 REPORT_S = 60.0         # a line of sums in the log at most this often
 
 
@@ -61,7 +63,7 @@ def unix_ms() -> int:
 
 
 class Ingest:
-    """One source into one database.
+    """One source into one database, beside any number of others. One of them leads: it hears the states and removes what is old.
 
     Raises:
         SettingsError: the list of known devices cannot be read.
@@ -73,6 +75,8 @@ class Ingest:
         self._store = Telemetry(engine)
         self._committer = Committer(self._store, rounding=rhythm.senml_round)
         self._known = None if rhythm.known_devices is None else KnownDevices(rhythm.known_devices)
+        self._lead = Lead(engine)
+        self._leads, self._lead_at_s = False, 0.0
         self._inbox = Inbox(rhythm.inbox_max)
         self._figures = Figures()
         self._prune_at_ms, self._report_at_s = 0, 0.0
@@ -91,6 +95,7 @@ class Ingest:
                 self._maintain()
         finally:
             self._source.stop()
+            self._lead.end()
 
     def stop(self) -> None:
         """Have `run` return soon; from any thread."""
@@ -104,7 +109,8 @@ class Ingest:
     def _settle(self, messages: Sequence[Message]) -> None:
         began_s = time.monotonic()
         outcome = self._committed([
-            admitted(sort(one.topic, one.payload, copy=one.copy), one.topic, one.payload, self._known) for one in messages
+            admitted(sort(one.topic, one.payload, copy=one.copy, at_ms=one.at_ms), one.topic, one.payload, self._known)
+            for one in messages
         ])
         if outcome is None:
             return   # told to stop while the database was at fault: the broker still has them all
@@ -162,6 +168,16 @@ class Ingest:
 
     def _maintain(self) -> None:
         now_ms, now_s = self._clock_ms(), time.monotonic()
+        if now_s >= self._lead_at_s:
+            self._leads, self._lead_at_s = self._lead.held(), now_s + LEAD_S
+            self._source.hear_states(hear=self._leads)
+        if self._leads:
+            self._prune(now_ms)
+        if self._records and now_s >= self._report_at_s:
+            log.info("stored %d records, %d readings", self._records, self._readings)
+            self._report_at_s, self._records, self._readings = now_s + REPORT_S, 0, 0
+
+    def _prune(self, now_ms: int) -> None:
         bounds = self._rhythm.bounds()
         if now_ms >= self._prune_at_ms or self._quarantined * PRUNE_EARLY > bounds.quarantine_rows:
             self._prune_at_ms, self._quarantined = now_ms + self._rhythm.prune_s * 1000, 0
@@ -172,9 +188,6 @@ class Ingest:
                 log.warning("cannot prune now: %s", _brief(error))
             else:
                 log.debug("pruned %s", removed)
-        if self._records and now_s >= self._report_at_s:
-            log.info("stored %d records, %d readings", self._records, self._readings)
-            self._report_at_s, self._records, self._readings = now_s + REPORT_S, 0, 0
 
 
 def _brief(error: SQLAlchemyError) -> str:

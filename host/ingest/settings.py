@@ -13,12 +13,21 @@ class IngestSettings(Settings):
 
     Attributes:
         database: URL of the telemetry database; made and migrated when missing.
+        source: how messages come: `mqtt` by subscription, `jetstream` by pulling from a stream of a nats-server.
         host: name of the broker, as in its certificate.
         port: its MQTT port with TLS.
+        mqtt_version: `3.1.1` or `5`; with 5 the broker is told how much the inbox takes.
+        group: share the records with the other workers of this name (`$share`); for brokers that have it. Sessions are clean then.
+        nats_servers: host:port of the nodes' NATS ports, for `jetstream`; any of them will do.
+        stream: JetStream's stream, as `tenfold broker stream` made it.
+        consumer: its durable consumer, which all workers share.
         ca_file: PEM bundle that the broker's certificate is verified against.
         cert_file: PEM certificate of this service (`svc.ingest`).
-        key_file: its PEM key.
-        client_id: MQTT client id; fixed, since the broker keeps what arrives while we are away under it. One process each.
+        key_file: its PEM key. `{worker}` in either is the worker's number, for brokers that bind client ids to certificates.
+        client_id: MQTT client id; fixed, since the broker keeps what arrives while we are away under it. In a group each worker
+            adds something of its own.
+        workers: processes side by side, on one database.
+        worker: which of them this one is, from 1; 0 starts the others.
         keepalive_s: the broker is given up after 1.5 times this without a sign.
         reconnect_max_s: longest wait between attempts to reach the broker; it begins at 1 s and doubles.
         gather_ms: messages are gathered for at most this long into one commit; adds to the ack's delay, saves disk syncs.
@@ -39,12 +48,20 @@ class IngestSettings(Settings):
     """
 
     database: str = "sqlite:///telemetry.db"
+    source: str = Field("mqtt", pattern="^(mqtt|jetstream)$")
     host: str = "localhost"
     port: int = Field(8883, ge=1, le=65535)
+    mqtt_version: str = Field("3.1.1", pattern=r"^(3\.1\.1|5)$")
+    group: str = Field("", pattern="^[A-Za-z0-9_-]{0,64}$")
+    nats_servers: tuple[str, ...] = ("localhost:4222",)
+    stream: str = Field("tenfold", pattern="^[A-Za-z0-9_-]{1,64}$")
+    consumer: str = Field("ingest", pattern="^[A-Za-z0-9_-]{1,64}$")
     ca_file: Path
     cert_file: Path
     key_file: Path
     client_id: str = Field("ingest", pattern="^[A-Za-z0-9_-]{1,64}$")   # NATS refuses dots: ids become subjects
+    workers: int = Field(1, ge=1, le=64)
+    worker: int = Field(0, ge=0, le=64)
     keepalive_s: int = Field(30, ge=5, le=3600)
     reconnect_max_s: int = Field(30, ge=1, le=3600)
     gather_ms: int = Field(20, ge=0, le=1000)
@@ -61,6 +78,11 @@ class IngestSettings(Settings):
     pack_days: int = Field(30, ge=1)
     metrics_port: int = Field(0, ge=0, le=65535)
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
+
+    def identity(self) -> tuple[Path, Path]:
+        """Certificate and key of this worker."""
+        cert, key = (Path(str(path).replace("{worker}", str(self.worker or 1))) for path in (self.cert_file, self.key_file))
+        return cert, key
 
     def bounds(self) -> Bounds:
         """The bounds of what is kept beside the readings."""

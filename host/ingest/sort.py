@@ -46,12 +46,14 @@ class Spoken:
 
     Attributes:
         copy: the broker's retained copy or a repetition, not the device speaking now.
+        at_ms: when the broker took it, Unix milliseconds; 0 when it does not say. Later ones may have been read before it.
     """
 
     device: str
     hello: Hello | None
     oldest: tuple[int, int] = (0, 0)
     copy: bool = False
+    at_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +86,15 @@ class Pack:
 Sorted = Record | Spoken | Pack | Reject
 
 
-def sort(topic: str, payload: bytes, *, copy: bool = False) -> Sorted:
+def sort(topic: str, payload: bytes, *, copy: bool = False, at_ms: int = 0) -> Sorted:
     """Tell what a message is; never raises on its content.
 
     Args:
         copy: the broker marked it as retained or as delivered before.
+        at_ms: when the broker took it; 0 when it does not say.
     """
     if topic.startswith("s/"):
-        return _pack(topic, payload, copy=copy)
+        return _pack(topic, payload, copy=copy, at_ms=at_ms)
     try:
         device, kind = topics.parse(topic)
     except FormatError as error:
@@ -100,7 +103,7 @@ def sort(topic: str, payload: bytes, *, copy: bool = False) -> Sorted:
         if kind == topics.UP:
             return record_of(device, payload)
         if kind == topics.STATE:
-            return _spoken(device, payload, copy=copy)
+            return _spoken(device, payload, copy=copy, at_ms=at_ms)
     except FormatError as error:
         return Reject(topic, device, error.code, payload)
     return Reject(topic, device, "topic.kind", payload)
@@ -125,18 +128,19 @@ def record_of(device: str, payload: bytes) -> Record:
                   span_ms=(n - 1) * period_ms)
 
 
-def _pack(topic: str, payload: bytes, *, copy: bool) -> Pack | Reject:
+def _pack(topic: str, payload: bytes, *, copy: bool, at_ms: int) -> Pack | Reject:
     parts = topic.split("/")
     if len(parts) != 3 or parts[2] not in (senml.JSON, senml.CBOR) or not is_device_id(parts[1]):
         return Reject(topic, "", "topic.name", payload)
     try:
-        return Pack(topic, parts[1], payload, senml.parse(payload, parts[2]), copy)
+        return Pack(topic, parts[1], payload, senml.parse(payload, parts[2]), copy, at_ms)
     except FormatError as error:
         return Reject(topic, parts[1], error.code, payload)
 
 
-def _spoken(device: str, payload: bytes, *, copy: bool) -> Spoken:
+def _spoken(device: str, payload: bytes, *, copy: bool, at_ms: int) -> Spoken:
     state = topics.parse_state(payload)
     if not state["on"]:
-        return Spoken(device, None, copy=copy)
-    return Spoken(device, Hello(state["boot"], state["release"], state["counter"], state["reason"]), state["oldest"], copy)
+        return Spoken(device, None, copy=copy, at_ms=at_ms)
+    hello = Hello(state["boot"], state["release"], state["counter"], state["reason"])
+    return Spoken(device, hello, state["oldest"], copy, at_ms)

@@ -1,4 +1,4 @@
-"""What ingest needs of a broker. source_mqtt.py is the one for MQTT; tests have one in memory."""
+"""What ingest needs of a broker. source_mqtt.py and source_nats.py are the real ones; tests have one in memory."""
 
 from collections.abc import Iterable
 from typing import Protocol
@@ -17,6 +17,9 @@ class Source(Protocol):
 
     def send(self, topic: str, payload: bytes) -> None:
         """Publish at most once; lost without a trace when the broker is away."""
+
+    def hear_states(self, *, hear: bool) -> None:
+        """Whether this worker takes the state messages too: a broker would hand them to the workers of a group out of order."""
 
     def recover(self) -> None:
         """Have delivered again what a full inbox refused, if anything; called when the inbox has been emptied."""

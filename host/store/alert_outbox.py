@@ -80,7 +80,7 @@ def drop_others(connection: Connection, targets: Iterable[str]) -> int:
 
 
 def waiting(connection: Connection) -> list[dict[str, Any]]:
-    """Tell for each target how many notices wait, and why the newest try failed."""
+    """Tell for each target how many notices wait, the most tries of one, and a reason why."""
     table = t.alert_delivery
     query = select(table.c.target, func.count(), func.max(table.c.tries), func.max(table.c.error)).group_by(table.c.target)
     return [

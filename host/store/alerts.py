@@ -32,8 +32,8 @@ class OvertakenError(Exception):
 
 def turn(connection: Connection) -> tuple[int, int]:
     """Tell which tick was the last one, and when it was (Unix milliseconds; 0: never)."""
-    row = connection.execute(select(t.alert_turn.c.turn, t.alert_turn.c.at_ms)).one()
-    return row.turn, row.at_ms
+    row = connection.execute(select(t.alert_turn.c.turn, t.alert_turn.c.at_ms)).first()
+    return (0, 0) if row is None else (row.turn, row.at_ms)
 
 
 def take_turn(connection: Connection, before: int, now_ms: int) -> None:
@@ -42,7 +42,8 @@ def take_turn(connection: Connection, before: int, now_ms: int) -> None:
     Raises:
         OvertakenError: the last tick is not the one that ours goes on from.
     """
-    # The first statement: from here on no other writer comes between.
+    # The first statements: from here on no other writer comes between.
+    connection.execute(_insert(connection, t.alert_turn).values(id=1, turn=0, at_ms=0).on_conflict_do_nothing())
     done = connection.execute(update(t.alert_turn).where(t.alert_turn.c.turn == before).values(turn=before + 1, at_ms=now_ms))
     if done.rowcount != 1:
         raise OvertakenError(f"another runner evaluates alerts on this database: tick {before + 1} is there already")
@@ -81,10 +82,14 @@ def _differ(
         for start in range(0, len(gone), DELETE_AT_ONCE):
             connection.execute(delete(table).where(table.c.rule == rule, table.c[name].in_(gone[start:start + DELETE_AT_ONCE])))
     if changed:
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        statement: Any = dialect.insert(table)
+        statement = _insert(connection, table)
         fresh = {column: statement.excluded[column] for column in changed[0] if column not in ("rule", name)}
         connection.execute(statement.on_conflict_do_update(index_elements=["rule", name], set_=fresh), changed)
+
+
+def _insert(connection: Connection, table: Table) -> Any:
+    """Build the dialect's insert: both have the same methods, but no common type."""
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
 
 
 def _member_row(rule: str, _key: str, one: Member) -> dict[str, Any]:

@@ -41,7 +41,8 @@ class ForeignRows:
             .on_conflict_do_update(index_elements=["device"], set_={"boot": table.c.boot})
             .returning(table.c.boot, table.c.next_seq)
         ).one()
-        if not row.next_seq and self._connection.scalar(select(t.progress.c.device).where(t.progress.c.device == device)):
+        ours = select(t.progress.c.device).where(t.progress.c.device == device, t.progress.c.records > 0)
+        if not row.next_seq and self._connection.scalar(ours):
             return None
         told = select(t.schema.c.hash).where(t.schema.c.device == device, t.schema.c.boot == row.boot)
         channels = self._connection.execute(select(t.foreign_channel).where(t.foreign_channel.c.device == device))

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     text,
+    true,
 )
 
 KIND_BATCH = 1    # payload is a batch of readings
@@ -69,13 +70,16 @@ boots = Table(
     Column("uptime_ms", BigInteger, nullable=False),
 )
 
-# How far each device is stored without a gap, and exact sums, kept in the same transaction as the records they count.
+# How far each device is stored without a gap, and exact sums, kept in the same transaction as the records they count. Who writes
+# anything of a device locks its row here first.
 progress = Table(
     "progress", metadata,
     Column("device", Text, primary_key=True),
     Column("boot", BigInteger, nullable=False),
     Column("next_seq", BigInteger, nullable=False),
     Column("heard_boot", BigInteger, nullable=False),
+    Column("seen_boot", BigInteger, nullable=False, server_default="0"),
+    Column("ahead", Boolean, nullable=False, server_default=true()),
     Column("records", BigInteger, nullable=False),
     Column("batches", BigInteger, nullable=False),
     Column("readings", BigInteger, nullable=False),
@@ -293,7 +297,7 @@ alert_mark = Table(
     Column("new", Float(53), nullable=False),
 )
 
-# One row: which tick is committed. Two runners on one database notice each other by it.
+# One row, made by the first tick: which tick is committed. Two runners on one database notice each other by it.
 alert_turn = Table(
     "alert_turn", metadata,
     Column("id", Integer, primary_key=True),

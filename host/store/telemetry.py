@@ -1,14 +1,14 @@
 """Writing telemetry: rows <-> values, within one transaction.
 
 Decides SQL and nothing else: which records are new, what is acked and what is kept aside is host.ingest's. One transaction is
-one commit, and a commit that returned has reached the disk (host.db). One process writes; a second writer is noticed, not
-served: `insert` tells how many rows were new.
+one commit, and a commit that returned has reached the disk (host.db). Any number of processes write: a transaction holds the
+rows of its devices from `lock` to its end (SQLite: the whole database), so what it read of them stays true until it is committed.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -80,6 +80,18 @@ Name = tuple[str, int, int]     # device, boot, seq
 BootName = tuple[str, int]      # device, boot
 
 
+class NeverHeardError(Exception):
+    """Devices have no row yet that could be locked; `Telemetry.enter` gives them one.
+
+    Attributes:
+        devices: their names.
+    """
+
+    def __init__(self, devices: frozenset[str]) -> None:
+        super().__init__(f"{len(devices)} devices have no row yet")
+        self.devices = devices
+
+
 class Telemetry:
     """The writer's side of one telemetry database."""
 
@@ -94,7 +106,14 @@ class Telemetry:
             sqlalchemy.exc.SQLAlchemyError: from the block or the commit; nothing is stored then.
         """
         with self._engine.begin() as connection:
+            if connection.dialect.name == "sqlite":   # before the first read: what is read must not be another writer's to change
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield Transaction(connection)
+
+    def enter(self, devices: Iterable[str]) -> None:
+        """Give devices a row to lock, in a transaction of its own that waits for nothing else; those that have one keep it."""
+        with self.begin() as transaction:
+            transaction.enter(devices)
 
     def reopen(self) -> None:
         """Drop pooled connections after a fault; the next transaction opens the database anew."""
@@ -106,38 +125,67 @@ class Transaction:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+        self._has_one_writer = connection.dialect.name == "sqlite"   # at a time: see Telemetry.begin
+        self._insert = sqlite.insert if self._has_one_writer else postgresql.insert
 
     def foreign(self) -> ForeignRows:
         """The rows of devices that are not ours, in this transaction."""
         return ForeignRows(self._connection)
 
-    def load(self, devices: Iterable[str]) -> dict[str, DeviceState]:
-        """What is known of some devices; those never heard get an empty state."""
-        found = dict.fromkeys(devices, DeviceState())
+    def enter(self, devices: Iterable[str]) -> None:
+        """Insert an empty row for each device that has none."""
+        rows = [_progress_row(device, DeviceState()) for device in sorted(devices)]
+        if rows:
+            self._connection.execute(self._insert(t.progress).on_conflict_do_nothing(), rows)
+
+    def lock(self, devices: Collection[str]) -> dict[str, DeviceState]:
+        """Progress and sums of some devices, which no other writer changes until this transaction ends.
+
+        Locked in the order of their names, by one statement: two writers that want the same devices wait for each other in turn.
+
+        Raises:
+            NeverHeardError: PostgreSQL locks rows, and some devices have none. On SQLite, such a device has an empty state.
+        """
+        found = {device: DeviceState() for device in devices}
+        # One statement, whatever its length: SQLAlchemy leaves FOR UPDATE out for SQLite, which is locked as a whole.
+        query = select(t.progress).where(t.progress.c.device.in_(found)).order_by(t.progress.c.device).with_for_update()
+        seen = set()
+        for row in self._connection.execute(query):
+            seen.add(row.device)
+            found[row.device] = DeviceState(
+                progress=Progress(row.boot, row.next_seq, row.heard_boot, row.seen_boot, row.ahead),
+                sums=Sums(**{key: getattr(row, key) for key in Sums.__slots__}),
+                schema_missing=row.schema_missing, last_ms=row.last_ms,
+            )
+        if not self._has_one_writer and len(seen) < len(found):
+            raise NeverHeardError(frozenset(found.keys() - seen))
+        return found
+
+    def presences(self, devices: Iterable[str]) -> dict[str, Presence]:
+        """What is known of the links of those devices that were heard."""
+        return {
+            row.device: Presence(
+                State.ONLINE if row.online else State.OFFLINE, row.since_ms, row.boot, row.release, row.counter,
+                row.reason, row.heard_ms,
+            )
+            for names in _parts(devices) for row in self._rows(t.presence, t.presence.c.device.in_(names))
+        }
+
+    def schemas(self, devices: Iterable[str]) -> dict[str, frozenset[bytes]]:
+        """The hashes of the schemas that each device told."""
+        found: dict[str, frozenset[bytes]] = {device: frozenset() for device in devices}
         for names in _parts(found):
-            for row in self._rows(t.progress, t.progress.c.device.in_(names)):
-                progress = Progress(row.boot, row.next_seq, row.heard_boot, row.boot, ahead=True)
-                sums = Sums(**{key: getattr(row, key) for key in Sums.__slots__})
-                found[row.device] = replace(
-                    found[row.device], progress=progress, sums=sums, schema_missing=row.schema_missing, last_ms=row.last_ms,
-                )
-            for row in self._rows(t.presence, t.presence.c.device.in_(names)):
-                known = Presence(
-                    State.ONLINE if row.online else State.OFFLINE, row.since_ms, row.boot, row.release, row.counter,
-                    row.reason, row.heard_ms,
-                )
-                found[row.device] = replace(found[row.device], presence=known)
-            known_schemas = select(t.schema.c.device, t.schema.c.hash).where(t.schema.c.device.in_(names))
-            for device, schema_hash in self._connection.execute(known_schemas):
-                found[device] = replace(found[device], schemas=found[device].schemas | {bytes(schema_hash)})
+            told = select(t.schema.c.device, t.schema.c.hash).where(t.schema.c.device.in_(names))
+            for device, schema_hash in self._connection.execute(told):
+                found[device] |= {bytes(schema_hash)}
         return found
 
     def payloads(self, names: Iterable[Name]) -> dict[Name, bytes]:
-        """The payloads of those records that are stored; of one in a day column its last bytes only (`is_same`).
+        """The payloads of those records that are stored: the one place that says whether a name is taken.
 
-        One look-up by key for each boot: SQLite scans the table for `(device, boot, seq) IN (VALUES …)`. Batches come first, the
-        runs of day columns after them: what `compact` moves in between is seen in one of the two.
+        Of a record in a day column only its last bytes are given (`is_same`). One look-up by key for each boot: SQLite scans the
+        table for `(device, boot, seq) IN (VALUES …)`. Batches come first, the runs of day columns after them: what `compact` moves
+        in between is seen in one of the two.
         """
         boots: dict[BootName, list[int]] = {}
         for device, boot, seq in names:
@@ -173,7 +221,7 @@ class Transaction:
         """Store records, each with the wall time of its first sample (None: not known yet).
 
         Returns:
-            How many were new; fewer than given means that another writer is at work.
+            How many were new; fewer than given means that a writer is at work that locks nothing.
         """
         if not records:
             return 0
@@ -185,7 +233,8 @@ class Transaction:
             }
             for one, start_ms in records
         ]
-        return self._connection.execute(self._insert(t.batch).on_conflict_do_nothing(), rows).rowcount
+        statement = self._insert(t.batch).on_conflict_do_nothing()
+        return self._connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount
 
     def names_from(self, device: str, progress: Progress, limit: int) -> list[tuple[int, int]]:
         """(boot, seq) of the stored records at or beyond a progress, ascending."""
@@ -243,14 +292,7 @@ class Transaction:
 
     def save(self, states: Mapping[str, DeviceState]) -> None:
         """Keep the progress, sums and presence of devices."""
-        rows = [
-            {
-                "device": device, "boot": one.progress.boot, "next_seq": one.progress.next_seq,
-                "heard_boot": one.progress.heard_boot, "schema_missing": one.schema_missing, "last_ms": one.last_ms,
-                **{name: getattr(one.sums, name) for name in Sums.__slots__},
-            }
-            for device, one in states.items()
-        ]
+        rows = [_progress_row(device, one) for device, one in states.items()]
         self._upsert(t.progress, rows)
         heard = [
             {
@@ -274,8 +316,11 @@ class Transaction:
         self._add(t.traffic, [row], ("records", "readings", "bytes"))
 
     def quarantine(self, rejects: Iterable[Reject], now_ms: int) -> None:
-        """Keep what has no place; the same bytes on the same topic are counted in one row."""
-        for one in rejects:
+        """Keep what has no place; the same bytes on the same topic are counted in one row.
+
+        In one order whoever writes, since each row stays locked until the end.
+        """
+        for one in sorted(rejects, key=lambda one: (one.topic, one.payload)):
             kept = MAX_PACK_BYTES if one.topic.startswith("s/") else KEPT_BYTES
             topic = one.topic if one.topic.isprintable() else ascii(one.topic)   # NUL and lone surrogates are no SQL text
             row = {
@@ -305,6 +350,14 @@ class Transaction:
         keys = [column.name for column in table.primary_key]
         sums = {name: table.c[name] + statement.excluded[name] for name in columns}
         self._connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=sums), list(rows))
+
+
+def _progress_row(device: str, one: DeviceState) -> dict[str, Any]:
+    return {
+        "device": device, "boot": one.progress.boot, "next_seq": one.progress.next_seq, "heard_boot": one.progress.heard_boot,
+        "seen_boot": one.progress.seen_boot, "ahead": one.progress.ahead, "schema_missing": one.schema_missing,
+        "last_ms": one.last_ms, **{name: getattr(one.sums, name) for name in Sums.__slots__},
+    }
 
 
 def _from(boot: int, seq: int) -> ColumnElement[bool]:

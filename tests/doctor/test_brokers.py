@@ -79,7 +79,8 @@ def test_a_nats_server_that_asks_for_no_certificate_passes(made, tmp_path):
 
 @pytest.mark.parametrize(("changes", "expected"), [
     ([("require_certificate true", "require_certificate false"), ("use_identity_as_username true\n", ""),
-      ("use_username_as_clientid true\n", ""), ("allow_anonymous false", "allow_anonymous true")], {"door.no_certificate", "door.foreign_ca"}),
+      ("use_username_as_clientid true\n", ""), ("allow_anonymous false", "allow_anonymous true")],
+     {"door.no_certificate", "door.foreign_ca"}),
     ([("persistence false", "persistence false\nlistener PLAIN 127.0.0.1"), ("allow_anonymous false", "allow_anonymous true")],
      {"door.plain"}),
 ])

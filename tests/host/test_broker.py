@@ -13,6 +13,7 @@ import paho.mqtt.client as mqtt
 import pytest
 
 from host import broker, tls
+from host.ingest.source_mqtt import FILTERS
 from provisioning import ca, pki
 from provisioning.ca import CLIENT_DAYS
 
@@ -314,6 +315,22 @@ def test_a_new_device_comes_by_reload_and_a_removed_one_goes_while_others_stay(o
     assert ingest.get()[1] == b"still here"
     assert not device.gone.is_set()
     assert not ingest.gone.is_set()
+
+
+def test_a_device_that_is_not_ours_has_its_own_tree_and_hears_nothing(own_server, connect):
+    broker.write_users(own_server.config.parent, [A, B], foreign_ids=[C])
+    own_server.process.send_signal(signal.SIGHUP)
+    own_server.await_log(RELOADED)
+    ingest, device, foreign = connect(own_server, "svc.ingest"), connect(own_server, A), connect(own_server, C)
+    assert [ingest.subscribe(topic) for topic, _ in FILTERS] == [1] * len(FILTERS)
+    for topic in (f"t/{C}/up", f"t/{C}/state", f"s/{A}/senml", f"s/{C}/up", f"t/{A}/ack"):
+        foreign.publish(topic, b"forged")
+    device.publish(f"s/{A}/senml", b"forged")
+    for kind in ("senml", "senmlc"):
+        foreign.publish(f"s/{C}/{kind}", b"genuine")
+        assert ingest.get() == (f"s/{C}/{kind}", b"genuine", False)
+    for topic in (f"t/{C}/ack", f"s/{C}/senml", "s/+/senml", "#", f"t/{A}/up"):
+        assert foreign.subscribe(topic) == 128
 
 
 def test_a_killed_broker_keeps_retained_states_and_a_persistent_sessions_queue(own_server, connect):

@@ -22,6 +22,10 @@ def test_the_example_is_what_is_rendered():
         host="0.0.0.0", cert_file=etc / "svc.broker.pem", key_file=etc / "svc.broker.key", ca_file=etc / "ca.pem",
         store_dir=store, log_file=Path("/var/log/tenfold/nats.log"))
     assert (folder / broker.MAIN_FILE).read_text(encoding="utf-8") == broker.render(settings)
+    routes = tuple(f"broker{number}.plant.example:6222" for number in (1, 2, 3))
+    node = settings.model_copy(update={
+        "server_name": "tenfold-1", "client_host": "0.0.0.0", "cluster": broker.ClusterSettings(host="0.0.0.0", routes=routes)})
+    assert (folder / "cluster.conf").read_text(encoding="utf-8") == broker.render(node)
     assert (folder / broker.USERS_FILE).read_text(encoding="utf-8") == broker.render_users([A, B])
 
 
@@ -43,3 +47,16 @@ def test_mosquittos_example_is_what_is_rendered():
 def test_mosquittos_acl_has_doors_for_device_ids_only():
     with pytest.raises(broker.BrokerError, match="expected a device id"):
         mosquitto.render_acl(["+"])
+
+
+def test_a_device_that_is_not_ours_gets_no_door_of_ours():
+    text = mosquitto.render_acl([A], foreign_ids=[B])
+    assert text.split(f"user {B}\n")[1].split() == f"topic write s/{B}/senml topic write s/{B}/senmlc".split()
+    doors = f'{{user: "CN={B}", permissions: {{publish: ["s.{B}.senml", "s.{B}.senmlc"], subscribe: {{deny: ">"}}}}'
+    assert doors in broker.render_users([A], foreign_ids=[B])
+
+
+@pytest.mark.parametrize(("foreign", "words"), [([A], "a device of ours"), (["pump"], "a device id"), (["+"], "a device id")])
+def test_a_foreign_id_that_would_open_other_doors_is_refused(foreign, words):
+    with pytest.raises(broker.BrokerError, match=words):
+        broker.accounts([A], foreign)

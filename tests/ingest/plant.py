@@ -15,7 +15,7 @@ from host import broker, tls
 from node.wire import topics
 from provisioning import ca, pki
 
-WAIT_S = 15.0   # until a test gives up
+WAIT_S = 60.0   # until a test gives up
 
 
 def until(condition, what):

@@ -41,6 +41,9 @@ class MemorySource:
     def send(self, topic, payload):
         self.sent.append((topic, payload))
 
+    def hear_states(self, *, hear):
+        pass
+
     def recover(self):
         refused, self.refused = self.refused, 0
         for message in list(self.held) if refused else ():

@@ -128,7 +128,8 @@ def test_an_outage_is_told_by_one_rule_and_not_again_by_another():
     for _ in range(5):
         watch.tick(samples(dict.fromkeys(devices, WELL) | {devices[0]: LOST}), 300)   # one stays away: now it is told
     told = [(each.rule, each.kind.value, each.firing) for each in watch.notices[1:]]
-    assert told == [("site", "resolved", 0), ("offline", "firing", 1)]
+    assert told == [("site", "resolved", 1), ("offline", "firing", 1)]
+    assert text(watch.notices[1]).startswith(f"over, but not for 1 of 10: {devices[0]}")
 
 
 def test_few_devices_are_no_business_of_a_rule_about_outages():

@@ -18,8 +18,6 @@ from sqlalchemy.exc import OperationalError
 
 from host.db import migrate, open_engine
 from host.ingest.sort import Reject
-from host.monitor.alerting.engine import MOST_MEMBERS, Memory
-from host.monitor.alerting.group import Level
 from host.monitor.alerting.rules import Rule
 from host.monitor.alerting.runner import PRUNE_MS, Runner
 from host.monitor.alerting.silences import Silence
@@ -31,6 +29,7 @@ from host.store import tables as t
 from host.store.telemetry import DeviceState, Telemetry
 from tests.monitor.alerts import TICK_S, rule, samples, site_rule
 from tests.monitor.receivers import receiver
+from tests.ota import postgresql
 
 BEGUN_MS = 1_800_000_000_000
 HISTORY_DAYS = 180
@@ -121,6 +120,46 @@ def test_a_restart_at_every_tick_repeats_nothing_and_loses_nothing(make: Any, se
         restless.tick(read)
     assert len(steady.told()) > 3
     assert restless.told() == steady.told()
+
+
+def test_postgresql_remembers_the_same(make: Any):
+    rules = [site_rule(for_s=60, wait_s=30, every_s=90, clear=400), rule(name="rising", rise_s=120, above=300, repeat_s=300)]
+    steady = make("steady", rules)
+    with postgresql.cluster() as cluster:
+        engine = open_engine(cluster.create())
+        try:
+            migrate(engine, "host.store")
+            desk, other = Desk(engine, rules), Desk(engine, rules)
+            for read in story(0):
+                steady.tick(read)
+                desk.restart()
+                desk.tick(read)
+            assert desk.told() == steady.told()
+            other.restart()
+            other.tick(story(0)[-1])
+            with pytest.raises(alerts.OvertakenError):
+                desk.tick(story(0)[-1])
+            one = first(engine, "hook", desk.now_ms)
+            with engine.begin() as connection:
+                assert alert_outbox.claim(connection, one, desk.now_ms + 1)
+                alert_outbox.failed(connection, one, desk.now_ms, "status 500")
+            with engine.begin() as connection:
+                alert_outbox.taken(connection, one)
+                silence = alerts.add_silence(connection, Silence(0, {"site": "ø\0"}, 0, BEGUN_MS * 2, "anna", "roof"))
+                assert alerts.silences(connection) == [silence]
+                assert alerts.end_silence(connection, silence.ident, desk.now_ms)
+                assert alerts.prune(connection, desk.now_ms, HISTORY_DAYS, rows=5) > 0
+                assert len(alerts.history(connection, rule="offline")) <= 5
+                assert alert_outbox.waiting(connection)[0]["waiting"] == len(desk.told()) - 1
+        finally:
+            engine.dispose()
+
+
+def first(engine: Engine, target: str, now_ms: int) -> alert_outbox.Delivery:
+    with engine.connect() as connection:
+        found = alert_outbox.next_for(connection, target, now_ms)
+    assert found is not None
+    return found
 
 
 def test_a_tick_that_cannot_be_written_has_not_happened(make: Any, monkeypatch: pytest.MonkeyPatch):
@@ -225,10 +264,8 @@ def test_what_was_written_is_read_again(make: Any):
     with desk.engine.connect() as connection:
         assert alerts.load(connection) == memory
     assert memory.members
+    assert memory.groups
     assert memory.marks
-    assert {group.told for each in memory.groups.values() for group in each.values()} > {Level.NONE} or memory.groups
-    assert memory != Memory()
-    assert MOST_MEMBERS >= 100_000
 
 
 # --- the process

@@ -12,14 +12,14 @@ from cryptography import x509
 
 from host.db import open_engine
 from node.wire.der import csr as device_csr
-from provisioning import desk, pki
+from provisioning import ca, desk, pki
 from provisioning.attempts import EVERY_S, MAX_ROWS, MAX_WRITES, Attempts
 from provisioning.enrol.explain import explain
 from provisioning.ledger import Ledger
 from provisioning.rules.validity import SHELF_LIFE_S
 from tests.cli.test_release_desk import tenfold
 
-from .conftest import DAY_S, NOW_S, Device
+from .conftest import DAY_S, NOW, NOW_S, Device
 from .hsm import PIN, URI, softhsm
 
 ROOT_PHRASE, PHRASE = "the root's own words", "the issuing CA's words"
@@ -138,6 +138,8 @@ def test_a_certificate_that_must_not_exist_leaves_no_key_and_no_entry(run, made,
     for arguments, code in (
         (("hall-0242ac110001",), "ca.name"), (("anna",), "ca.name"), (("op.anna", "--host", "a.example"), "ca.name"),
         (("st.bench1", "--host", "a.example"), "ca.name"), (("op.anna", "--days", "99999"), "ca.issuer"),
+        (("op.anna", "--foreign"), "ca.name"), (("pump", "--foreign"), "ca.name"),
+        (("hall-0242ac110001", "--foreign", "--host", "a.example"), "ca.name"),
     ):
         assert run("ca", "issue", *arguments, *BY) == 2
         assert code in capsys.readouterr().err
@@ -156,6 +158,28 @@ def test_the_holder_keeps_the_key_and_is_asked_for_exactly_the_name(run, made, c
     Path("broken.csr").write_bytes(device_csr(Device().private, Device().public, "op.anna"))   # signed by another key
     assert run("ca", "issue", "op.anna", "--csr", "broken.csr", *BY) == 2
     assert "enrol.proof" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_ours_has_doors_of_its_own_until_it_is_revoked(run, made, capsys):
+    pump = "pump-0242ac110009"
+    assert run("ca", "issue", pump, "--foreign", *BY) == 0
+    assert verifies(Path(f"ca/{pump}.pem"), "sslclient")
+    ledger = book(made)
+    before = ledger.changes()
+    assert (ledger.devices(), ledger.foreign_devices(NOW_S)) == ([], [pump])
+    assert ledger.foreign_devices(NOW_S + 9999 * DAY_S) == []
+    assert run("ca", "issue", "lift-0242ac11000b", "--foreign", *BY) == 0
+    assert ledger.changes() != before   # brokers are told
+    assert run("ca", "revoke", pump, "--why", "sent back") == 0
+    assert (ledger.foreign_devices(NOW_S), len(ledger.revoked(NOW_S))) == (["lift-0242ac11000b"], 1)
+
+
+def test_a_device_of_ours_is_not_issued_to_as_a_foreign_one(ledger, station, issuing, tmp_path):
+    device = Device()
+    station.hear(device.line(), NOW_S)
+    with pytest.raises(ca.CaError, match="was born on a line of ours"):
+        desk.Desk(pki.FleetPki(tmp_path / "ca"), issuing, ledger).issue(device.device, desk.Word("anna", "2", NOW), foreign=True)
+    assert not (tmp_path / "ca").exists()
 
 
 def test_a_name_that_was_revoked_may_be_issued_anew_a_certificate_not(run, made, capsys):

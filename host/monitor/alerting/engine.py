@@ -12,7 +12,7 @@ from host.monitor.alerting import group as groups
 from host.monitor.alerting import member as members
 from host.monitor.alerting.group import Group, Kind, Level, Seen
 from host.monitor.alerting.member import Member, Observation, State
-from host.monitor.alerting.observe import name_of, observe, risen
+from host.monitor.alerting.observe import Names, name_of, observe, risen
 from host.monitor.alerting.rise import Mark
 from host.monitor.alerting.rules import Rule, key_of
 from host.monitor.alerting.silences import Silence, active, is_mute
@@ -56,7 +56,8 @@ class Notice:
     Attributes:
         total: members of the group, as far as known. firing: how many fire now; `names` and `values` are of the first SHOWN,
             `value` is the worst of all.
-        over: names of those that ended since the last notice. lost: of those, given up: not heard for too long.
+        over: names of those that ended since the last notice. lost: of those given up, not heard for too long.
+        message: the rule's template. note: why it ended, where that is not its members' doing.
     """
 
     rule: str
@@ -75,6 +76,7 @@ class Notice:
     lost: tuple[str, ...] = ()
     flapping: bool = False
     message: str = ""
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,13 +106,13 @@ def step(
         if sample.metric in wanted and sample.value == sample.value:   # NaN is unknown
             by_metric[sample.metric].append(sample)
     quiet = active(silences, now_ms)
-    new = Memory()
+    new, names = Memory(), Names()
     transitions: list[Transition] = []
     notices: list[Notice] = []
     overflow: dict[str, int] = {}
     blind: list[str] = []
     for rule in rules:
-        seen = observe(rule, by_metric.get(rule.metric, ()))
+        seen = observe(rule, by_metric.get(rule.metric, ()), names)
         if rule.rise_s is not None:
             seen, marks = risen(rule, rule.rise_s, memory.marks.get(rule.name, {}), seen, now_ms, most_members)
             new.marks[rule.name] = marks
@@ -179,7 +181,7 @@ def _close(memory: Memory, names: set[str], now_ms: int) -> list[Notice]:
     """End what was told of rules that are not in the file any more."""
     return [
         Notice(rule, group.severity, Kind.RESOLVED, Level.NONE, group.key, now_ms, group.since_ms, 0, 0, (), (),
-               message="the rule was taken out of the file")
+               note="the rule was taken out of the file")
         for rule in sorted(memory.groups.keys() - names)
         for group in memory.groups[rule].values() if group.told is not Level.NONE
     ]

@@ -14,20 +14,42 @@ from host.monitor.sample import Sample
 ATTRIBUTES = frozenset({"model", "release", "site"})   # of a device: it stays the same member when they change
 
 
-def observe(rule: Rule, samples: Iterable[Sample]) -> dict[str, Observation]:
+class Names:
+    """Keys of members and groups, each made once: many metrics of a device have the same labels. For one tick."""
+
+    def __init__(self) -> None:
+        self._members: dict[tuple[tuple[str, str], ...], str] = {}
+        self._groups: dict[tuple[tuple[str, ...], tuple[str, ...]], str] = {}
+
+    def member(self, labels: Mapping[str, str]) -> str:
+        told = tuple(labels.items())
+        key = self._members.get(told)
+        if key is None:
+            key = self._members[told] = key_of(identity(labels))
+        return key
+
+    def group(self, by: tuple[str, ...], labels: Mapping[str, str]) -> str:
+        told = by, tuple([labels.get(label, "") for label in by])
+        key = self._groups.get(told)
+        if key is None:
+            key = self._groups[told] = key_of(dict(zip(*told, strict=True)))
+        return key
+
+
+def observe(rule: Rule, samples: Iterable[Sample], names: Names | None = None) -> dict[str, Observation]:
     """Tell what samples of its metric say to a rule: one observation for each member, the worst where there are several."""
-    found = [sample for sample in samples if matches(rule.where, sample.labels)]
+    names = names or Names()
+    found = [sample for sample in samples if matches(rule.where, sample.labels)] if rule.where else list(samples)
     if rule.absent:
         return {key_of({}): Observation({}, key_of({}), float(len(found)))}
     seen: dict[str, Observation] = {}
     for sample in found:
-        key = key_of(identity(sample.labels))
+        key = names.member(sample.labels)
         before = seen.get(key)
         if before is None or rule.worse(sample.value, before.value) or (
             sample.value == before.value and key_of(sample.labels) < key_of(before.labels)
         ):
-            group = key_of({label: sample.labels.get(label, "") for label in rule.group_by})
-            seen[key] = Observation(dict(sample.labels), group, sample.value)
+            seen[key] = Observation(sample.labels, names.group(rule.group_by, sample.labels), sample.value)
     return seen
 
 

@@ -46,8 +46,6 @@ class Runner:
 
     def run(self, stop: Event) -> None:
         """Evaluate until stopped."""
-        with self._engine.begin() as connection:
-            outbox.drop_others(connection, [each.name for each in self._targets])
         while not stop.is_set():
             try:
                 self.tick()
@@ -81,8 +79,9 @@ class Runner:
             for notice in done.notices:
                 names = [each.name for each in self._targets if wants(each, notice.severity)]
                 outbox.add(connection, now_ms, notice.severity, words.body(notice), names)
-            if not 0 <= now_ms - self._pruned_ms < PRUNE_MS:
+            if not 0 <= now_ms - self._pruned_ms < PRUNE_MS:   # and at the first tick
                 alerts.prune(connection, now_ms, self._history_days)
+                outbox.drop_others(connection, [each.name for each in self._targets])
                 self._pruned_ms = now_ms
         self._memory, self._turn = done.memory, self._turn + 1
         self._say(done)

@@ -31,21 +31,21 @@ def title(notice: Notice) -> str:
 
 def text(notice: Notice) -> str:
     """Say it in some lines: the rule's message, what ended, what was given up."""
-    lines = [message(notice)] if notice.firing or not notice.total else []
+    lines = [message(notice)]
     if notice.over:
         lines.append("over: " + ", ".join(notice.over))
     if notice.lost:
         lines.append("given up, no samples for too long (not known to be well): " + ", ".join(notice.lost))
     if notice.flapping:
         lines.append("it comes and goes: notices of it are sent less often")
-    return "\n".join(lines) or "over"
+    return "\n".join(lines)
 
 
 def message(notice: Notice) -> str:
-    """Fill in the rule's template; an end has no members to speak of."""
-    if notice.kind is Kind.RESOLVED:
-        return "over" if "{" in notice.message else notice.message
+    """Fill in the rule's template; an end has its own words, with members only where an outage leaves some behind."""
     names = ", ".join(notice.names) + (f" and {notice.firing - SHOWN} more" if notice.firing > SHOWN else "")
+    if notice.kind is Kind.RESOLVED:
+        return f"over, but not for {notice.firing} of {notice.total}: {names}" if notice.firing else notice.note or "over"
     fields: dict[str, object] = dict(labels_of(notice.group))
     fields |= {
         "rule": notice.rule, "severity": notice.severity, "count": notice.firing, "total": notice.total, "members": names,

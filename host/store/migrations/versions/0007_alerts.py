@@ -43,13 +43,12 @@ def upgrade() -> None:
         sa.Column("new_ms", sa.BigInteger, nullable=False),
         sa.Column("new", sa.Float(53), nullable=False),
     )
-    turn = op.create_table(
+    op.create_table(
         "alert_turn",
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("turn", sa.BigInteger, nullable=False),
         sa.Column("at_ms", sa.BigInteger, nullable=False),
     )
-    op.bulk_insert(turn, [{"id": 1, "turn": 0, "at_ms": 0}])
     op.create_table(
         "alert_silence",
         sa.Column("id", sa.Integer, primary_key=True),
