@@ -15,7 +15,7 @@ from rich.table import Table
 from host.bench import codec, delta, drain, encode, heap, powercut
 from host.bench import line as line_bench
 from host.bench import ring as ring_bench
-from host.cli import bench_anomaly, bench_fleet, bench_ingest
+from host.cli import bench_anomaly, bench_fleet, bench_ingest, bench_store
 from host.cli.drawn import progress, right
 from host.cli.server import AsJson
 from host.sim.boards.bench import MAX_BOARDS
@@ -278,6 +278,7 @@ def bench_line(
 
 
 app.command(name="anomaly")(bench_anomaly.bench_anomaly)
+app.command(name="store")(bench_store.bench_store)
 app.command(name="herd")(bench_fleet.bench_herd)
 app.command(name="campaign")(bench_fleet.bench_campaign)
 app.command(name="checkin")(bench_fleet.bench_checkin)

@@ -4,6 +4,7 @@ from host.bench.checkin import StartError
 from host.bench.encode import EncodeError
 from host.bench.fleet import RefusedError
 from host.bench.goosebit import PeerError
+from host.bench.victoria import VictoriaError
 from host.broker import BrokerError
 from host.db import DatabaseError
 from host.doctor.identity import DoctorError
@@ -14,6 +15,9 @@ from host.sim.errors import DemoError
 from host.sim.processes import ProcessError
 from host.store.aggregates import TooMuchError
 from host.store.export_arrow import ExportError
+from host.store.maintenance import MaintenanceError
+from host.store.packing import PackingError
+from host.store.parts import PartsError
 from node.errors import NodeError
 from ota.archive.folder import ArchiveError
 from ota.client import OtaError
@@ -27,6 +31,7 @@ from provisioning.pki import PkiError
 
 USER_ERRORS = (
     ArchiveError, BrokerError, BundleError, DatabaseError, DemoError, DoctorError, EncodeError, ExportError, FetchError,
-    ImageError, KeyFileError, ModelError, NodeError, OtaError, PeerError, PkiError, ProcessError, ProvisioningError, RefusedError,
-    ReleaseError, SettingsError, StartError, StreamError, TooMuchError,
+    ImageError, KeyFileError, MaintenanceError, ModelError, NodeError, OtaError, PackingError, PartsError, PeerError, PkiError,
+    ProcessError, ProvisioningError, RefusedError, ReleaseError, SettingsError, StartError, StreamError, TooMuchError,
+    VictoriaError,
 )

@@ -16,6 +16,7 @@ from host.cli import (
     ca,
     config,
     data,
+    db,
     devices,
     enrol,
     firmware,
@@ -31,6 +32,7 @@ from host.cli import (
     sensors,
     sim,
     token,
+    upkeep,
 )
 from host.cli.budget import budget
 from host.cli.demo import demo
@@ -84,6 +86,8 @@ app.add_typer(route.app, name="route")
 app.add_typer(sensors.app, name="sensors")
 app.add_typer(quarantine.app, name="quarantine")
 app.add_typer(sim.app, name="sim")
+app.add_typer(upkeep.app, name="telemetry")
+app.add_typer(db.app, name="db")
 app.add_typer(bench.app, name="bench")
 app.add_typer(broker.app, name="broker")
 

@@ -18,10 +18,11 @@ from host.console.api import MAX_MS, MAX_WINDOW_MS, POINTS, answered, asked, dev
 from host.console.live import DEVICES, FullError, Live
 from host.console.streams import Stream, closing, from_thread
 from host.store.aggregates import TooMuchError, aggregate
+from host.store.channels import Channel
 from host.store.events import UNKNOWN, Spans, releases
 from host.store.export import FORMATS, export
 from host.store.export_arrow import ExportError
-from host.store.queries import Channel, Queries
+from host.store.queries import Queries
 from host.store.readings import QUALITIES, Cursor, CursorError, Readings, page
 from host.store.shape import Order
 

@@ -22,7 +22,16 @@ from host.ingest.unpack import unpack
 from host.monitor.arrival import is_late
 from host.monitor.presence import LinkEvent, hear_gone, hear_on
 from host.store.tables import KIND_BATCH, KIND_SCHEMA
-from host.store.telemetry import BootClock, BootName, DeviceState, Name, NeverHeardError, Telemetry, Transaction
+from host.store.telemetry import (
+    BootClock,
+    BootName,
+    DeviceState,
+    Name,
+    NeverHeardError,
+    Telemetry,
+    Transaction,
+    is_same,
+)
 from node.wire.batch import QUALITY_NONE, QUALITY_SERVER
 from node.wire.topics import SEND_SCHEMA, up
 
@@ -166,7 +175,7 @@ class _Work:
         self.answer: dict[str, None] = {}      # devices that get an ack, in order
         self.events: list[tuple[str, LinkEvent]] = []
         self.duplicates = 0
-        self._stored: dict[Name, bytes] = {}   # payloads that were stored before this group
+        self._stored: dict[Name, bytes] = {}   # payloads that were stored before this group, or their last bytes
 
     def take(self, group: Sequence[Sorted]) -> None:
         """Do all reads and writes of one group; committing is the caller's."""
@@ -278,7 +287,7 @@ class _Work:
         state, first = self.states[one.device], self.fresh.get(name)
         sums, schemas = state.sums, state.schemas
         again = first is not one
-        if again and one.payload != (self._stored[name] if first is None else first.payload):
+        if again and not is_same(one.payload, self._stored[name] if first is None else first.payload):
             log.warning("%s sent other bytes under the name (%d, %d)", one.device, one.boot, one.seq)
             self.rejects.append(Reject(up(one.device), one.device, "conflict", one.payload))
             self.states[one.device] = replace(state, sums=replace(sums, conflicts=sums.conflicts + 1))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from host.store.queries import Channel
+from host.store.channels import Channel
 from host.store.readings import QUALITIES
 from host.store.shape import Chunk, Order, column_names, wide_rows
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from host.store.queries import Channel
+from host.store.channels import Channel
 from host.store.readings import QUALITIES
 from host.store.shape import Chunk, column_names, decimals, header, iso, wide_rows
 

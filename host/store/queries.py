@@ -7,11 +7,10 @@ Writes nothing; safe for several threads.
 
 import logging
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from decimal import Decimal
-from threading import Lock
+from heapq import merge
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -20,15 +19,20 @@ from sqlalchemy import Connection, Engine, func, select, tuple_
 
 from host.ingest.decode import DecodedBatch, decode
 from host.monitor.connectivity import ReleaseLinks, by_release
-from host.store.downsample import Extremes
+from host.store import days
+from host.store.channels import Channel
+from host.store.downsample import Extremes, buckets_of
 from host.store.fleet import read_links
+from host.store.made import right_sums
+from host.store.parts import parts_of
+from host.store.schemas import Schemas
+from host.store.segments import NOTHING, Segment, packed, snapshot
+from host.store.skipping import passed_over, worth
 from host.store.tables import KIND_BATCH, batch, presence, progress, quarantine, schema, tally, traffic
 from node.errors import FormatError
-from node.wire import schema as wire_schema
 
 log = logging.getLogger(__name__)
 
-SCHEMAS_KEPT = 1024            # parsed schemas in memory, about 1 KB each; a device has one for each period of its channels
 LATEST_LOOKBACK = 8            # batches of a group searched for a channel's newest value; a channel silent for longer has none
 OVERLAP_BATCHES = 2            # batches starting before a window that may reach into it (those of a group follow each other)
 GROUP_LOOKBACK = 512           # a device's batches searched for those of each group: a group that sends less often is not found
@@ -36,31 +40,7 @@ ROWS_AT_ONCE = 256             # batches fetched at a time: about 100 KB
 RATE_WINDOW_S = 60             # rates are means over this long
 DAY_MS = 86_400_000
 
-EXACT_FACTOR = 1 << 21         # a value of 32 bits times less than this is exact in a float64, which has 53
-
 GOOD, OLD, NONE = "good", "old", "none"   # quality of a newest value: see Latest
-
-
-@dataclass(frozen=True, slots=True)
-class Channel:
-    name: str
-    unit: str
-    resolution: Decimal
-
-    @property
-    def places(self) -> int:
-        """Decimal places of the resolution, so of every value."""
-        return max(0, -int(self.resolution.as_tuple().exponent))
-
-    def scale(self, steps: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
-        """Scaled integers to the channel's unit: each the number nearest to the decimal that it stands for.
-
-        A resolution of 0.03 multiplies by 3 and divides by 100: one rounding. A product with 0.03 would round twice.
-        """
-        factor = int(self.resolution.scaleb(self.places))
-        if factor < EXACT_FACTOR:
-            return (steps * factor).astype(np.float64) / float(10**self.places)
-        return np.array([float(step * self.resolution) for step in steps.tolist()], np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +160,7 @@ class Queries:
 
     def __init__(self, engine: Engine, clock_ms: Callable[[], int] = unix_ms) -> None:
         self._engine, self._clock_ms = engine, clock_ms
-        self._schemas: OrderedDict[tuple[str, bytes], tuple[Channel, ...]] = OrderedDict()
-        self._lock = Lock()
+        self._schemas = Schemas()
         self.undecodable = 0
 
     def devices(self) -> list[DeviceRow]:
@@ -236,11 +215,15 @@ class Queries:
             Channel -> (times in Unix ms, values in the channel's unit), in time order.
         """
         kept: dict[str, Extremes] = {}
-        for piece in self.pieces(device, channel_names, from_ms, to_ms):
-            extremes = kept.get(piece.channel.name)
-            if extremes is None:
-                extremes = kept[piece.channel.name] = Extremes(from_ms, to_ms, max_points)
-            extremes.add(piece.t_ms, piece.channel.scale(piece.steps))
+        wanted = None if channel_names is None else set(channel_names)
+        with snapshot(self._engine) as connection:
+            over = _passed_over(connection, device, wanted, from_ms, to_ms, max_points)
+            for piece in self._pieces(connection, device, wanted, from_ms, to_ms, over):
+                name = piece.channel.name
+                extremes = kept.get(name)
+                if extremes is None:
+                    extremes = kept[name] = Extremes(from_ms, to_ms, max_points, long=name in over)
+                extremes.add(piece.t_ms, piece.channel.scale(piece.steps))
         return {name: extremes.result() for name, extremes in kept.items()}
 
     def pieces(self, device: str, channel_names: Iterable[str] | None, from_ms: int, to_ms: int) -> Iterator[Piece]:
@@ -252,17 +235,21 @@ class Queries:
             Pieces that hold at least a reading, those that begin first first; `readings.py` puts readings in the order of time.
         """
         wanted = None if channel_names is None else set(channel_names)
-        with self._engine.connect() as connection:
-            for row, channels, decoded in self._decoded(connection, device, _window(connection, device, from_ms, to_ms)):
-                times = decoded.uptime_ms + (row.start_ms - row.uptime_ms)
-                inside = (times >= from_ms) & (times <= to_ms)
-                for index, channel in enumerate(channels):
-                    if wanted is not None and channel.name not in wanted:
-                        continue
-                    use = inside & decoded.valid[index]
-                    if use.any():
-                        quality = np.full(np.count_nonzero(use), row.quality, np.int64)
-                        yield Piece(channel, row.start_ms, times[use], decoded.values[index][use], quality)
+        with snapshot(self._engine) as connection:
+            yield from self._pieces(connection, device, wanted, from_ms, to_ms, NOTHING)
+
+    def _pieces(
+        self, connection: Connection, device: str, wanted: set[str] | None, from_ms: int, to_ms: int,
+        over: Mapping[str, Collection[int]],
+    ) -> Iterator[Piece]:
+        for segment in self.segments(connection, device, wanted, from_ms, to_ms, over):
+            inside = (segment.times >= from_ms) & (segment.times <= to_ms)
+            for channel, values, valid in zip(segment.channels, segment.values, segment.valid, strict=True):
+                if wanted is not None and channel.name not in wanted:
+                    continue
+                use = inside & valid
+                if use.any():
+                    yield Piece(channel, segment.start_ms, segment.times[use], values[use], segment.quality[use])
 
     def stored(self, device: str, boot: int, seq: int, limit: int) -> list[Record]:
         """The batches from a record on, as they were stored, at most `limit`; those that cannot be read yet have no pieces."""
@@ -282,6 +269,27 @@ class Queries:
                         quality = np.full(np.count_nonzero(valid), row.quality, np.int64)
                         found[row.boot, row.seq].append(Piece(channel, row.start_ms, times[valid], values[valid], quality))
         return [Record(*name, tuple(pieces)) for name, pieces in found.items()]
+
+    def segments(
+        self, connection: Connection, device: str, names: set[str] | None, from_ms: int, to_ms: int,
+        over: Mapping[str, Collection[int]] = NOTHING,
+    ) -> Iterator[Segment]:
+        """All stored samples that may lie in [from_ms, to_ms], from batches and from day columns, those that begin first first.
+
+        Args:
+            connection: of `host.store.segments.snapshot`.
+            names: of channels that must be given; others may come as well. None means all.
+            over: channel -> UTC days whose day columns it can do without.
+        """
+        yield from merge(
+            self._batches(connection, device, from_ms, to_ms),
+            packed(connection, parts_of(self._engine), device, names, from_ms, to_ms, over), key=attrgetter("start_ms"),
+        )
+
+    def _batches(self, connection: Connection, device: str, from_ms: int, to_ms: int) -> Iterator[Segment]:
+        for row, channels, decoded in self._decoded(connection, device, _window(connection, device, from_ms, to_ms)):
+            one = days.of_batch(decoded, row.start_ms, row.uptime_ms)
+            yield Segment(channels, row.start_ms, one.times, one.quality, list(one.values), list(one.valid))
 
     def channels(self, device: str) -> list[Channel]:
         """The channels that the device has now, group after group: those of the schemas that its newest boot told."""
@@ -364,25 +372,7 @@ class Queries:
         return {each: channels for each, channels in groups.items() if channels}
 
     def _schema(self, connection: Connection, device: str, schema_hash: bytes) -> tuple[Channel, ...]:
-        """The channels of a schema, empty when it is not known yet (not remembered: it may come)."""
-        key = (device, bytes(schema_hash))
-        with self._lock:
-            if key in self._schemas:
-                self._schemas.move_to_end(key)
-                return self._schemas[key]
-        body = connection.scalar(select(schema.c.body).where(schema.c.device == device, schema.c.hash == schema_hash))
-        if body is None:
-            return ()
-        try:
-            channels = tuple(Channel(name, unit, Decimal(resolution)) for name, unit, resolution in wire_schema.parse(body))
-        except FormatError as error:
-            log.warning("a stored schema of %s does not parse: %s", device, error)
-            return ()
-        with self._lock:
-            self._schemas[key] = channels
-            if len(self._schemas) > SCHEMAS_KEPT:
-                self._schemas.popitem(last=False)
-        return channels
+        return self._schemas.of(connection, device, schema_hash)
 
 
 def _each(rows: Iterable[Any], left: dict[bytes, int]) -> Iterator[Any]:
@@ -411,6 +401,18 @@ def _window(connection: Connection, device: str, from_ms: int, to_ms: int) -> It
     )
     yield from reversed(list(_each(connection.execute(before), left)))
     yield from connection.execution_options(yield_per=ROWS_AT_ONCE).execute(within)
+
+
+def _passed_over(
+    connection: Connection, device: str, names: set[str] | None, from_ms: int, to_ms: int, max_points: int
+) -> dict[str, Collection[int]]:
+    """Of each channel the days that a downsampled series of this window can do without."""
+    buckets = buckets_of(max_points)
+    if not worth(from_ms, to_ms, buckets):
+        return {}
+    sums = right_sums(connection, device, names, from_ms, to_ms)
+    found = {name: passed_over(of_channel, from_ms, to_ms, buckets, max_points) for name, of_channel in sums.items()}
+    return {name: days for name, days in found.items() if days}
 
 
 def _newest(

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from host.store.queries import Channel, Piece, Queries
+from host.store.channels import Channel
+from host.store.queries import Piece, Queries
 from node.wire import batch
 
 AT_ONCE = 1 << 16     # readings gathered before some are given: 2 MB

@@ -12,7 +12,8 @@ from decimal import Decimal
 import numpy as np
 import numpy.typing as npt
 
-from host.store.queries import Channel, Queries
+from host.store.channels import Channel
+from host.store.queries import Queries
 from host.store.readings import Readings, readings
 
 LONG = ("time_ms", "time", "device", "channel", "unit", "value", "quality")

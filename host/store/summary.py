@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from host.store.channels import Channel
 from host.store.downsample import Extremes
-from host.store.queries import Channel, Queries
+from host.store.queries import Queries
 from host.store.readings import Readings, readings
 
 GAP_FACTOR = 5

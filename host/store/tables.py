@@ -151,6 +151,84 @@ traffic = Table(
     Column("bytes", BigInteger, nullable=False),
 )
 
+# A channel of a device with one unit and one resolution: what day columns and rollups are kept under. `factor` and `divisor` take
+# its integers to its unit, for readers in SQL. The series without a channel's name holds the times of a device's tracks.
+series = Table(
+    "series", metadata,
+    Column("id", Integer, primary_key=True),
+    Column("device", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("unit", Text, nullable=False),
+    Column("resolution", Text, nullable=False),
+    Column("factor", Float, nullable=False),
+    Column("divisor", Float, nullable=False),
+    UniqueConstraint("device", "channel", "unit", "resolution", name="uq_series"),
+)
+
+# A device's UTC days that have day columns, the version of them that counts, and from when to when their samples are.
+packed_day = Table(
+    "packed_day", metadata,
+    Column("device", Text, primary_key=True),
+    Column("day", Integer, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("first_ms", BigInteger, nullable=False),
+    Column("last_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Versions of days in the parts that nobody reads: written and not yet counted, or replaced. Removed from `at_ms` + a while on.
+stale_day = Table(
+    "stale_day", metadata,
+    Column("device", Text, primary_key=True),
+    Column("day", Integer, primary_key=True),
+    Column("version", BigInteger, primary_key=True),
+    Column("at_ms", BigInteger, nullable=False),
+)
+
+# Names of batches whose samples are in day columns, in unbroken runs: so a late repetition is found stored. `tails` has the last
+# four bytes of each payload (its CRC-32) in order of seq; empty once the day was dropped. Sums keep progress provable.
+run = Table(
+    "run", metadata,
+    Column("device", Text, primary_key=True),
+    Column("boot", BigInteger, primary_key=True),
+    Column("first_seq", BigInteger, primary_key=True),
+    Column("last_seq", BigInteger, nullable=False),
+    Column("day", Integer, nullable=False),
+    Column("readings", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("tails", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# A series' UTC day in sums, integers in steps of its resolution; `quality` is the worst clock's. `hours` is JSON (rollup.py),
+# `minutes` is packed, and null where samples are so few that they themselves are the better answer.
+rollup = Table(
+    "rollup", metadata,
+    Column("series", Integer, primary_key=True, autoincrement=False),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("count", Integer, nullable=False),
+    Column("low", BigInteger, nullable=False),
+    Column("high", BigInteger, nullable=False),
+    Column("total", BigInteger, nullable=False),
+    Column("quality", SmallInteger, nullable=False),
+    Column("hours", Text, nullable=False),
+    Column("minutes", LargeBinary),
+    sqlite_with_rowid=False,
+)
+
+# What a device's day was made of when it was rolled up last; other than now means that it is to be rolled up again.
+rolled_day = Table(
+    "rolled_day", metadata,
+    Column("device", Text, primary_key=True),
+    Column("day", Integer, primary_key=True),
+    Column("batches", BigInteger, nullable=False),
+    Column("starts", BigInteger, nullable=False),
+    Column("schemas", Integer, nullable=False),
+    Column("version", BigInteger, nullable=False),
+    Column("at_ms", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # Devices that are not ours and send SenML: the host names their batches, this is the next name of each.
 foreign_device = Table(
     "foreign_device", metadata,

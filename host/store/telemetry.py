@@ -26,6 +26,7 @@ IN_LIMIT = 500             # values in one IN list; SQLite's limit is 32,766 var
 KEPT_BYTES = 4096          # of a quarantined payload; a record has at most 2048, more only tells that it is too long
 TOPIC_CHARS = 128
 TRAFFIC_STEP_S = 10
+TAIL_BYTES = 4             # a record ends with its CRC-32: kept of a batch in a day column, to compare a repetition with
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,11 @@ class BootClock:
     epoch_ms: int
     quality: int
     uptime_ms: int
+
+
+def is_same(payload: bytes, stored: bytes) -> bool:
+    """Whether a record is the one that `payloads` found under its name; every record is longer than TAIL_BYTES."""
+    return payload == stored or (len(stored) <= TAIL_BYTES and payload.endswith(stored))
 
 
 V = TypeVar("V")
@@ -177,13 +183,15 @@ class Transaction:
     def payloads(self, names: Iterable[Name]) -> dict[Name, bytes]:
         """The payloads of those records that are stored: the one place that says whether a name is taken.
 
-        One look-up by key for each boot: SQLite scans the table for `(device, boot, seq) IN (VALUES …)`.
+        Of a record in a day column only its last bytes are given (`is_same`). One look-up by key for each boot: SQLite scans the
+        table for `(device, boot, seq) IN (VALUES …)`. Batches come first, the runs of day columns after them: what `compact` moves
+        in between is seen in one of the two.
         """
         boots: dict[BootName, list[int]] = {}
         for device, boot, seq in names:
             boots.setdefault((device, boot), []).append(seq)
         query = select(t.batch.c.seq, t.batch.c.payload)
-        return {
+        found = {
             (device, boot, seq): bytes(payload)
             for (device, boot), seqs in boots.items()
             for some in _parts(seqs)
@@ -191,6 +199,23 @@ class Transaction:
                 query.where(t.batch.c.device == device, t.batch.c.boot == boot, t.batch.c.seq.in_(some))
             )
         }
+        for (device, boot), seqs in boots.items():
+            left = [seq for seq in seqs if (device, boot, seq) not in found]
+            found |= {(device, boot, seq): tail for seq, tail in self._tails(device, boot, left)}
+        return found
+
+    def _tails(self, device: str, boot: int, seqs: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """Those of a boot's names that are in day columns, with the last bytes of their payloads as far as they are kept."""
+        if not seqs:
+            return
+        runs = self._rows(
+            t.run, (t.run.c.device == device) & (t.run.c.boot == boot) & (t.run.c.first_seq <= max(seqs))
+            & (t.run.c.last_seq >= min(seqs)))
+        for row in runs:
+            for seq in seqs:
+                if row.first_seq <= seq <= row.last_seq:
+                    at = (seq - row.first_seq) * TAIL_BYTES
+                    yield seq, bytes(row.tails[at : at + TAIL_BYTES])
 
     def insert(self, records: Sequence[tuple[Record, int | None]], now_ms: int) -> int:
         """Store records, each with the wall time of its first sample (None: not known yet).

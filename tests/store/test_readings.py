@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from host.store.queries import Channel
+from host.store.channels import Channel
 from host.store.readings import Cursor, CursorError, page, readings
 from tests.ingest.records import DEVICE, OTHER
 from tests.store.filled import FAST, NOW

@@ -1,0 +1,130 @@
+"""Sums are those of the samples, stay right whatever comes late, and are the same for us and for plain SQL."""
+
+import json
+import shutil
+import subprocess
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import func, select
+
+from host.store import tables as t
+from host.store.classes import Classes
+from host.store.compact import compact
+from host.store.days import DAY_MS
+from host.store.queries import Queries
+from host.store.rolling import OPEN_MS, roll
+from host.store.rollup import HOUR_MS, MINUTE_MS, aggregate, coarser, read_hours, read_minutes, row
+from host.store.rollups import STEPS, Rollups
+from tests.ingest.records import DEVICE
+from tests.store.days_of import DAY, NOW, START, fill, history, quick_history
+
+WINDOW = (START - DAY_MS, START + 10 * DAY_MS)
+
+
+def plain(engine, channel, step):
+    """The same sums, from the series itself."""
+    times, values = Queries(engine).series(DEVICE, [channel], *WINDOW, 1_000_000).get(channel, ([], []))
+    buckets = {}
+    for time, value in zip(times, values, strict=True):
+        buckets.setdefault(time // STEPS[step] * STEPS[step], []).append(value)
+    return [(at, len(some), min(some), max(some), pytest.approx(sum(some) / len(some))) for at, some in sorted(buckets.items())]
+
+
+def summed(engine, channel, step):
+    return [(one.t_ms, one.count, one.low, one.high, one.mean) for one in Rollups(engine).of(DEVICE, channel, *WINDOW, step)]
+
+
+def assert_right(engine):
+    for channel in ("temperature", "vibration", "oil.max"):
+        for step in STEPS:
+            assert summed(engine, channel, step) == plain(engine, channel, step), (channel, step)
+
+
+@pytest.mark.parametrize("messages", [history(), quick_history()], ids=["few a minute", "many a minute"])
+def test_sums_are_those_of_the_samples_before_and_after_compaction(engine, messages):
+    fill(engine, *messages)
+    assert roll(engine, NOW) > 0
+    assert_right(engine)
+    assert roll(engine, NOW) == 0, "nothing came since"
+    compact(engine, NOW, Classes())
+    assert roll(engine, NOW) > 0
+    assert_right(engine)
+
+
+def test_minutes_are_kept_only_where_they_are_fewer_than_the_readings(engine):
+    fill(engine, *quick_history())
+    roll(engine, NOW)
+    with engine.connect() as connection:
+        kept = dict(connection.execute(
+            select(t.series.c.channel, func.length(t.rollup.c.minutes)).join(t.rollup, t.rollup.c.series == t.series.c.id)).all())
+    assert kept["vibration"] is not None
+    assert kept["oil.max"] is None
+
+
+def test_a_late_batch_has_its_day_and_the_next_summed_again(engine):
+    """The one at midnight lies in both."""
+    messages = history(days=2, samples=100)
+    late = messages.pop(next(at for at, one in enumerate(messages) if at > 4 and len(one[1]) > 120))
+    fill(engine, *messages)
+    roll(engine, NOW)
+    fill(engine, late)
+    assert roll(engine, NOW) > 0
+    assert_right(engine)
+
+
+def test_a_schema_that_comes_late_has_its_days_summed(engine):
+    messages = history(days=1)
+    fill(engine, messages[0], *messages[2:])
+    roll(engine, NOW)
+    assert summed(engine, "vibration", "day") == []
+    fill(engine, messages[1])
+    roll(engine, NOW)
+    assert_right(engine)
+
+
+def test_the_current_day_is_summed_now_and_then(engine):
+    messages = history(days=1)
+    now = START + DAY_MS // 2
+    fill(engine, *messages[:5], now_ms=now)
+    assert roll(engine, now) == 1
+    fill(engine, *messages[5:], now_ms=now)
+    assert roll(engine, now + 1) == 0
+    assert roll(engine, now + OPEN_MS) > 0
+    assert_right(engine)
+
+
+READING = st.tuples(st.integers(0, DAY_MS - 1), st.integers(-(1 << 31), (1 << 31) - 1), st.integers(0, 3))
+
+
+@given(st.lists(READING, min_size=1, max_size=80))
+def test_a_row_gives_back_its_hours_and_minutes(readings):
+    times, values, quality = (np.array(column, np.int64) for column in zip(*readings, strict=True))
+    minutes = aggregate(times + DAY * DAY_MS, values, quality, MINUTE_MS)
+    kept = row(DAY, minutes)
+    hours = read_hours(kept["hours"], DAY, kept["low"], kept["quality"])
+    again = aggregate(times + DAY * DAY_MS, values, quality, HOUR_MS)
+    for name in ("start_ms", "count", "low", "high", "total", "quality"):
+        assert getattr(hours, name).tolist() == getattr(again, name).tolist(), name
+        if kept["minutes"] is not None:
+            assert getattr(read_minutes(kept["minutes"], DAY), name).tolist() == getattr(minutes, name).tolist()
+    assert coarser(again, DAY_MS).total.tolist() == [kept["total"]]
+
+
+def test_plain_sql_reads_the_same_hours_and_days(engine):
+    """By the sqlite3 program, not by ours."""
+    program = shutil.which("sqlite3")
+    if program is None:
+        pytest.skip("NOT TESTED: sqlite3 is not installed; on Debian: apt-get install sqlite3")
+    fill(engine, *history())
+    roll(engine, NOW)
+    for step in ("hour", "day"):
+        said = subprocess.run(
+            [program, "-json", "-cmd", f".parameter set :device {DEVICE}", engine.url.database,
+             f"SELECT * FROM rollup_{step} WHERE device = :device AND channel = 'temperature' ORDER BY time"],  # noqa: S608
+            capture_output=True, text=True, check=True).stdout
+        rows = [(one["time"] * 1000, one["count"], one["low"], one["high"], one["mean"]) for one in json.loads(said)]
+        assert rows == plain(engine, "temperature", step)
+        assert {one["unit"] for one in json.loads(said)} == {"Cel"}
