@@ -193,11 +193,15 @@ def _online(row: GroupRow) -> str:
 def _rate(row: GroupRow) -> str:
     if row.drops_a_day is None:
         return "unknown"
-    return f"[bold red]{row.drops_a_day:.2g}[/]" if row.worse else f"{row.drops_a_day:.2g}"
+    return f"[bold red]{_short(row.drops_a_day)}[/]" if row.worse else _short(row.drops_a_day)
 
 
 def _interval(row: GroupRow) -> str:
-    return "" if row.drops_low is None else f"{row.drops_low:.2g}–{row.drops_high:.2g}"
+    return "" if row.drops_low is None or row.drops_high is None else f"{_short(row.drops_low)}–{_short(row.drops_high)}"
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.2g}"
 
 
 def _back(row: GroupRow) -> str:

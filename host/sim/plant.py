@@ -292,7 +292,7 @@ class Plant:
         """The web console."""
         return self._server("console", "host.console", self.ports.console, {
             **self._tls("op.console"), "port": self.ports.console, "database": self.url("telemetry"),
-            "ota_url": f"https://localhost:{self.ports.ota}",
+            "ota_url": f"https://localhost:{self.ports.ota}", "ledger": self.url("ledger"), "metrics_devices": len(self.devices),
         })
 
     def _tls(self, name: str) -> dict[str, object]:
