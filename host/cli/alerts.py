@@ -10,8 +10,9 @@ from rich.console import Console
 
 from host.cli import silences
 from host.cli.alerts_common import database, reader, samples, since_ms, time_ms, when
+from host.cli.database import Database
 from host.cli.drawn import filled, right, whole
-from host.cli.known import Ca, Cert, Database, Key, Ledger, Sources, Url
+from host.cli.known import Ca, Cert, Key, Ledger, Sources, Url
 from host.cli.server import AsJson
 from host.cli.who import me
 from host.monitor.alerting import process, words

@@ -12,7 +12,8 @@ import typer
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
-from host.cli.known import Sources, opened
+from host.cli.database import opened
+from host.cli.known import Sources
 from host.cli.known import read as known_read
 from host.db import DatabaseError, open_engine
 from host.monitor.sample import Sample

@@ -12,9 +12,10 @@ from rich.console import Console
 
 from host.cli import data_shown as shown
 from host.cli import times
+from host.cli.database import Database
 from host.cli.drawn import progress
 from host.cli.sites import Ca, Cert, Key, Sites, Url, sites_of
-from host.cli.telemetry import Database, Store, opened
+from host.cli.telemetry import Store, opened
 from host.files import whole
 from host.settings import SettingsError
 from host.store.aggregates import aggregate as summed

@@ -4,9 +4,9 @@ import json
 
 import typer
 
+from host.cli.database import Database
 from host.cli.drawn import progress
 from host.cli.server import AsJson
-from host.cli.telemetry import Database
 from host.cli.upkeep import opened
 from host.store.check import check as checked
 

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from host.cli.database import Database, opened
 from host.cli.drawn import filled, right, whole
-from host.cli.known import Ca, Cert, Database, Hours, Key, Known, Ledger, Sources, Url, opened, read
+from host.cli.known import Ca, Cert, Hours, Key, Known, Ledger, Sources, Url, read
 from host.cli.server import AsJson
 from host.monitor.evidence import link_evidence, word
 from host.monitor.standing import GroupRow, OfflineRow, offline_rows, release_rows, site_rows, summary

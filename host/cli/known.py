@@ -3,30 +3,23 @@
 A source that is not named costs figures; one that is named and does not answer costs them too and is said. Reads only.
 """
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from sqlalchemy import Engine, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
 
+from host.cli.database import opened
 from host.cli.server import connect
 from host.console.metrics import certificate_ends
-from host.db import DatabaseError, open_engine
+from host.db import open_engine
 from host.monitor.facts import LEDGER, UPDATE_SERVER, Fleet
 from host.monitor.words import told_of, totals_of
 from host.store.fleet import read_fleet
 from ota.client import OtaClient, OtaError
 
-DEMO = Path("build/demo/telemetry.db")   # where `tenfold up` and `tenfold demo` keep theirs
-INGESTS = "sqlite:///telemetry.db"       # ingest's default
 HOUR_MS = 3_600_000
-Database = Annotated[str, typer.Option(
-    "--database", envvar="TENFOLD_TELEMETRY", show_default=False,
-    help=f"Telemetry database, e.g. postgresql+psycopg://…; else that of the plant in {DEMO.parent}, else ingest's default.")]
 Hours = Annotated[float, typer.Option(min=0.1, max=24 * 90, help="Of the past that links are looked at.")]
 Url = Annotated[str, typer.Option(
     "--server", envvar="TENFOLD_SERVER", help="OTA server, for models, sites, crashes and memory, e.g. https://localhost:8443.")]
@@ -87,30 +80,6 @@ def read(sources: Sources, now_ms: int, hours: float) -> Known:
             fleet = replace(fleet, away=fleet.away | {LEDGER})
             notes.append("the ledger cannot be read: when certificates end is unknown")
     return Known(fleet, tuple(notes))
-
-
-@contextmanager
-def opened(database: str) -> Iterator[Engine]:
-    """Open the telemetry database that `--database` names or means, for reading.
-
-    Raises:
-        DatabaseError: it is not there or holds no telemetry.
-    """
-    url = database or (f"sqlite:///{DEMO}" if DEMO.is_file() else INGESTS)
-    try:
-        parsed = make_url(url)
-    except ArgumentError:
-        raise DatabaseError(f"database {url!r}: expected a URL such as {INGESTS}") from None
-    if parsed.get_backend_name() == "sqlite" and parsed.database and not Path(parsed.database).is_file():
-        raise DatabaseError(f"database {url!r}: no such file; name it with --database, or start a plant with `tenfold up`")
-    engine = open_engine(url, read_only=True)
-    try:
-        yield engine
-    except OperationalError as error:
-        raise DatabaseError(
-            f"database {parsed.render_as_string()!r}: {error.orig}; ingest of this version makes its tables") from None
-    finally:
-        engine.dispose()
 
 
 def _ends(url: str) -> Mapping[str, int] | None:

@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 
 from host.cli.alerts_common import UNITS_S, database, matchers, seconds, when
+from host.cli.database import Database
 from host.cli.drawn import filled, right, whole
-from host.cli.known import Database
 from host.cli.server import AsJson
 from host.cli.who import me
 from host.monitor.alerting.process import now_ms

@@ -3,24 +3,14 @@
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Annotated
 
-import typer
 from sqlalchemy import Engine
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
 
-from host.db import DatabaseError, open_engine
-from host.ingest.settings import IngestSettings
+from host.cli import database
 from host.settings import SettingsError
 from host.store.queries import Queries
 
-DEMO = Path("build/demo/telemetry.db")   # where `tenfold up` and `tenfold demo` keep theirs
 SHOWN = 8                                # names in an error
-Database = Annotated[str, typer.Option(
-    "--database", envvar="TENFOLD_TELEMETRY", show_default=False,
-    help=f"Telemetry database, e.g. postgresql+psycopg://…; else that of the plant in {DEMO.parent}, else ingest's default.")]
 
 
 @dataclass(frozen=True)
@@ -45,26 +35,10 @@ def opened(url: str) -> Iterator[Store]:
     """Open the database that `--database` names or means.
 
     Raises:
-        DatabaseError: it is not there, or holds no telemetry.
+        DatabaseError: as host.cli.database.opened.
     """
-    chosen = url or default()
-    parsed = make_url(chosen) if "://" in chosen else None
-    if parsed is None:
-        raise DatabaseError(f"database {chosen!r}: expected a URL such as sqlite:///telemetry.db")
-    if parsed.get_backend_name() == "sqlite" and parsed.database and not Path(parsed.database).is_file():
-        raise DatabaseError(f"database {chosen!r}: no such file; name it with --database, or start a plant with `tenfold up`")
-    engine = open_engine(chosen, read_only=True)
-    try:
+    with database.opened(url) as engine:
         yield Store(engine, Queries(engine))
-    except DBAPIError as error:   # no tables yet, no database at all, locked, away
-        raise DatabaseError(f"database {engine.url!r}: {error.orig}") from None
-    finally:
-        engine.dispose()
-
-
-def default() -> str:
-    """The database that is meant when none is named."""
-    return f"sqlite:///{DEMO}" if DEMO.is_file() else str(IngestSettings.model_fields["database"].default)
 
 
 def _named(name: str, known: Iterable[str]) -> str:

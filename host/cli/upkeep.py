@@ -13,9 +13,9 @@ import typer
 from sqlalchemy import Engine, make_url
 from sqlalchemy.exc import SQLAlchemyError
 
+from host.cli.database import Database, default
 from host.cli.drawn import progress
 from host.cli.server import AsJson
-from host.cli.telemetry import Database, default
 from host.db import DatabaseError, migrate, open_engine
 from host.settings import load
 from host.store import backup as backups
