@@ -23,7 +23,7 @@ LEARN_DAYS, JUDGE_DAYS = 28, 14      # the fault begins a day after the judged p
 FAULTS_OF_A_KIND = 5
 SHIFT, SPIKE_HEIGHT, DRIFT_A_DAY, LENGTH_MS = 4.0, 8.0, 0.4, DAY_MS
 CONFIDENCE = 0.9
-FORECASTS, PAST_DAYS, TRUE_DAYS = 100, 30, 12.0   # made-up lines; each reaches its limit in TRUE_DAYS
+FORECASTS, PAST_DAYS, TRUE_DAYS = 300, 30, 12.0   # made-up lines; each reaches its limit in TRUE_DAYS
 RIG_EVERY, RIG_PAST, RIG_AHEAD = 5, 15, 15        # cycles between forecasts, of their past, and ahead
 
 Floats = npt.NDArray[np.float64]

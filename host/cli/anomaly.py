@@ -188,6 +188,7 @@ def _foretold(told: Forecast, unit: str, now_ms: int) -> str:
     limit = f"{told.limit:g} {unit}".strip()
     slope = (f"{told.slope_per_day:+.3g} {unit} a day ({told.low_per_day:+.3g} to {told.high_per_day:+.3g}), "
              f"now {told.level:.4g}").replace("  ", " ")
+    slope += "; it bends, so the interval spans from straight on to bending on" if told.bends else ""
     if told.answer == UNKNOWN:
         return f"too little is known: {told.blocks} blocks of time with readings; look further back (--days) or wait"
     if told.answer == REACHED:

@@ -4,10 +4,11 @@ Decides a robust line through the past (Theil-Sen: the median of the slopes of a
 are averaged in at most BLOCKS blocks first, whole days where there are enough, so that the time of day drops out. What is left
 beside the line hangs together in time, which makes a slope less sure than its scatter says: the interval comes from a bootstrap of
 lines with noise of the same first-order autocorrelation, its estimate corrected for its bias in short series (Kendall, 1954).
+A past that bends more than its noise explains is foretold both ways, straight on and bending on, and the interval spans both.
 "No trend", "not in sight" and "reached" are answers. Assumes that what went on goes on: it knows no load and no repair.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -19,9 +20,12 @@ Times = npt.NDArray[np.int64]
 
 BLOCKS = 60
 LEAST_BLOCKS = 8
+LEAST_TO_BEND = 12       # blocks
+BEND_SURE = 0.99         # share of straight pasts that are not taken for bent
 LEAST_DAYS = 10          # from so many days on, blocks are whole days
 DRAWS = 400
 MOST_RHO = 0.95
+STUDENT = 0.93           # (z² + 1) / 4 at z = 1.645: how much wider Student's t is than the normal, times the degrees of freedom
 SIGHT = 10.0             # times the length of the past: beyond it nothing is foretold
 
 UNKNOWN, REACHED, NO_TREND, NOT_IN_SIGHT, REACHES = "unknown", "reached", "no_trend", "not_in_sight", "reaches"
@@ -35,6 +39,8 @@ class Forecast:
         answer: UNKNOWN (too little past), REACHED, NO_TREND (or away from the limit), NOT_IN_SIGHT, REACHES.
         level: of the line now. slope_per_day, low_per_day, high_per_day: of the line and its interval.
         from_ms, to_ms, middle_ms: when the limit is reached, Unix ms; to_ms None: the line may never reach it.
+        bends: its later half has another slope than its earlier one; the interval then spans from going on straight, as the
+            whole or as the later half, to bending on.
         confidence: share of such intervals that hold the truth, as far as the assumptions do.
     """
 
@@ -49,6 +55,17 @@ class Forecast:
     to_ms: int | None = None
     confidence: float = 0.9
     blocks: int = 0
+    bends: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Past:
+    """A line (slope a day, level now), and those of other pasts that it could have had."""
+
+    slope: float
+    level: float
+    slopes: Floats
+    levels: Floats
 
 
 def forecast(times: Times, values: Floats, limit: float, now_ms: int, *, confidence: float = 0.9, seed: int = 0) -> Forecast:
@@ -61,14 +78,21 @@ def forecast(times: Times, values: Floats, limit: float, now_ms: int, *, confide
     at, means = blocks_of(times, values)
     if len(at) < LEAST_BLOCKS:
         return Forecast(UNKNOWN, limit, confidence=confidence, blocks=len(at))
-    days = (at - now_ms) / DAY_MS
-    slope, level = line(days, means[None, :])
-    draws = _again(days, means, float(slope[0]), float(level[0]), np.random.default_rng(seed))
-    slopes, levels = line(days, draws)
+    days, chance = (at - now_ms) / DAY_MS, np.random.default_rng(seed)
+    bend = _bend(days, means, chance) if len(at) >= LEAST_TO_BEND else None
+    past = _draw(days, means, chance)
+    ways = [(past.levels, past.slopes, np.zeros(DRAWS))]
+    if bend is not None:
+        late = days[len(at) // 2:]
+        past = _draw(late, means[len(at) // 2:], chance)   # what counts is how it goes now
+        long, back = float(late[-1] - late[0]), float(-np.median(late))
+        ways += [(past.levels, past.slopes, np.zeros(DRAWS)),
+                 (past.levels + bend * long ** 2 / 12, past.slopes + bend * back, bend)]   # a line lags behind a bend's end
     tail = (1 - confidence) / 2
-    low, high = np.quantile(slopes, [tail, 1 - tail]).tolist()
-    told = Forecast(NO_TREND, limit, float(level[0]), float(slope[0]), low, high, confidence=confidence, blocks=len(at))
-    return _when(told, slopes, levels, float(-days[0]), now_ms)
+    low, high = np.quantile(past.slopes, [tail, 1 - tail]).tolist()
+    told = Forecast(NO_TREND, limit, past.level, past.slope, low, high, confidence=confidence, blocks=len(at),
+                    bends=bend is not None)
+    return _when(told, [_crossing(limit - levels, slopes, bends) for levels, slopes, bends in ways], float(-days[0]), now_ms)
 
 
 def blocks_of(times: Times, values: Floats) -> tuple[Floats, Floats]:
@@ -93,44 +117,72 @@ def line(at: Floats, rows: Floats) -> tuple[Floats, Floats]:
     return slopes, np.median(rows - slopes[:, None] * at[None, :], axis=1)
 
 
-def _again(at: Floats, means: Floats, slope: float, level: float, chance: np.random.Generator) -> Floats:
-    """Other pasts that the same line could have had, one a row."""
-    n = len(at)
-    left = means - level - slope * at
-    left -= left.mean()
+def _draw(at: Floats, means: Floats, chance: np.random.Generator) -> _Past:
+    """The line, and the lines of other pasts that the same line could have had."""
+    slopes, levels = line(at, means[None, :])
+    straight = levels[0] + slopes[0] * at
+    return _Past(float(slopes[0]), float(levels[0]), *line(at, straight + _noise(means - straight, 2, chance)))
+
+
+def _noise(left: Floats, told: int, chance: np.random.Generator) -> Floats:
+    """Noise as what is left beside a line is, one draw a row; `told` numbers were fitted to find it."""
+    n = len(left)
+    left = left - left.mean()
     spread = float((left[:-1] ** 2).sum())
     rho = float((left[1:] * left[:-1]).sum()) / spread if spread else 0.0
-    rho = min(MOST_RHO, max(0.0, rho + (2 + 4 * rho) / n))   # a line's two parameters cost more of it than a mean's one
+    rho = min(MOST_RHO, max(0.0, rho + (told + 2 * told * rho) / n))   # each number that is fitted takes some of it away
     fresh = left[1:] - rho * left[:-1]
-    fresh = (fresh - fresh.mean()) * np.sqrt(n / max(1, n - 3))
+    free = max(2.0, n * (1 - rho) / (1 + rho) - told)   # as many independent blocks say as much
+    fresh = (fresh - fresh.mean()) * np.sqrt(n / max(1, n - 1 - told)) * (1 + STUDENT / free)
     drawn = chance.choice(fresh, (DRAWS, n))
     noise = np.empty_like(drawn)
     noise[:, 0] = drawn[:, 0] / np.sqrt(1 - rho * rho)
     for place in range(1, n):
         noise[:, place] = rho * noise[:, place - 1] + drawn[:, place]
-    return level + slope * at + noise
+    return noise
 
 
-def _when(told: Forecast, slopes: Floats, levels: Floats, past_days: float, now_ms: int) -> Forecast:
-    limit = told.limit
-    away = limit - told.level
+def _bend(at: Floats, means: Floats, chance: np.random.Generator) -> Floats | None:
+    """By how much the slope changes in a day, for each draw; None when it does not change more than noise makes it.
+
+    The noise is what is left beside a line for each half: beside one line, a bend would look like noise that hangs together.
+    """
+    half = len(at) // 2
+    between = float(np.median(at[half:]) - np.median(at[:half]))
+    left = np.empty_like(means)
+    slopes = []
+    for part in (slice(None, half), slice(half, None)):
+        slope, level = line(at[part], means[None, part])
+        left[part] = means[part] - level - slope * at[part]
+        slopes.append(float(slope[0]))
+    noise = _noise(left, 4, chance)
+    changes = (line(at[half:], noise[:, half:])[0] - line(at[:half], noise[:, :half])[0]) / between
+    change = (slopes[1] - slopes[0]) / between
+    return None if abs(change) <= np.quantile(np.abs(changes), BEND_SURE) else np.asarray(change + changes, np.float64)
+
+
+def _when(told: Forecast, ways: list[Floats], past_days: float, now_ms: int) -> Forecast:
+    """The answer, of the days until the limit in each draw of each way on."""
+    away = told.limit - told.level
     if away * (away + told.slope_per_day * past_days) <= 0:   # the line came from the other side
-        return _with(told, REACHED)
+        return replace(told, answer=REACHED)
     toward = np.sign(away)
-    if toward * told.slope_per_day <= 0 or min(toward * told.low_per_day, toward * told.high_per_day) <= 0:
-        return _with(told, NO_TREND)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        days = np.where(toward * slopes > 0, (limit - levels) / slopes, np.inf)
+    if min(toward * told.slope_per_day, toward * told.low_per_day, toward * told.high_per_day) <= 0:
+        return told
     tail = (1 - told.confidence) / 2
-    ordered = np.sort(np.maximum(days, 0.0))
-    soon, late = (float(ordered[min(len(ordered) - 1, round(share * (len(ordered) - 1)))]) for share in (tail, 1 - tail))
+    soon = min(float(np.sort(days)[round(tail * (DRAWS - 1))]) for days in ways)
+    late = max(float(np.sort(days)[round((1 - tail) * (DRAWS - 1))]) for days in ways)
     middle = away / told.slope_per_day
+    at_ms = [None if not np.isfinite(one) else now_ms + round(one * DAY_MS) for one in (soon, middle, late)]
     answer = REACHES if middle <= SIGHT * past_days else NOT_IN_SIGHT
-    return _with(told, answer, *(None if not np.isfinite(one) else now_ms + round(one * DAY_MS) for one in (soon, middle, late)))
+    return replace(told, answer=answer, from_ms=at_ms[0], middle_ms=at_ms[1], to_ms=at_ms[2])
 
 
-def _with(
-    told: Forecast, answer: str, from_ms: int | None = None, middle_ms: int | None = None, to_ms: int | None = None,
-) -> Forecast:
-    return Forecast(answer, told.limit, told.level, told.slope_per_day, told.low_per_day, told.high_per_day, from_ms, middle_ms,
-                    to_ms, told.confidence, told.blocks)
+def _crossing(away: Floats, slopes: Floats, bends: Floats) -> Floats:
+    """Days until each way covers its distance at a slope that changes by `bends` a day; infinite where it never does."""
+    side = np.where(away < 0, -1.0, 1.0)
+    away, slopes, bends = away * side, slopes * side, bends * side
+    with np.errstate(divide="ignore", invalid="ignore"):
+        inside = slopes * slopes + 2 * bends * away
+        days = 2 * away / (slopes + np.sqrt(inside))   # the nearer root, without a difference of two near numbers
+    return np.asarray(np.where((inside >= 0) & np.isfinite(days) & (days >= 0), days, np.inf), np.float64)

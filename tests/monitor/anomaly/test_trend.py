@@ -34,6 +34,24 @@ def test_interval_holds_the_truth_less_often_than_it_says(rho):
     assert told["held"] / told["foretold"] > CONFIDENCE - 3 * np.sqrt(CONFIDENCE * (1 - CONFIDENCE) / told["foretold"])
 
 
+def test_wear_that_speeds_up_is_foretold_too_late():
+    times, _ = straight()
+    days = (times - NOW) / DAY_MS
+    noise = np.random.default_rng(2).normal(0, 0.3, len(times))
+    told = forecast(times, 70.0 + 1.0 * days + 0.015 * days ** 2 + noise, 83.0, NOW)
+    truth = NOW + (np.sqrt(1 + 4 * 0.015 * 13) - 1) / (2 * 0.015) * DAY_MS
+    assert told.bends
+    assert told.from_ms <= truth <= told.to_ms
+
+
+def test_warming_that_settles_below_the_limit_is_given_a_last_day():
+    times, _ = straight()
+    days = (times - NOW) / DAY_MS
+    told = forecast(times, 75.0 - 5.0 * np.exp(-(days + 30) / 15) + np.random.default_rng(2).normal(0, 0.1, len(times)), 76.0, NOW)
+    assert told.bends
+    assert (told.answer, told.to_ms) == (REACHES, None)
+
+
 def test_noise_is_taken_for_a_trend():
     """At 90 % one in 20 reaches to each side: of 40, more than 8 upwards come once in a thousand times."""
     told = [forecast(*straight(0.0, seed=seed), 75.0, NOW).answer for seed in range(40)]
