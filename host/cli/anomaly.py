@@ -5,15 +5,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
 import typer
 from rich.console import Console
-from sqlalchemy import Engine, inspect, make_url
+from sqlalchemy import Engine, inspect
 
+from host.cli.database import Database, present
 from host.cli.drawn import BLOCKS, filled, progress, right, whole
 from host.cli.server import AsJson
 from host.db import DatabaseError, migrate, open_engine
@@ -31,18 +31,15 @@ SPARK_MS = DAY_MS        # what it shows before a finding began
 SERIES_POINTS = 200_000  # of a channel that a trend is looked for in
 
 app = typer.Typer(no_args_is_help=True, help="What looks wrong, why, and when a limit will be reached.")
-Database = Annotated[str, typer.Option("--database", envvar="TENFOLD_DATABASE", help=(
-    "Ingest's database; the default is ingest's. Of `tenfold up`: sqlite:///build/demo/telemetry.db."))]
 Device = Annotated[str, typer.Argument(help="Device id, e.g. hall-0242ac110001.")]
 Zone = Annotated[str, typer.Option(help="IANA time zone by whose clock days begin, e.g. Europe/Oslo.")]
 Budget = Annotated[float, typer.Option(min=0.01, max=100, help="False alarms of a device a week that are put up with.")]
 Days = Annotated[int, typer.Option(min=1, max=3650, help="Days of the past that are looked at.")]
-DEFAULT = "sqlite:///telemetry.db"
 
 
 @app.command("list")
 def list_(
-    database: Database = DEFAULT, days: Annotated[int, typer.Option(min=0, help="Also what ended in so many days.")] = 1,
+    database: Database = "", days: Annotated[int, typer.Option(min=0, help="Also what ended in so many days.")] = 1,
     everything: Annotated[bool, typer.Option("--all", help="Also what the budget holds back.")] = False,
     zone: Zone = "UTC", budget: Budget = 1.0, as_json: AsJson = False,
 ) -> None:
@@ -80,7 +77,7 @@ def list_(
 
 @app.command()
 def explain(
-    device: Device, database: Database = DEFAULT, zone: Zone = "UTC", budget: Budget = 1.0, as_json: AsJson = False,
+    device: Device, database: Database = "", zone: Zone = "UTC", budget: Budget = 1.0, as_json: AsJson = False,
 ) -> None:
     """Tell what a device's detectors know: what they expect of each channel now, from when on they speak, and what they found.
 
@@ -119,7 +116,7 @@ def explain(
 
 @app.command()
 def train(
-    database: Database = DEFAULT, zone: Zone = "UTC", budget: Budget = 1.0, days: Days = PAST_DAYS,
+    database: Database = "", zone: Zone = "UTC", budget: Budget = 1.0, days: Days = PAST_DAYS,
     every: Annotated[float | None, typer.Option(min=0.01, help="Do it again every so many hours, until Ctrl-C.")] = None,
     forests: Annotated[bool, typer.Option(help="Also grow each device's isolation forest; needs scikit-learn.")] = True,
     as_json: AsJson = False,
@@ -159,7 +156,7 @@ def train(
 def forecast_(
     device: Device, channel: Annotated[str, typer.Argument(help="Channel, e.g. oil.")],
     limit: Annotated[float, typer.Option(help="What it must not reach, in the channel's unit.")],
-    database: Database = DEFAULT, days: Days = 30,
+    database: Database = "", days: Days = 30,
     confidence: Annotated[float, typer.Option(min=0.5, max=0.99, help="Of the interval.")] = 0.9, as_json: AsJson = False,
 ) -> None:
     """Foretell when a channel reaches a limit, as an interval, if it goes on as in the past.
@@ -218,14 +215,11 @@ def _anomalies(url: str, tuning: Tuning, *, write: bool = False) -> Iterator[Ano
 
 def _opened(url: str, *, write: bool) -> Engine:
     """Open a database that is there; a question makes none, and changes none."""
-    engine = open_engine(url, read_only=not write)
-    path = make_url(url).database if engine.dialect.name == "sqlite" else None
-    if path and not Path(path).is_file():
-        raise DatabaseError(f"database {url!r} is not there; name ingest's with --database or TENFOLD_DATABASE")
+    engine = open_engine(present(url), read_only=not write)
     if write:
         migrate(engine, "host.store")
     elif not inspect(engine).has_table("anomaly_state"):
-        raise DatabaseError(f"database {url!r} is not of this version; start ingest or run `tenfold anomaly train` once")
+        raise DatabaseError(f"database {engine.url!r} is not of this version; start ingest or run `tenfold anomaly train` once")
     return engine
 
 

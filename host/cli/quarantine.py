@@ -5,20 +5,19 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from sqlalchemy import Engine, make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy import Engine
+from sqlalchemy.exc import SQLAlchemyError
 
+from host.cli.database import Database, present
 from host.cli.drawn import filled, right, whole
 from host.cli.server import AsJson
 from host.db import DatabaseError, migrate, open_engine
 from host.ingest.decode import decode
 from host.ingest.replay import STORED, Replay
-from host.ingest.settings import IngestSettings
 from host.ingest.sort import Pack, Record, Reject, sort
 from host.settings import SettingsError
 from host.store.quarantine import Choice, Kept, Quarantine
@@ -31,19 +30,15 @@ ROW_BYTES = 16          # of a hex dump
 SHOWN_RECORDS = 10      # of a SenML pack
 app = typer.Typer(no_args_is_help=True, help="What ingest could not store: why, its bytes, and another try.")
 
-Database = Annotated[str, typer.Option(
-    "--database", envvar="TENFOLD_INGEST_DATABASE",
-    help="URL of the telemetry database, as ingest's setting; `tenfold up` keeps it in build/demo/telemetry.db.")]
 Reason = Annotated[str, typer.Option(help="Only rows of this reason; `batch.` stands for all that begin so.")]
 Device = Annotated[str, typer.Option(help="Only rows of this device.")]
 Ids = Annotated[list[int] | None, typer.Argument(help="Rows, as `list` numbers them.")]
 All = Annotated[bool, typer.Option("--all", help="All rows.")]
-DATABASE = str(IngestSettings.model_fields["database"].default)
 
 
 @app.command("list")
 def list_(
-    database: Database = DATABASE, reason: Reason = "", device: Device = "",
+    database: Database = "", reason: Reason = "", device: Device = "",
     limit: Annotated[int, typer.Option(min=1, help="As many rows at most, those that came last.")] = 50, as_json: AsJson = False,
 ) -> None:
     """List what lies in quarantine, what came last first.
@@ -61,7 +56,7 @@ def list_(
 
 
 @app.command()
-def show(row: Annotated[int, typer.Argument(help="As `list` numbers it.")], database: Database = DATABASE,
+def show(row: Annotated[int, typer.Argument(help="As `list` numbers it.")], database: Database = "",
          as_json: AsJson = False) -> None:
     """Show one row: its bytes, and what the decoder says of them now.
 
@@ -83,7 +78,7 @@ def show(row: Annotated[int, typer.Argument(help="As `list` numbers it.")], data
 
 @app.command()
 def replay(
-    ids: Ids = None, database: Database = DATABASE, reason: Reason = "", device: Device = "", every: All = False,
+    ids: Ids = None, database: Database = "", reason: Reason = "", device: Device = "", every: All = False,
     rounding: Annotated[bool, typer.Option("--round", help="As ingest's senml_round: round what has too many digits.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -113,7 +108,7 @@ def replay(
 
 @app.command()
 def drop(
-    ids: Ids = None, database: Database = DATABASE, reason: Reason = "", device: Device = "", every: All = False,
+    ids: Ids = None, database: Database = "", reason: Reason = "", device: Device = "", every: All = False,
     as_json: AsJson = False,
 ) -> None:
     """Remove rows for good.
@@ -130,14 +125,7 @@ def drop(
 
 
 def _engine(database: str, *, read_only: bool = False) -> Engine:
-    """The database, which must be there: a mistyped name must not make one."""
-    try:
-        url = make_url(database)
-    except ArgumentError:
-        raise SettingsError("--database", repr(database), "a URL, e.g. sqlite:///telemetry.db") from None
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        raise SettingsError("--database", f"{database}, which is not there", "ingest's database, e.g. sqlite:///telemetry.db")
-    return open_engine(database, read_only=read_only)
+    return open_engine(present(database), read_only=read_only)
 
 
 def _chosen(ids: list[int] | None, reason: str, device: str, *, every: bool) -> Choice:
