@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from host.broker import Permissions, accounts
-from host.mosquitto import SERVICES   # as there, each ingest worker has a certificate: the name becomes the client id
+from host.mosquitto import SERVICES  # as there, each ingest worker has a certificate: the name becomes the client id
 from host.settings import Settings
 
 CONFIG_FILE, ACL_FILE = "base.hocon", "acl.conf"
@@ -109,7 +109,8 @@ def render_acl(
 def _rules(who: str, permissions: Permissions) -> str:
     rows = (("publish", permissions.publish), ("subscribe", permissions.subscribe))
     return "".join(
-        f"{{allow, {{username, {who}}}, {action}, [{', '.join(map(_topic, subjects))}]}}.\n" for action, subjects in rows if subjects)
+        f"{{allow, {{username, {who}}}, {action}, [{', '.join(map(_topic, subjects))}]}}.\n"
+        for action, subjects in rows if subjects)
 
 
 def _topic(subject: str) -> str:
