@@ -101,7 +101,7 @@ class Permissions:
     nats_subscribe: tuple[str, ...] = ()
 
 
-STREAM, CONSUMER = "tenfold", "ingest"   # host/ingest/stream.py makes them
+STREAM, CONSUMER = "tenfold", "ingest"   # of JetStream; host.ingest.stream makes them
 
 _INGEST = Permissions(
     publish=("t.*.ack",), subscribe=("t.*.up", "t.*.state", "s.*.senml", "s.*.senmlc"),

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from host.broker import CONSUMER, STREAM
 from host.ingest import stream as made
 from host.tls import client_context
 
@@ -35,4 +36,4 @@ def stream(
     shape = made.Shape(replicas=replicas, max_bytes=max_mb << 20, ack_wait_s=ack_wait_s)
     made.make(server or ["localhost:4222"], client_context(ca, cert, key), shape)
     copies = "1 copy" if replicas == 1 else f"{replicas} copies"
-    print(f"stream {shape.stream}: {copies}, at most {max_mb} MB, consumer {shape.consumer}")
+    print(f"stream {STREAM}: {copies}, at most {max_mb} MB, consumer {CONSUMER}")

@@ -18,9 +18,8 @@ class IngestSettings(Settings):
         port: its MQTT port with TLS.
         mqtt_version: `3.1.1` or `5`; with 5 the broker is told how much the inbox takes.
         group: share the records with the other workers of this name (`$share`); for brokers that have it. Sessions are clean then.
-        nats_servers: host:port of the nodes' NATS ports, for `jetstream`; any of them will do.
-        stream: JetStream's stream, as `tenfold broker stream` made it.
-        consumer: its durable consumer, which all workers share.
+        nats_servers: host:port of the nodes' NATS ports, for `jetstream`; any of them will do. The stream must be there
+            (`tenfold broker stream`).
         ca_file: PEM bundle that the broker's certificate is verified against.
         cert_file: PEM certificate of this service (`svc.ingest`).
         key_file: its PEM key. `{worker}` in either is the worker's number, for brokers that bind client ids to certificates.
@@ -54,8 +53,6 @@ class IngestSettings(Settings):
     mqtt_version: str = Field("3.1.1", pattern=r"^(3\.1\.1|5)$")
     group: str = Field("", pattern="^[A-Za-z0-9_-]{0,64}$")
     nats_servers: tuple[str, ...] = ("localhost:4222",)
-    stream: str = Field("tenfold", pattern="^[A-Za-z0-9_-]{1,64}$")
-    consumer: str = Field("ingest", pattern="^[A-Za-z0-9_-]{1,64}$")
     ca_file: Path
     cert_file: Path
     key_file: Path

@@ -19,11 +19,13 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 
+from host.broker import CONSUMER, STREAM
 from host.ingest.inbox import Inbox, Message
 
 log = logging.getLogger(__name__)
 
 INBOX_PREFIX = "_INBOX.ingest"   # host.broker lets svc.ingest hear under it, and nothing else
+PULL = f"$JS.API.CONSUMER.MSG.NEXT.{STREAM}.{CONSUMER}"
 PULL_MAX = 512          # messages of one pull
 EXPIRES_S = 10.0        # a pull that was not filled by then ends, and the next begins
 HEARTBEAT_S = 1.0       # the broker says at least so often that it still has our pull
@@ -41,10 +43,6 @@ class _Link(Protocol):
 
     @property
     def nats_servers(self) -> tuple[str, ...]: ...
-    @property
-    def stream(self) -> str: ...
-    @property
-    def consumer(self) -> str: ...
     @property
     def client_id(self) -> str: ...
     @property
@@ -128,7 +126,7 @@ class NatsSource:
         self._deliver = self._client.new_inbox()
         await self._client.subscribe(self._deliver, cb=self._on_message, pending_msgs_limit=-1, pending_bytes_limit=-1)
         log.info("connected to %s, subscribed to %s of %s", self._client.connected_url.netloc if self._client.connected_url else "",
-                 self._link.consumer, self._link.stream)
+                 CONSUMER, STREAM)
 
     async def _pull(self) -> None:
         """Ask for as much as there is room for, unless enough is on its way."""
@@ -142,9 +140,8 @@ class NatsSource:
             self._heard_s = now_s
         self._pulling += wanted
         request = {"batch": wanted, "expires": int(EXPIRES_S * 1e9), "idle_heartbeat": int(HEARTBEAT_S * 1e9)}
-        subject = f"$JS.API.CONSUMER.MSG.NEXT.{self._link.stream}.{self._link.consumer}"
         with suppress(NatsError):   # asked again when the silence is noticed
-            await self._client.publish(subject, json.dumps(request).encode(), self._deliver)
+            await self._client.publish(PULL, json.dumps(request).encode(), self._deliver)
 
     async def _on_message(self, message: Msg) -> None:
         self._heard_s = self._loop.time()

@@ -24,6 +24,7 @@ from nats.js.api import (
 )
 from nats.js.errors import BadRequestError
 
+from host.broker import CONSUMER, STREAM
 from host.ingest import senml
 from node.wire import topics
 
@@ -42,15 +43,12 @@ class Shape:
     """What the stream is made of.
 
     Attributes:
-        stream: its name. consumer: the durable consumer's.
         replicas: nodes that keep each message: 1, 3 or 5.
         max_bytes: disk on each node; beyond it the oldest go.
         ack_wait_s: a worker that did not settle by then has died: another gets its messages.
         max_ack_pending: messages on their way to all workers together; the rest waits in the stream.
     """
 
-    stream: str = "tenfold"
-    consumer: str = "ingest"
     replicas: int = 1
     max_bytes: int = 2 << 30
     ack_wait_s: float = 30.0
@@ -69,7 +67,7 @@ def make(servers: Sequence[str], tls: ssl.SSLContext, shape: Shape) -> None:
     try:
         asyncio.run(_make([f"tls://{server}" for server in servers], tls, shape))
     except (NatsError, OSError, TimeoutError) as error:
-        raise StreamError(f"stream {shape.stream} on {', '.join(servers)}: {str(error) or type(error).__name__}") from None
+        raise StreamError(f"stream {STREAM} on {', '.join(servers)}: {str(error) or type(error).__name__}") from None
 
 
 async def _make(servers: list[str], tls: ssl.SSLContext, shape: Shape) -> None:
@@ -77,7 +75,7 @@ async def _make(servers: list[str], tls: ssl.SSLContext, shape: Shape) -> None:
     try:
         streams = client.jetstream()
         config = StreamConfig(
-            name=shape.stream, subjects=SUBJECTS, retention=RetentionPolicy.WORK_QUEUE,
+            name=STREAM, subjects=SUBJECTS, retention=RetentionPolicy.WORK_QUEUE,
             storage=StorageType.FILE, num_replicas=shape.replicas, discard=DiscardPolicy.OLD, max_bytes=shape.max_bytes,
         )
         try:
@@ -86,8 +84,8 @@ async def _make(servers: list[str], tls: ssl.SSLContext, shape: Shape) -> None:
             if error.err_code != EXISTS:
                 raise
             await streams.update_stream(config)
-        await streams.add_consumer(shape.stream, ConsumerConfig(
-            durable_name=shape.consumer, deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.EXPLICIT,
+        await streams.add_consumer(STREAM, ConsumerConfig(
+            durable_name=CONSUMER, deliver_policy=DeliverPolicy.ALL, ack_policy=AckPolicy.EXPLICIT,
             ack_wait=shape.ack_wait_s, max_ack_pending=shape.max_ack_pending, max_deliver=-1,
         ))
     finally:
