@@ -4,7 +4,7 @@ Decides what is stored and what is counted. Sizes: each recording goes through t
 each of some devices; the files are counted as received, with rollups, and compacted with rollups, after SQLite's own VACUUM, so
 that no figure hides or counts free room. Every reading is read back from the compacted store and compared. Queries: a month of
 one device and the newest values of many. The peer gets the same readings at the same times, as the decimals of the channel's
-resolution; it has no rollups. It is counted after it gave all of them back and was stopped, so that all is on its disk.
+resolution; it has no rollups. It is counted after it was stopped, and must give all of them back when it is started again.
 """
 
 import statistics
@@ -39,17 +39,19 @@ SAMPLES = 60
 START_MS = 20_500 * DAY_MS       # 2026-02-16
 LATER_MS = START_MS + 600 * DAY_MS   # when ingest gets it all: a clock ahead of its own places nothing
 AT_ONCE = 500                    # messages of one commit
-DEVICES, QUICK_DEVICES = 24, 4   # each with the whole recording: a database's empty tables weigh little then
+READINGS, QUICK_READINGS = 5_000_000, 1_000_000   # at least so many, by as many devices with the whole recording each
+MOST_DEVICES = 200
 MONTH_DAYS, POINTS = 30, 1000
 PERIOD_MS, QUICK_PERIOD_MS = 10_000, 120_000   # of the month
 FLEET, QUICK_FLEET = 10_000, 1_000
-REPEATS = 5                      # of each query; the median counts
+REPEATS = 3                      # of each query; the median counts
 
 
 class Sizes(TypedDict):
     """One recording's bytes a reading; None where there is no peer."""
 
     readings: int
+    devices: int
     fresh_bytes_per_reading: float
     rollup_bytes_per_reading: float
     compacted_bytes_per_reading: float
@@ -68,29 +70,37 @@ class Times(TypedDict):
 Say = Callable[[str], None]
 
 
+def devices_for(recording: Recording, *, quick: bool) -> int:
+    """How many devices play a recording, so that there are readings enough."""
+    wanted = QUICK_READINGS if quick else READINGS
+    return min(MOST_DEVICES, -(-wanted // _readings(recording)))
+
+
 def sizes(recording: Recording, folder: Path, devices: int, say: Say) -> Sizes:
-    """Store one recording for some devices and count; `folder` is empty and stays so but for the files."""
+    """Store one recording for some devices and count. What a database without a row takes is taken off; parts count whole."""
     engine = _made(folder / "telemetry.db")
+    empty = _vacuumed(engine)
     say("encoding")
     records = list(_records(recording))
-    readings = devices * sum(len(column) - column.count(None) for column in recording.columns)
+    readings = devices * _readings(recording)
     say("storing")
     for number in range(devices):
         _store(engine, _name(number), recording.channels, records)
-    fresh = _vacuumed(engine)
+    fresh = _vacuumed(engine) - empty
     say("summing up")
     roll(engine, LATER_MS)
-    with_rollups = _vacuumed(engine)
+    with_rollups = _vacuumed(engine) - empty
     say("compacting")
     _compact(engine)
     parts = sum(path.stat().st_size for path in FileParts(Path(f"{engine.url.database}.parts")).folder.glob("*.db"))
-    compacted = _vacuumed(engine) + parts
+    compacted = _vacuumed(engine) - empty + parts
     say("reading back")
     _compare(engine, recording, _name(devices - 1))
     engine.dispose()
     peer = _peer_size(recording, folder / "victoria", devices, readings, say) if victoria.found() else None
     return Sizes(
-        readings=readings, fresh_bytes_per_reading=fresh / readings, rollup_bytes_per_reading=with_rollups / readings,
+        readings=readings, devices=devices, fresh_bytes_per_reading=fresh / readings,
+        rollup_bytes_per_reading=with_rollups / readings,
         compacted_bytes_per_reading=compacted / readings, columns_bytes_per_reading=parts / readings,
         victoriametrics_bytes_per_reading=None if peer is None else peer / readings,
     )
@@ -134,6 +144,10 @@ def _made(path: Path) -> Engine:
     engine = open_engine(f"sqlite:///{path}")
     migrate(engine, "host.store")
     return engine
+
+
+def _readings(recording: Recording) -> int:
+    return max(1, sum(len(column) - column.count(None) for column in recording.columns))
 
 
 def _name(number: int) -> str:
@@ -235,12 +249,13 @@ def _peer_size(recording: Recording, folder: Path, devices: int, readings: int, 
     say("VictoriaMetrics")
     with victoria.running(folder) as peer:
         peer.load(_series(recording, devices))
-        end_ms = START_MS + recording.rows * recording.period_ms
+    size = victoria.bytes_on_disk(folder)
+    end_ms = START_MS + recording.rows * recording.period_ms
+    with victoria.running(folder) as peer:   # what was counted holds them all
         got = sum(peer.export(f'{{device="{_name(number)}"}}', START_MS, end_ms) for number in range(devices))
-        if got != readings:
-            raise victoria.VictoriaError(f"{got} of {readings} readings came back")
-        peer.merge()
-    return victoria.bytes_on_disk(folder)
+    if got != readings:
+        raise victoria.VictoriaError(f"VictoriaMetrics: {got} of {readings} readings came back after a restart")
+    return size
 
 
 def _peer_times(month: Recording, folder: Path, fleet: int, lo: int, hi: int) -> list[float]:

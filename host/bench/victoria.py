@@ -1,7 +1,7 @@
 """VictoriaMetrics as a peer of `tenfold bench store`: the installed program, on loopback, with a bound on its memory.
 
-Decides how it is started, fed, asked and stopped, and which of its files count: data, index and metadata, after its own flush and
-merge. It runs in a folder of its own and ends with the block. Where it is not installed there is no figure.
+Decides how it is started, fed, asked and stopped, and which of its files count: data, index and metadata, after it ended. It runs
+in a folder of its own and ends with the block. Where it is not installed there is no figure.
 """
 
 import json
@@ -20,7 +20,7 @@ from typing import Any
 
 PROGRAM = "victoria-metrics"   # Debian's package and program
 MEMORY_BYTES = 512 << 20
-START_S, ANSWER_S, STOP_S = 60.0, 300.0, 60.0
+START_S, ANSWER_S, STOP_S = 60.0, 300.0, 300.0
 AT_ONCE = 64                   # series of one import
 COUNTED = ("data", "indexdb", "metadata")
 
@@ -51,10 +51,6 @@ class Victoria:
             self._ask("/api/v1/import", data="\n".join(lines).encode())
         self._ask("/internal/force_flush")
         return time.monotonic() - began
-
-    def merge(self) -> None:
-        """Have it merge its parts, as it does by itself with time."""
-        self._ask("/internal/force_merge")
 
     def export(self, match: str, from_ms: int, to_ms: int) -> int:
         """Read a series in full; gives its points."""
@@ -101,7 +97,7 @@ def bytes_on_disk(folder: Path) -> int:
 
 @contextmanager
 def running(folder: Path) -> Iterator[Victoria]:
-    """Start it on an empty folder; it ends with the block.
+    """Start it on a folder, empty or its own of before; it ends with the block.
 
     Raises:
         VictoriaError: it is not installed or does not come up.
@@ -109,7 +105,7 @@ def running(folder: Path) -> Iterator[Victoria]:
     program = found()
     if program is None:
         raise VictoriaError(f"{PROGRAM} is not installed")
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -128,6 +124,7 @@ def running(folder: Path) -> Iterator[Victoria]:
                 process.wait(STOP_S)
             except subprocess.TimeoutExpired:
                 process.kill()
+                raise VictoriaError(f"{PROGRAM} did not end within {STOP_S:g} s: what it has on disk is not all") from None
 
 
 def _await(process: "subprocess.Popen[Any]", url: str, log: Path) -> None:

@@ -2,11 +2,13 @@
 
 import json
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import Progress, TaskID
 from rich.table import Table
 
 from host.bench import codec, store, victoria
@@ -19,7 +21,7 @@ SIZES = ("fresh_bytes_per_reading", "rollup_bytes_per_reading", "compacted_bytes
 
 def bench_store(
     files: Annotated[list[Path], typer.Argument(help="CSV files with a header; the first columns may be times.")],
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer devices, a coarser month.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer readings, a coarser month.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bytes a reading on disk: as received, with rollups, compacted; and times of queries. VictoriaMetrics beside it if installed.
@@ -29,21 +31,20 @@ def bench_store(
     Example: tenfold bench store recording.csv --quick --json
     """
     recordings = [codec.load(path, {}) for path in files]
-    devices = store.QUICK_DEVICES if quick else store.DEVICES
     report: dict[str, store.Sizes] = {}
     with tempfile.TemporaryDirectory(prefix="tenfold-store-") as made, progress(as_json) as bar:
         task = bar.add_task("", total=len(recordings) + 1)
         for number, recording in enumerate(recordings):
             folder = Path(made) / str(number)
             folder.mkdir()
-            report[str(recording.path)] = store.sizes(
-                recording, folder, devices, lambda what, name=recording.path.name: bar.update(task, description=f"{name}: {what}"))  # type: ignore[misc]
+            said = partial(_say, bar, task, f"{recording.path.name}: ")
+            report[str(recording.path)] = store.sizes(recording, folder, store.devices_for(recording, quick=quick), said)
             bar.advance(task)
-        times = store.queries(Path(made), quick=quick, say=lambda what: bar.update(task, description=what))
+        times = store.queries(Path(made), quick=quick, say=partial(_say, bar, task, ""))
     total = _total(report)
     peer = None if victoria.found() else "VictoriaMetrics is not installed (Debian: victoria-metrics): its figures are null"
     if as_json:
-        print(json.dumps({**total, "files": report, "queries": times, "devices": devices, "note": peer}))
+        print(json.dumps({**total, "files": report, "queries": times, "note": peer}))
         return
     names = ("readings", "received", "with rollups", "compacted", "columns", "VictoriaMetrics")
     table = Table("bytes a reading", *map(right, names))
@@ -59,6 +60,10 @@ def bench_store(
         print(peer)
 
 
+def _say(bar: Progress, task: TaskID, who: str, what: str) -> None:
+    bar.update(task, description=who + what)
+
+
 def _total(report: dict[str, store.Sizes]) -> store.Sizes:
     """All files as one, by their readings."""
     readings = sum(one["readings"] for one in report.values())
@@ -68,7 +73,8 @@ def _total(report: dict[str, store.Sizes]) -> store.Sizes:
 
     peers = [one["victoriametrics_bytes_per_reading"] for one in report.values()]
     return store.Sizes(
-        readings=readings, fresh_bytes_per_reading=mean(SIZES[0]), rollup_bytes_per_reading=mean(SIZES[1]),
+        readings=readings, devices=sum(one["devices"] for one in report.values()), fresh_bytes_per_reading=mean(SIZES[0]),
+        rollup_bytes_per_reading=mean(SIZES[1]),
         compacted_bytes_per_reading=mean(SIZES[2]), columns_bytes_per_reading=mean(SIZES[3]),
         victoriametrics_bytes_per_reading=None if None in peers else mean(SIZES[4]))
 
