@@ -97,6 +97,8 @@ def cases(*, postgresql: bool, quick: bool) -> list[Case]:
             Case("clock steps", database, steps=True), Case("1 % garbage", database, garbage_pct=1),
             Case("all of the devices' at once, SIGKILL of ingest", database, kill=("ingest",), duplicate_pct=5, garbage_pct=1,
                  reorder=True, steps=True)]
+    # Where we are root, PostgreSQL's processes are another user's, and their limits are not ours to set.
+    found = [case for case in found if not (case.full and case.database == "postgresql" and os.geteuid() == 0)]
     if quick:
         sqlite = [case for case in found if case.database == "sqlite"]
         return [*sqlite, *(case for case in found if case not in sqlite and ("database" in case.kill or case.stall or case.full))]

@@ -87,7 +87,7 @@ def test_the_ingest_report_lacks_a_figure(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGKILL of broker and ingest, sqlite", "stall of the database, sqlite", "disk full, sqlite",
-                                  "1 % garbage, sqlite", "SIGKILL of database and ingest, postgresql", "disk full, postgresql"])
+                                  "1 % garbage, sqlite", "SIGKILL of database and ingest, postgresql"])
 def test_a_fault_loses_a_reading_or_stores_it_twice(name, monkeypatch):
     monkeypatch.setattr(faults, "QUICK_RECORDS", 120)
     monkeypatch.setattr(faults, "QUICK_STALL_S", 1.0)
