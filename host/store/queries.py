@@ -400,7 +400,8 @@ def _window(connection: Connection, device: str, from_ms: int, to_ms: int) -> It
         select(*columns).where(*placed, batch.c.start_ms >= from_ms, batch.c.start_ms <= to_ms).order_by(batch.c.start_ms)
     )
     yield from reversed(list(_each(connection.execute(before), left)))
-    yield from connection.execution_options(yield_per=ROWS_AT_ONCE).execute(within)
+    with connection.execute(within, execution_options={"yield_per": ROWS_AT_ONCE}) as rows:   # closed, too, by who stops early
+        yield from rows
 
 
 def _passed_over(

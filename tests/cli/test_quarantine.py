@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from host.cli.quarantine import app
-from host.db import migrate, open_engine
+from host.db import DatabaseError, migrate, open_engine
 from host.ingest.commit import Committer
 from host.ingest.sort import Reject, sort
 from host.settings import SettingsError
@@ -40,7 +40,7 @@ def rows(engine):
         transaction.quarantine([Reject(up(b"")[0], DEVICE, "batch.kind", batch_of(1, 1))], NOW)
     packed = json.dumps([{"n": "mode", "vs": "auto"}, {"n": "flow", "u": "l/min", "v": 12.5}]).encode()
     Committer(Telemetry(engine)).commit([sort(*up(b"\x03garbage", OTHER)), sort(f"s/{PUMP}/senml", packed)], NOW + 1)
-    return {"batch": 1, "garbage": 2, "pack": 3}
+    return {"batch": 1, "pack": 2, "garbage": 3}   # what comes together is kept in the order of topics
 
 
 def listed(run, *arguments):
@@ -48,9 +48,9 @@ def listed(run, *arguments):
 
 
 def test_rows_are_listed_by_reason_and_device(run, rows):
-    assert listed(run) == {1: "batch.kind", 2: "batch.crc", 3: "senml.no_number"}
-    assert listed(run, "--reason", "batch.") == {1: "batch.kind", 2: "batch.crc"}
-    assert listed(run, "--device", PUMP) == {3: "senml.no_number"}
+    assert listed(run) == {1: "batch.kind", 3: "batch.crc", 2: "senml.no_number"}
+    assert listed(run, "--reason", "batch.") == {1: "batch.kind", 3: "batch.crc"}
+    assert listed(run, "--device", PUMP) == {2: "senml.no_number"}
     assert len(listed(run, "--limit", 1)) == 1
     shown = run("list").stdout
     assert all(word in shown for word in (DEVICE, "batch.kind", "senml.no_number"))
@@ -71,7 +71,7 @@ def test_a_row_is_shown_with_its_bytes_and_what_the_decoder_says_now(run, rows):
 def test_replay_stores_what_can_be_read_and_tells_what_stays(run, rows, engine):
     done = run("replay", "--all")
     assert (done.exit_code, done.stdout) == (1, "1 stored, 2 stay\n1 for batch.crc\n1 for senml.no_number\n")
-    assert listed(run) == {2: "batch.crc", 3: "senml.no_number"}
+    assert listed(run) == {3: "batch.crc", 2: "senml.no_number"}
     again = run("replay", "--all", "--json")
     assert [one["outcome"] for one in json.loads(again.stdout)] == ["stays", "stays"]
     Committer(Telemetry(engine)).commit([sort(*up(schema_of(1, 0)))], NOW)
@@ -82,7 +82,7 @@ def test_replay_stores_what_can_be_read_and_tells_what_stays(run, rows, engine):
 def test_drop_removes_only_what_was_meant(run, rows):
     assert run("drop", "--reason", "senml.no_number").stdout == "1 removed\n"
     assert json.loads(run("drop", 1, 77, "--json").stdout) == {"removed": 1}
-    assert listed(run) == {2: "batch.crc"}
+    assert listed(run) == {3: "batch.crc"}
 
 
 @pytest.mark.parametrize("command", ["replay", "drop"])
@@ -95,9 +95,9 @@ def test_nothing_is_touched_without_a_choice(run, rows, command):
 
 def test_a_mistyped_database_is_not_made(tmp_path):
     missing = tmp_path / "none.db"
-    for database, words in ((f"sqlite:///{missing}", "which is not there"), ("telemetry.db", "expected a URL")):
+    for database, words in ((f"sqlite:///{missing}", "no such file"), ("telemetry.db", "expected a URL")):
         done = CliRunner().invoke(app, ["list", "--database", database])
-        assert isinstance(done.exception, SettingsError)
+        assert isinstance(done.exception, DatabaseError)
         assert words in str(done.exception)
     assert not missing.exists()
 

@@ -47,9 +47,9 @@ def engine(server):
 
 def test_answers_are_the_same_before_and_after(engine):
     messages = history(days=4)
-    fill(engine, *messages[:12])
+    fill(engine, *messages[:40])
     compact(engine, NOW, TWO)
-    fill(engine, *messages[12:])
+    fill(engine, *messages[40:])
     roll(engine, NOW)
     before = answers(engine)
     assert compact(engine, NOW, TWO).batches > 0

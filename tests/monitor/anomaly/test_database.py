@@ -124,7 +124,7 @@ def test_wrong_word_ends_in_a_traceback(url, args, fault):
 
 def test_question_makes_a_database_where_there_is_none(tmp_path):
     result = tenfold("list", "--database", f"sqlite:///{tmp_path}/none.db")
-    assert "is not there" in str(result.exception)
+    assert "no such file" in str(result.exception)
     assert not (tmp_path / "none.db").exists()
 
 
