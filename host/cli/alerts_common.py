@@ -16,12 +16,15 @@ from host.cli.database import opened
 from host.cli.known import Sources
 from host.cli.known import read as known_read
 from host.db import DatabaseError, open_engine
+from host.monitor.anomaly.findings import scores_of
 from host.monitor.sample import Sample
 from host.monitor.samples import fleet_samples
 from host.settings import SettingsError
 from host.store import alerts
+from host.store.anomalies import AnomalyRows
 
 WINDOW_H = 24   # of links, as everywhere
+ANOMALY_MS = 86_400_000   # a finding that nobody has seen for longer is not told on: its watcher has ended
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 log = logging.getLogger("host.monitor.alerting")
 
@@ -61,11 +64,13 @@ def reader(sources: Sources) -> Callable[[int], list[Sample]]:
             said[:] = [known.notes]
         with database(sources.database) as connection:
             quarantined = alerts.quarantined(connection)
+        with opened(sources.database) as engine:
+            anomalies = scores_of(AnomalyRows(engine).findings(now_ms - ANOMALY_MS), now_ms)
         found = [
             each for each in fleet_samples(known.fleet, devices_max=None)
             if each.metric != "tenfold_source_up" or each.labels["source"] not in unasked   # what nobody named is not away
         ]
-        return [*found, Sample("tenfold_ingest_quarantined_total", {}, quarantined)]
+        return [*found, *anomalies, Sample("tenfold_ingest_quarantined_total", {}, quarantined)]
 
     return read
 

@@ -19,6 +19,7 @@ from host.cli.telemetry import Store, opened
 from host.files import whole
 from host.settings import SettingsError
 from host.store.aggregates import aggregate as summed
+from host.store.anomalies import AnomalyRows
 from host.store.events import UNKNOWN, Spans, link_events, releases
 from host.store.export import FORMATS
 from host.store.export import export as exported
@@ -84,7 +85,7 @@ def night(
     device: Device, channels: Channels = None, since: From = "", until: To = "", zone: Zone = "", database: Database = "",
     as_json: AsJson = False,
 ) -> None:
-    """Tell what a machine did last night (22:00 to 06:00, or another window): values, gaps, lost connections, restarts.
+    """Tell what a machine did last night (22:00 to 06:00, or another window): values, gaps, lost connections, restarts, anomalies.
 
     Example: tenfold data night 0007
     """
@@ -101,13 +102,15 @@ def night(
         found = summarize(store.queries, name, channels, from_ms, to_ms, PLOT_POINTS)
         events = link_events(store.engine, name, from_ms, to_ms)
         ran = list(releases(store.engine, [name], from_ms, to_ms)[name])
+        wrong = [one for one in AnomalyRows(store.engine).findings(from_ms, name) if one.since_ms <= to_ms]
     if as_json:
         print(json.dumps(shown.as_json(name, found, from_ms, to_ms) | {
-            "events": [asdict(one) for one in events], "releases": [{"from_ms": at_ms, "release": label} for at_ms, label in ran]}))
+            "anomalies": [one.row() for one in wrong], "events": [asdict(one) for one in events],
+            "releases": [{"from_ms": at_ms, "release": label} for at_ms, label in ran]}))
         return
     console = Console()
     console.print(f"[bold]{name}[/]  {times.window(from_ms, to_ms, where)}", highlight=False)
-    for part in shown.night(found, events, ran, from_ms, to_ms, where, console.width):
+    for part in shown.night(found, events, ran, wrong, from_ms, to_ms, where, console.width):
         console.print(part, highlight=False)
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from host.cli import times
 from host.cli.drawn import filled, right, whole
 from host.cli.plotted import field, sparkline
+from host.monitor.anomaly.findings import Finding
 from host.monitor.presence import KINDS
 from host.store.aggregates import Aggregate
 from host.store.events import LinkRow
@@ -83,9 +84,10 @@ def rows(found: Summary, zone: tzinfo) -> Table:
 
 
 def night(
-    found: Summary, events: Sequence[LinkRow], ran: Sequence[tuple[int, str]], from_ms: int, to_ms: int, zone: tzinfo, width: int,
+    found: Summary, events: Sequence[LinkRow], ran: Sequence[tuple[int, str]], wrong: Sequence[Finding], from_ms: int, to_ms: int,
+    zone: tzinfo, width: int,
 ) -> Iterator[RenderableType]:
-    """The story of a window: what ran, the channels, the gaps, what happened to the link."""
+    """The story of a window: what ran, the channels, the gaps, what happened to the link, what looked wrong."""
     counts = {kind: sum(one.kind == kind for one in events) for kind in KINDS}
     drops = max(0, counts["drop"] - counts["update"])   # an update ends the link too: host.monitor.connectivity
     yield (f"firmware {', then '.join(label for _, label in ran)}; {many(drops, 'lost connection')}, "
@@ -105,6 +107,7 @@ def night(
     for event in events:
         release = f" {event.release}" if event.kind in ("update", "rollback") else ""
         happened.append((event.at_ms, WORDS.get(event.kind, event.kind) + release))
+    happened += [(max(from_ms, one.since_ms), f"{one.channel}: {one.kind}, {one.says()}") for one in wrong]
     happened.sort(key=lambda one: one[0])
     for at_ms, what in happened[:HAPPENED_SHOWN]:
         yield f"{times.shown(at_ms, zone)}  {what}"

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 
 import pytest
 from typer.testing import CliRunner
@@ -13,7 +14,10 @@ from typer.testing import CliRunner
 from host.cli import data
 from host.cli.root import app
 from host.db import DatabaseError, migrate, open_engine
+from host.monitor.anomaly.findings import Finding
+from host.monitor.anomaly.scores import LEVEL
 from host.settings import SettingsError
+from host.store.tables import anomaly_finding
 from tests.ingest.records import DEVICE, OTHER, state, will
 from tests.store.filled import NOW, fill
 
@@ -27,6 +31,11 @@ def filled(tmp_path_factory):
     made = fill(engine)
     made.say(*will(), now_ms=NOW + 20_000)
     made.say(*state(2, (2, 0), release="1.0.0"), now_ms=NOW + 30_000)
+    found = Finding(DEVICE, "temperature", LEVEL, "Cel", NOW + 10_000, NOW + 10_000, NOW + 20_000, 12.0, 4.0, 80.0, 60.0, 9.0)
+    with engine.begin() as connection:
+        connection.execute(anomaly_finding.insert().values(
+            body=json.dumps(asdict(found)), until_ms=None,
+            **{name: getattr(found, name) for name in ("device", "channel", "kind", "since_ms", "last_ms")}))
     yield made
     engine.dispose()
 
@@ -72,6 +81,7 @@ def test_night_tells_values_gaps_drops_and_restarts(run):
     assert "09:00:39  no readings for 11 s" in shown
     assert "09:00:20  connection lost" in shown
     assert "09:00:30  restarted" in shown
+    assert "09:00:10  temperature: level, 80 Cel where 60 Cel is usual" in shown
     found = json.loads(run("night", DEVICE, *WINDOW, "--json"))
     assert [one["kind"] for one in found["events"]] == ["connect", "drop", "reboot", "connect"]
     assert {one["name"]: one["count"] for one in found["channels"]} == {"temperature": 124, "odd": 160, "big": 120, "oil.mean": 9}

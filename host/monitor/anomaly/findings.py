@@ -3,13 +3,17 @@
 Decides how a finding is told, in numbers and in one sentence. Finds nothing itself.
 """
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from host.monitor.anomaly.scores import DRIFT, GAP, LEVEL, SPIKE, STUCK, Score
+from host.monitor.sample import Sample
 
 TOGETHER = "together"   # several channels at once: the forest's
 ALL = "*"               # channel of a finding about the whole device
+METRIC = "tenfold_anomaly_score"
+OVER_MS = 3_600_000     # so long is 0 told of what ended: an alert ends by a sample, not by silence
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,16 @@ class Finding:
             return f"does not fit the other channels: {self.feature} {value} where {expected} is usual"
         what = {LEVEL: "", DRIFT: "on average "}.get(self.kind, "")
         return f"{what}{value} where {expected} is usual: {off} {side}, {abs(self.sigmas):.1f} sigmas"
+
+
+def scores_of(findings: Iterable[Finding], now_ms: int) -> list[Sample]:
+    """What alerts are told: the highest excess of each channel, of findings that are told on; 1 is the limit, 0 is over."""
+    worst: dict[tuple[str, str], float] = {}
+    for one in findings:
+        if not one.held and (one.until_ms is None or one.until_ms > now_ms - OVER_MS):
+            name = one.device, one.channel
+            worst[name] = max(worst.get(name, 0.0), one.excess if one.until_ms is None else 0.0)
+    return [Sample(METRIC, {"device": device, "channel": channel}, value) for (device, channel), value in sorted(worst.items())]
 
 
 def duration(seconds: float) -> str:

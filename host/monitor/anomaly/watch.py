@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from host.monitor.anomaly.channel import Channel
-from host.monitor.anomaly.findings import ALL, TOGETHER, Finding
+from host.monitor.anomaly.findings import ALL, METRIC, TOGETHER, Finding, scores_of
 from host.monitor.anomaly.limiter import Limiter
 from host.monitor.anomaly.scores import GAP, KINDS
 from host.monitor.anomaly.slots import Times, Values
@@ -21,7 +21,6 @@ from host.monitor.sample import Sample
 RECENT = 100                # findings that ended, for each device
 MOST_CHANNELS = 256         # of a device: metrics and channels; more are refused and counted
 NEAR_SLOTS = 2              # channels that fell silent within so many slots did so together
-METRIC = "tenfold_anomaly_score"
 
 
 @dataclass(slots=True)
@@ -103,12 +102,8 @@ class DeviceWatch:
         return bool(self.channels) and all(one.warm(self.tuning)[0] == one.warm(self.tuning)[1] for one in self.channels.values())
 
     def samples(self) -> list[Sample]:
-        """The highest excess of each channel, of findings that are told on: 1 is the limit."""
-        worst: dict[str, float] = {}
-        for one in self.open():
-            if not one.held:
-                worst[one.channel] = max(worst.get(one.channel, 0.0), one.excess)
-        return [Sample(METRIC, {"device": self.device, "channel": name}, value) for name, value in sorted(worst.items())]
+        """What alerts are told of what goes on."""
+        return scores_of(self.open(), now_ms=0)
 
     def _channel(self, name: str, told: tuple[str, float]) -> Channel | None:
         if name not in self.channels:
