@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 LATEST_LOOKBACK = 8            # batches of a group searched for a channel's newest value; a channel silent for longer has none
 OVERLAP_BATCHES = 2            # batches starting before a window that may reach into it (those of a group follow each other)
+FEW_BATCHES = 4                # of a device's groups each, among which the newest of every group mostly are
 GROUP_LOOKBACK = 512           # a device's batches searched for those of each group: a group that sends less often is not found
 ROWS_AT_ONCE = 256             # batches fetched at a time: about 100 KB
 RATE_WINDOW_S = 60             # rates are means over this long
@@ -182,17 +183,11 @@ class Queries:
 
     def latest(self, device: str) -> list[Latest]:
         """The newest value of each channel that the device has now; empty when nothing of it can be read."""
-        query = (
-            select(batch.c.boot, batch.c.seq, batch.c.schema, batch.c.uptime_ms, batch.c.start_ms, batch.c.payload)
-            .where(batch.c.device == device, batch.c.kind == KIND_BATCH)
-            .order_by(batch.c.boot.desc(), batch.c.seq.desc()).limit(GROUP_LOOKBACK)
-        )
         with self._engine.connect() as connection:
             groups = self._groups(connection, device)
             found = {one.name: Latest(one.name, one.unit, None, None, NONE) for group in groups.values() for one in group}
             left = dict.fromkeys(groups, LATEST_LOOKBACK)   # batches of each group that are still to be searched
-            rows = _each(connection.execute(query), left)
-            for row, channels, decoded in self._decoded(connection, device, rows):
+            for row, channels, decoded in self._decoded(connection, device, _newest_rows(connection, device, left)):
                 key = bytes(row.schema)
                 newest = left[key] == LATEST_LOOKBACK - 1
                 for index, channel in enumerate(channels):
@@ -373,6 +368,21 @@ class Queries:
 
     def _schema(self, connection: Connection, device: str, schema_hash: bytes) -> tuple[Channel, ...]:
         return self._schemas.of(connection, device, schema_hash)
+
+
+def _newest_rows(connection: Connection, device: str, left: dict[bytes, int]) -> Iterator[Any]:
+    """A device's batches of each schema, the newest first, as many as are left of it.
+
+    A few are asked for, and the many that a quiet group lies behind only if it was not among them: PostgreSQL sends all at once.
+    """
+    query = (
+        select(batch.c.boot, batch.c.seq, batch.c.schema, batch.c.uptime_ms, batch.c.start_ms, batch.c.payload)
+        .where(batch.c.device == device, batch.c.kind == KIND_BATCH).order_by(batch.c.boot.desc(), batch.c.seq.desc())
+    )
+    few = FEW_BATCHES * len(left)
+    yield from _each(connection.execute(query.limit(few)), left)
+    if any(left.values()):
+        yield from _each(connection.execute(query.limit(GROUP_LOOKBACK).offset(few)), left)
 
 
 def _each(rows: Iterable[Any], left: dict[bytes, int]) -> Iterator[Any]:
