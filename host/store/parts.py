@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, bindparam, text
 
 from host.db import BUSY_TIMEOUT_MS
 
-PAGE_BYTES = 65_536      # SQLite's largest: a row of 1 to 16 KB leaves little of it empty
+PAGE_BYTES = 16_384      # a row has 0.5 to 10 KB: in 64 KB half of a small part was empty, in 4 KB half of a page may be
 CLASS = re.compile(r"[a-z][a-z0-9_]{0,19}")
 _NAME = re.compile(r"(\d{4})-(\d{2})\.([a-z][a-z0-9_]{0,19})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
