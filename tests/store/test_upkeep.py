@@ -15,7 +15,7 @@ from host.store.check import check
 from host.store.classes import Classes
 from host.store.compact import compact
 from host.store.maintenance import MaintenanceError
-from host.store.parts import Part, parts_of
+from host.store.parts import PAGE_BYTES, Part, parts_of
 from host.store.queries import Queries
 from host.store.rolling import roll
 from tests.ingest.records import DEVICE, OTHER
@@ -126,7 +126,7 @@ def harm_column(path, parts):
 
 def harm_file(path, parts):
     raw = bytearray(Path(parts).read_bytes())
-    raw[65_536:65_600] = bytes(64)
+    raw[PAGE_BYTES:PAGE_BYTES + 64] = bytes(64)
     Path(parts).write_bytes(raw)
 
 
