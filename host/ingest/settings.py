@@ -61,7 +61,7 @@ class IngestSettings(Settings):
     worker: int = Field(0, ge=0, le=64)
     keepalive_s: int = Field(30, ge=5, le=3600)
     reconnect_max_s: int = Field(30, ge=1, le=3600)
-    gather_ms: int = Field(20, ge=0, le=1000)
+    gather_ms: int = Field(5, ge=0, le=1000)
     gather_max: int = Field(512, ge=1, le=10_000)
     inbox_max: int = Field(10_000, ge=1, le=100_000)
     quarantine_rows: int = Field(10_000, ge=0)
