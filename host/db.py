@@ -8,12 +8,13 @@ Knows no tables: each part brings its own Alembic scripts.
 import re
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
-from alembic.config import Config
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 CONNECTIONS = 5            # kept open by an engine: SQLAlchemy's default
 BUSY_TIMEOUT_MS = 10_000   # a writer waits this long for another's commit; a commit takes milliseconds, a backup seconds
@@ -70,6 +71,9 @@ def migrate(engine: Engine, package: str) -> None:
     Raises:
         DatabaseError: a migration failed; the database is as it was before it.
     """
+    from alembic import command  # noqa: PLC0415  half a second, which no command that asks need wait for
+    from alembic.config import Config  # noqa: PLC0415
+
     folder = _migrations_of(package)
     config = Config()
     config.set_main_option("script_location", str(folder).replace("%", "%%"))
@@ -91,7 +95,7 @@ def is_deadlock(error: DBAPIError) -> bool:
     return getattr(error.orig, "sqlstate", None) in DEADLOCK_STATES
 
 
-def run_migrations(connection: Connection, config: Config) -> None:
+def run_migrations(connection: Connection, config: "Config") -> None:
     """What each part's `migrations/env.py` calls: run the scripts on the connection that `migrate` opened."""
     from alembic import context  # noqa: PLC0415  Alembic's context exists only while its command runs
 
