@@ -14,7 +14,6 @@ import pytest
 from sqlalchemy import Engine, text
 
 from host import webhook
-from host.db import migrate, open_engine
 from host.monitor.alerting.sender import Sender
 from host.monitor.alerting.settings import AlertSettings
 from host.monitor.alerting.targets import Apprise, Webhook, make_targets, wants
@@ -33,14 +32,6 @@ class Clock:
 
     def __call__(self) -> int:
         return self.now_ms
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    made = open_engine(f"sqlite:///{tmp_path}/telemetry.db")
-    migrate(made, "host.store")
-    yield made
-    made.dispose()
 
 
 @pytest.fixture
