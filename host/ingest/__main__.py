@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
             _check_shared(settings, count)
             return supervise(arguments.config, count)
         source = open_source(settings)
-        engine = open_engine(settings.database)
+        engine = open_engine(settings.database, brief=True)
         migrate(engine, "host.store")
         ingest = Ingest(source, engine, settings)
         if settings.metrics_port:
