@@ -3,11 +3,11 @@
 import argparse
 import logging
 import os
-import signal
 import sys
 from pathlib import Path
 from threading import Thread
 
+from host import stopping
 from host.db import DatabaseError, migrate, open_engine
 from host.ingest.ingest import Ingest
 from host.ingest.scrape import serve
@@ -15,7 +15,7 @@ from host.ingest.settings import IngestSettings
 from host.ingest.source import Source
 from host.ingest.source_mqtt import MqttSource
 from host.ingest.source_nats import NatsSource
-from host.ingest.workers import EXIT_CANNOT_START, EXIT_CRASHED, STOP_SIGNALS, supervise
+from host.ingest.workers import EXIT_CANNOT_START, EXIT_CRASHED, supervise
 from host.settings import SettingsError, load
 from host.tls import client_context
 
@@ -39,7 +39,7 @@ def main(argv: list[str] | None = None) -> int:
             _check_shared(settings, count)
             return supervise(arguments.config, count)
         source = open_source(settings)
-        engine = open_engine(settings.database)
+        engine = open_engine(settings.database, brief=True)
         migrate(engine, "host.store")
         ingest = Ingest(source, engine, settings)
         if settings.metrics_port:
@@ -74,10 +74,10 @@ def _run(ingest: Ingest, parent: int | None) -> int:
     Args:
         parent: a worker ends when its parent is gone; None has none.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    stopping.block()
     worker = Thread(target=ingest.run, name="ingest", daemon=True)
     worker.start()
-    while signal.sigtimedwait(STOP_SIGNALS, 1.0) is None:
+    while not stopping.told(1.0):
         if not worker.is_alive():
             log.error("ended by a fault, see above")
             return EXIT_CRASHED

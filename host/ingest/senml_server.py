@@ -55,7 +55,7 @@ def main(argv: list[str] | None = None) -> int:
         settings = load(SenmlSettings, arguments.config, env_prefix="TENFOLD_SENML_")
         logging.getLogger().setLevel(settings.log_level.upper())
         known = None if settings.known_devices is None else KnownDevices(settings.known_devices)
-        engine = open_engine(settings.database)
+        engine = open_engine(settings.database, brief=True)
         migrate(engine, "host.store")
     except (SettingsError, DatabaseError) as error:
         log.error("cannot start: %s", error)

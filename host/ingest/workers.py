@@ -11,9 +11,10 @@ import sys
 import time
 from pathlib import Path
 
+from host import stopping
+
 EXIT_CRASHED = 1
 EXIT_CANNOT_START = 2
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOP_S = 5.0            # a worker ends within 3 s by itself
 AGAIN_MIN_S = 1.0       # wait before a worker that died is started again; doubles
 AGAIN_MAX_S = 30.0
@@ -44,7 +45,7 @@ class _Worker:
 
 def supervise(config: Path, count: int) -> int:
     """Keep `count` workers running until SIGTERM or SIGINT; gives the exit code."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    stopping.block()
     workers = [_Worker(config, number) for number in range(1, count + 1)]
     try:
         while True:
@@ -58,7 +59,7 @@ def supervise(config: Path, count: int) -> int:
                     worker.died(now_s)
                 if worker.process is None and now_s >= worker.due_s:
                     worker.start(now_s)
-            if signal.sigtimedwait(STOP_SIGNALS, 0.2) is not None:
+            if stopping.told(0.2):
                 return 0
     finally:
         _stop([worker.process for worker in workers if worker.process is not None])

@@ -20,6 +20,7 @@ from provisioning import ca, pki
 from provisioning.crl import make_crl
 
 ONE, OTHER = broker.TEST_DEVICES
+FOREIGN = broker.TEST_FOREIGN
 LISTENER = "svc.doctor"
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
 MARK = "c0ffee00"
@@ -30,7 +31,7 @@ def make_pki(folder):
     """A plant's PKI with the certificates that the doctor tries with."""
     made = pki.make_fleet_pki(folder)
     issuing, now = pki.load_authority(made.cert("issuing"), made.key("issuing")), dt.datetime.now(dt.UTC)
-    for name, make in ((ONE, ca.issue_device), (OTHER, ca.issue_device), (LISTENER, ca.issue_client)):
+    for name, make in ((ONE, ca.issue_device), (OTHER, ca.issue_device), (FOREIGN, ca.issue_device), (LISTENER, ca.issue_client)):
         key = ca.make_key()
         pki.write_key(made.key(name), key)
         pki.write_pem(made.cert(name), make(issuing, key.public_key(), name, now))
@@ -60,13 +61,13 @@ class Running:
 
     def case(self, **changes):
         pairs = {name: Pair(self.pki.cert(who), self.pki.key(who))
-                 for name, who in (("device", ONE), ("second", OTHER), ("ingest", LISTENER))}
+                 for name, who in (("device", ONE), ("second", OTHER), ("ingest", LISTENER), ("foreign", FOREIGN))}
         return Case(self.address, self.pki.ca_file, plain_ports=(self.plain,), **{**pairs, **changes})
 
     def identities(self):
-        """The two devices and the listener."""
+        """The two devices, the listener, and the device that is not ours."""
         return [Identity.load(self.address, self.pki.ca_file, self.pki.cert(name), self.pki.key(name), client_id)
-                for name, client_id in ((ONE, ""), (OTHER, ""), (LISTENER, f"doctor-{MARK}"))]
+                for name, client_id in ((ONE, ""), (OTHER, ""), (LISTENER, f"doctor-{MARK}"), (FOREIGN, ""))]
 
 
 @contextmanager

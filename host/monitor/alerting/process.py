@@ -5,13 +5,13 @@ Where samples come from is the caller's: sites and models are the update server'
 
 import logging
 import random
-import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Event, Thread
 
+from host import stopping
 from host.db import DatabaseError, migrate, open_engine
 from host.monitor.alerting.rules import load_rules
 from host.monitor.alerting.runner import Runner
@@ -23,7 +23,6 @@ from host.settings import SettingsError, load
 
 EXIT_CRASHED = 1
 EXIT_CANNOT_START = 2
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 STOP_S = 3.0    # a try that hangs longer is left: it is made again at the next start
 ENV_PREFIX = "TENFOLD_ALERTS_"
 
@@ -70,14 +69,14 @@ def run(config: Path, make_reader: Callable[[AlertSettings], Reader]) -> int:
 
 def _work(runner: Runner, senders: list[Sender]) -> int:
     """Work in threads until a signal; the main thread only waits."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    stopping.block()
     stop = Event()
     evaluating = Thread(target=runner.run, args=(stop,), name="alerts", daemon=True)
     sending = [Thread(target=each.run, name=f"to-{each.target.name}", daemon=True) for each in senders]
     for each in (evaluating, *sending):
         each.start()
     code = 0
-    while signal.sigtimedwait(STOP_SIGNALS, 1.0) is None:
+    while not stopping.told(1.0):
         if not all(each.is_alive() for each in (evaluating, *sending)):
             log.error("ended by a fault, see above")
             code = EXIT_CRASHED
