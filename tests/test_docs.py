@@ -4,9 +4,9 @@ import re
 import subprocess
 from pathlib import Path
 
-import click
 import pytest
 import typer.main
+from typer.core import TyperCommand, TyperGroup  # typer brings a click of its own: click's Group is none of its groups
 
 from host.cli.root import app
 
@@ -17,8 +17,8 @@ DOCUMENTS = sorted(
 COMMANDS = typer.main.get_command(app)
 
 
-def leaves(command: click.Command, name: str) -> list[tuple[str, click.Command]]:
-    if isinstance(command, click.Group):
+def leaves(command: TyperCommand | TyperGroup, name: str) -> list[tuple[str, TyperCommand]]:
+    if isinstance(command, TyperGroup):
         return [leaf for key, child in command.commands.items() for leaf in leaves(child, f"{name} {key}".strip())]
     return [(name, command)]
 
@@ -49,11 +49,16 @@ def test_settings_of_make_demo_stand_in_its_help_and_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize(("name", "command"), leaves(COMMANDS, ""), ids=lambda value: value if isinstance(value, str) else "")
-def test_every_command_explains_itself(name: str, command: click.Command) -> None:
+def test_every_command_explains_itself(name: str, command: TyperCommand) -> None:
     assert command.help, name
     for example in re.findall(rf"tenfold {name}( --?[a-z].*)", command.help or ""):
         known = {option for parameter in command.params for option in parameter.opts}
         assert not set(re.findall(r"--[a-z-]+", example)) - known
+
+
+def test_a_group_of_commands_is_taken_for_a_command_without_options() -> None:
+    assert len(leaves(COMMANDS, "")) > 100
+    assert "telemetry compact" in dict(leaves(COMMANDS, ""))
 
 
 def test_every_folder_of_the_readme_exists() -> None:

@@ -44,6 +44,7 @@ from host.cli.flash import flash
 from host.cli.ingest import ingest
 from host.cli.ports import ports
 from host.cli.up import up
+from host.cli.upkeep import upkeep as upkeep_
 
 EXIT_USAGE = 2
 
@@ -55,6 +56,7 @@ app = typer.Typer(
 app.command("demo")(demo)
 app.command("up")(up)
 app.command("ingest")(ingest)
+app.command("upkeep")(upkeep_)
 app.command("budget")(budget)
 app.command("doctor")(doctor)
 app.command("ports")(ports)

@@ -10,12 +10,12 @@ from threading import Thread
 
 from host.db import DatabaseError, migrate, open_engine
 from host.ingest.ingest import Ingest
-from host.ingest.scrape import serve
 from host.ingest.settings import IngestSettings
 from host.ingest.source import Source
 from host.ingest.source_mqtt import MqttSource
 from host.ingest.source_nats import NatsSource
 from host.ingest.workers import EXIT_CANNOT_START, EXIT_CRASHED, STOP_SIGNALS, supervise
+from host.monitor.scrape import serve
 from host.settings import SettingsError, load
 from host.tls import client_context
 
