@@ -91,7 +91,7 @@ class Programs:
         pace = self._plant.pace
         return self._program("upkeep", (*NICE, sys.executable, "-m", "host.upkeep"), {
             **self._viewer("op.upkeep"), "compact_every_s": pace.compact_s, "detectors_every_s": pace.detectors_s,
-            "forests_every_s": 0, "gates_every_s": pace.gates_s, "gates_lag_s": pace.gates_lag_s,
+            "past_days": 1, "forests_every_s": 0, "gates_every_s": pace.gates_s, "gates_lag_s": pace.gates_lag_s,
             "metrics_port": self._plant.ports.upkeep,
         })
 

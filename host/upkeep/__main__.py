@@ -64,8 +64,8 @@ def tasks_of(settings: UpkeepSettings, engine: Engine) -> list[Task]:
         SettingsError: nothing, or a file of theirs is unusable.
     """
     rows = AnomalyRows(engine)
-    anomalies = Anomalies(
-        Queries(engine), rows, Tuning(zone=settings.zone, budget_per_week=settings.budget_per_week), writer=rows)
+    tuning = Tuning(zone=settings.zone, budget_per_week=settings.budget_per_week)
+    anomalies = Anomalies(Queries(engine), rows, tuning, writer=rows, past_days=settings.past_days)
     tasks = []
     if settings.compact_every_s:
         tasks.append(Task("compact", settings.compact_every_s, columns.task(engine, load(Classes, settings.classes_file))))
@@ -75,7 +75,8 @@ def tasks_of(settings: UpkeepSettings, engine: Engine) -> list[Task]:
         log.warning("no isolation forests are grown: scikit-learn is not installed; "
                     "`pip install 'tenfold[analysis]'`, or forests_every_s = 0")
     elif settings.forests_every_s:
-        tasks.append(Task("forests", settings.forests_every_s, Growing(anomalies, rows, settings.forests_every_s)))
+        growing = Growing(anomalies, rows, settings.past_days, settings.forests_every_s)
+        tasks.append(Task("forests", settings.forests_every_s, growing))
     if settings.gates_every_s and settings.ota_url:
         _connect(settings).close()   # a wrong certificate is told now
         tasks.append(Task("gates", settings.gates_every_s, Telling(engine, lambda: _connect(settings), settings.gates_lag_s)))

@@ -8,7 +8,7 @@ memory of one device.
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from host.monitor.anomalies import PAST_DAYS, Anomalies, unix_ms
+from host.monitor.anomalies import Anomalies, unix_ms
 from host.monitor.anomaly.forest import ModelError
 from host.store.anomalies import AnomalyRows
 from host.upkeep.keeper import Done, Over
@@ -55,8 +55,11 @@ class Judging:
 class Growing:
     """Grows forests that are older than a period; a process that starts often grows none more often."""
 
-    def __init__(self, anomalies: Anomalies, rows: AnomalyRows, every_s: float, clock_ms: Callable[[], int] = unix_ms) -> None:
-        self._anomalies, self._rows, self._every_ms, self._clock_ms = anomalies, rows, every_s * 1000, clock_ms
+    def __init__(
+        self, anomalies: Anomalies, rows: AnomalyRows, past_days: int, every_s: float, clock_ms: Callable[[], int] = unix_ms,
+    ) -> None:
+        self._anomalies, self._rows, self._past_days = anomalies, rows, past_days
+        self._every_ms, self._clock_ms = every_s * 1000, clock_ms
         self._devices = Devices(anomalies.devices)
 
     def __call__(self, over: Over) -> Done:
@@ -69,7 +72,7 @@ class Growing:
                 said["fresh"] += 1
                 return
             try:
-                self._anomalies.train(device, PAST_DAYS)
+                self._anomalies.train(device, self._past_days)
                 said["grown"] += 1
             except ModelError:   # too young, or without readings: `tenfold anomaly train` names each
                 said["without enough past"] += 1

@@ -20,7 +20,7 @@ from host.store.parts import PartsError
 from host.upkeep.schedule import Outcome, Standing, after, choose, first
 from ota.client import OtaError
 
-SLICE_S = 30.0   # a task that can stop between two devices does so after this, and lets the others have their turn
+SLICE_S = 30.0   # a task that can stop between two devices does so after this, or the shortest period: the others wait no longer
 FAULT = "upkeep.fault"
 CODES: tuple[tuple[type[Exception], str], ...] = (
     (SettingsError, "upkeep.setting"), (MaintenanceError, "upkeep.maintenance"), (PackingError, "upkeep.columns"),
@@ -77,6 +77,7 @@ class Keeper:
         unix_s: Callable[[], float] = time.time,
     ) -> None:
         self._tasks = {task.name: task for task in tasks}
+        self._slice_s = min([SLICE_S, *(task.every_s for task in tasks)])
         self._chance, self._clock_s, self._unix_s = chance, clock_s, unix_s
         now_s = clock_s()
         self._standings: dict[str, Standing] = {task.name: first(task.every_s, now_s, chance()) for task in tasks}
@@ -94,7 +95,7 @@ class Keeper:
             return wait_s
         began_s = self._clock_s()
         task, figures = self._tasks[name], self._figures[name]
-        outcome = self._do(task, lambda: stop.is_set() or self._clock_s() - began_s >= SLICE_S)
+        outcome = self._do(task, lambda: stop.is_set() or self._clock_s() - began_s >= self._slice_s)
         ended_s = self._clock_s()
         figures.took_s = ended_s - began_s
         if outcome is Outcome.FAILED:

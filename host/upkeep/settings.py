@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import Field, field_validator
 
+from host.monitor.anomalies import PAST_DAYS
 from host.ota_access import OtaAccess
 from host.upkeep.gates import LAG_S
 
@@ -18,6 +19,7 @@ class UpkeepSettings(OtaAccess):
         database: URL of the telemetry database; migrated when needed.
         classes_file: channel classes and how long each is kept, as `tenfold telemetry retention --config`; None: one class.
         zone: IANA time zone by whose clock the detectors' days begin.
+        past_days: of a device that is met for the first time, and of its forests.
         budget_per_week: false alarms of a device a week that are put up with.
         compact_every_s: period of sums, day columns and retention; 0, as with the others: never.
         detectors_every_s: period in which the detectors look at all devices.
@@ -32,6 +34,7 @@ class UpkeepSettings(OtaAccess):
     database: str = "sqlite:///telemetry.db"
     classes_file: Path | None = None
     zone: str = "UTC"
+    past_days: int = Field(PAST_DAYS, ge=1, le=3650)
     budget_per_week: float = Field(1.0, ge=0.01, le=100)
     compact_every_s: float = Field(3600, ge=0, le=WEEK_S)
     detectors_every_s: float = Field(360, ge=0, le=WEEK_S)

@@ -3,6 +3,7 @@
 import pytest
 
 from host.db import migrate, open_engine
+from host.monitor.anomalies import PAST_DAYS
 from host.monitor.anomaly.tuning import DAY_MS
 from host.store.anomalies import AnomalyRows
 from host.upkeep.detectors import Devices, Growing, Judging
@@ -73,7 +74,7 @@ def test_a_forest_is_grown_anew_only_when_it_is_old(url):
     anomalies, rows = at_work(url, write=True), AnomalyRows(engine)
 
     def grown(now_ms):
-        return Growing(anomalies, rows, 86_400, lambda: now_ms)(never).says
+        return Growing(anomalies, rows, PAST_DAYS, 86_400, lambda: now_ms)(never).says
 
     assert grown(NOW) == "2 devices: 2 grown"
     assert grown(NOW + 3_600_000) == "2 devices: 2 fresh"     # a restart within the day
@@ -83,4 +84,6 @@ def test_a_forest_is_grown_anew_only_when_it_is_old(url):
 
 def test_a_device_too_young_for_a_forest_is_no_failure(url):
     young = at_work(url, write=True, clock=lambda: NOW + 40 * DAY_MS)   # its past is beyond what is looked at
-    assert Growing(young, AnomalyRows(young._rows._engine), 0, lambda: NOW)(never).says == "2 devices: 2 without enough past"
+    engine = open_engine(url)
+    assert Growing(young, AnomalyRows(engine), PAST_DAYS, 0, lambda: NOW)(never).says == "2 devices: 2 without enough past"
+    engine.dispose()

@@ -87,6 +87,21 @@ def test_a_turn_is_over_after_its_slice_or_at_the_stop():
     assert said[-1] is True
 
 
+def test_a_long_turn_makes_nobody_late_by_more_than_the_shortest_period():
+    clock = Clock()
+
+    def long(over):
+        while not over():
+            clock.now_s += 0.5
+        return Done("", more=True)
+
+    often = Worker(clock, took_s=0.1)
+    keeper = Keeper([Task("long", 100.0, long), Task("often", 2.0, often)], lambda: 0.0, clock)
+    while clock.now_s < 60:
+        clock.now_s += keeper.turn(Event())
+    assert max(late - early for early, late in zip(often.at, often.at[1:], strict=False)) <= 4.0
+
+
 @pytest.mark.parametrize(("error", "code"), [
     (OtaError(403, "operator.read_only", "x"), "operator.read_only"), (SettingsError("a", "b", "c"), "upkeep.setting"),
     (MaintenanceError("x"), "upkeep.maintenance"), (OperationalError("x", {}, ValueError()), "upkeep.database"),
