@@ -17,7 +17,7 @@ from provisioning import ca, pki
 
 WAIT_S = 60.0   # until a test gives up
 # Ingest that never gives up at a stop what has not ended by itself: a stop that hangs is seen, however slow the machine.
-INGEST = "import sys, host.ingest.__main__ as program; program.STOP_S += 3600; sys.exit(program.main())"
+INGEST = "import sys, host.ingest.__main__ as program; program.stopping.STOP_S += 3600; sys.exit(program.main())"
 
 
 def until(condition, what):
