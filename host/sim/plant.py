@@ -76,9 +76,9 @@ class Pace:
     backoff_max_s: int = 3
     outage_s: float = 10.0
     calm_s: float = 20.0
-    alerts_s: float = 3.0
-    compact_s: float = 30.0
-    detectors_s: float = 30.0
+    alerts_s: float = 10.0
+    compact_s: float = 120.0
+    detectors_s: float = 120.0
     gates_s: float = 2.0
     gates_lag_s: int = 1
 

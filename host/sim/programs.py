@@ -13,7 +13,6 @@ from host.sim.processes import Program
 PUSH_S = 0.5   # a board that was just born is let in by the broker within this
 RULES = REPOSITORY / "deploy" / "alerts" / "rules.toml"
 TENFOLD = (sys.executable, "-c", "from host.cli import main; main()")   # wherever the command is installed
-NICE = ("nice", "-n", "10")   # upkeep is never more urgent than what devices send; tenfold-upkeep.service says it by Nice=
 
 
 class Programs:
@@ -89,7 +88,7 @@ class Programs:
     def upkeep(self) -> Program:
         """All that is done again and again: sums, day columns, detectors, and the monitor's word to the rollout gates."""
         pace = self._plant.pace
-        return self._program("upkeep", (*NICE, sys.executable, "-m", "host.upkeep"), {
+        return self._python("upkeep", "host.upkeep", settings={
             **self._viewer("op.upkeep"), "compact_every_s": pace.compact_s, "detectors_every_s": pace.detectors_s,
             "past_days": 1, "forests_every_s": 0, "gates_every_s": pace.gates_s, "gates_lag_s": pace.gates_lag_s,
             "metrics_port": self._plant.ports.upkeep,

@@ -58,11 +58,18 @@ class Telling:
 
     def __init__(self, engine: Engine, connect: Callable[[], OtaClient], lag_s: int) -> None:
         self._engine, self._connect, self._lag_s = engine, connect, lag_s
+        self._client: OtaClient | None = None
 
     def __call__(self, _over: Over) -> Done:
         """A turn."""
-        with self._connect() as client:   # anew: certificates are renewed while this runs
+        client = self._client or self._connect()
+        self._client = None   # unless this goes well: its certificate may have been renewed since
+        try:
             told = feed(self._engine, client, int(time()), self._lag_s)
+        except BaseException:
+            client.close()
+            raise
+        self._client = client
         if told is None:
             return Done("told already, nothing to add")
         return Done(f"told of {told.until_s - told.from_s} s of links in {told.rows} groups, {told.left_out} left out")
