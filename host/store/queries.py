@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, func, select, tuple_
 from host.ingest.decode import DecodedBatch, decode
 from host.monitor.connectivity import ReleaseLinks, by_release
 from host.store import days
-from host.store.channels import Channel
+from host.store.channels import Channel, tells_alarms
 from host.store.downsample import Extremes, buckets_of
 from host.store.fleet import read_links
 from host.store.made import right_sums
@@ -182,9 +182,9 @@ class Queries:
             return [_device_row(row, known.c.device, waiting.c.unplaced) for row in connection.execute(query)]
 
     def latest(self, device: str) -> list[Latest]:
-        """The newest value of each channel that the device has now; empty when nothing of it can be read."""
+        """The newest value of each channel that the device has now, without what tells alarms; empty when nothing can be read."""
         with self._engine.connect() as connection:
-            groups = self._groups(connection, device)
+            groups = {key: group for key, group in self._groups(connection, device).items() if not tells_alarms(group)}
             found = {one.name: Latest(one.name, one.unit, None, None, NONE) for group in groups.values() for one in group}
             left = dict.fromkeys(groups, LATEST_LOOKBACK)   # batches of each group that are still to be searched
             for row, channels, decoded in self._decoded(connection, device, _newest_rows(connection, device, left)):

@@ -88,11 +88,12 @@ def test_what_version_drops_connections_stands_first_in_red_and_with_its_interva
     assert (worst["back_p50_s"], worst["crash_free"], other["crash_free"]) == (60.0, None, 0.99)
 
 
-@pytest.mark.parametrize("command", ["status", "offline", "versions"])
+@pytest.mark.parametrize("command", ["status", "offline", "versions", "models", "devices"])
 def test_no_name_is_cut_at_80_columns(plant, desk, capsys, monkeypatch, command):
     _, out, _ = tenfold(capsys, monkeypatch, command, "--database", plant.url)
     assert max(len(line) for line in out.splitlines()) <= 80
-    names = {"status": ["nord", "sued"], "offline": [plant.devices[1]], "versions": ["1.0.0", "1.1.0"]}[command]
+    names = {"status": ["nord", "sued"], "offline": [plant.devices[1]], "versions": ["1.0.0", "1.1.0"], "models": ["hall"],
+             "devices": plant.devices}[command]
     assert all(name in out for name in names)
     assert "…" not in out
 
