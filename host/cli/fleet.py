@@ -120,9 +120,10 @@ def devices(
     site: Annotated[str | None, typer.Option(help="Only devices of this site.")] = None,
     hours: Hours = 24, limit: Limit = 50, as_json: AsJson = False,
 ) -> None:
-    """Tell how each device does: its link, signal, failed syncs, ring, memory, late and lost batches. Those offline first.
+    """Tell how each device does: its drops, Wi-Fi signal, failed syncs since boot, ring, lost records, alarms. Those offline first.
 
-    With --json all of them, with every figure of host/monitor/METRICS.md; null is unknown.
+    An empty cell is unknown, or none of what is lost or in alarm. With --json all devices, with every figure of
+    host/monitor/METRICS.md; null is unknown.
 
     Example: tenfold fleet devices --site nord
     """
@@ -133,8 +134,8 @@ def devices(
         return
     console = Console()
     console.print(filled(
-        [whole("device"), whole("release"), right("drops"), right("signal"), right("failed syncs"), right("ring"), right("heap"),
-         right("late"), right("lost"), right("alarms")],
+        [whole("device"), whole("release"), right("drops"), right("dBm"), right("failed syncs"), right("ring"), right("lost"),
+         right("alarm")],
         [shown.device(row) for row in rows[:limit]]))
     if len(rows) > limit:
         console.print(f"and {len(rows) - limit} more: --limit")

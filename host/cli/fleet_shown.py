@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from host.cli.data_shown import many
 from host.cli.known import Known
 from host.monitor.standing import DeviceRow, GroupRow, OfflineRow, site_rows
 
@@ -20,8 +21,8 @@ def words(fleet: dict[str, Any]) -> Sequence[str]:
         *([f"[yellow]{fleet['lost']:,} records lost by full rings[/]"] if fleet["lost"] else []),
         *([f"{fleet['late']:,} late batches"] if fleet["late"] else []),
         *([f"[yellow]{fleet['sensors_bad']} sensors bad[/]"] if fleet["sensors_bad"] else []),
-        *([f"[yellow]{fleet['alarms']} alarms[/]"] if fleet["alarms"] else []),
-        *([f"{fleet['sync_failures']:,} failed syncs"] if fleet["sync_failures"] else []),
+        *([f"[yellow]{many(fleet['alarms'], 'alarm')}[/]"] if fleet["alarms"] else []),
+        *([many(fleet["sync_failures"], "failed sync")] if fleet["sync_failures"] else []),
         *([f"weakest signal {signal(fleet['rssi_dbm_min'])} dBm"] if fleet["rssi_dbm_min"] is not None else []),
     ]
 
@@ -33,10 +34,10 @@ def whole_sites(known: Known, rows: Sequence[OfflineRow]) -> list[tuple[str, int
 
 
 def device(row: DeviceRow) -> list[str]:
-    """Cells of a device; what nobody has told is empty, and a 0 was told."""
+    """Cells of a device."""
     name = row.device if row.online is not False else f"[red]{row.device}[/]"
     return [name, row.release, told(row.drops), signal(row.rssi_dbm), told(row.sync_failures), size(row.ring_used),
-            size(row.heap_free), told(row.late), told(row.lost), told(row.alarms)]
+            count(row.lost or 0), count(row.alarms or 0)]
 
 
 def told(number: int | None) -> str:
