@@ -102,8 +102,13 @@ class Device:
         metrics.put("ring_used", self.ring.used_bytes)
         metrics.put("ring_dropped", self.ring.dropped)
         metrics.put("sensors_bad", self.app.sampler.bad if self.app else 0)
+        metrics.put("alarms", self.app.alarms() if self.app else 0)
         self._measure_memory(True)
-        return metrics.snapshot()
+        told = metrics.snapshot()
+        rssi = self.board.rssi()
+        if rssi is not None:
+            told["rssi"] = rssi
+        return told
 
     def _measure_memory(self, settled):
         """settled: neither a TLS handshake nor records under way borrow of ESP-IDF's memory, what is there to be lent to them."""

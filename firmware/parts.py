@@ -152,8 +152,8 @@ def update(device, kept):
 def checkin(device, kept):
     from node.agent.checkin import CheckIn
     return CheckIn(server(device), device.clock, device.board.chance, device=device.id, boot=device.boot,
-                   period_s=device.config.checkin_s, metrics=device.measured, heard=device.supervisor.heard,
-                   log=device.board.system.log, kept=kept)
+                   period_s=device.config.checkin_s, metrics=device.measured, missed=device.metrics.add,
+                   heard=device.supervisor.heard, log=device.board.system.log, kept=kept)
 
 
 def server(device):

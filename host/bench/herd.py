@@ -201,7 +201,7 @@ class Device:
         self._boot_ms = 0
         me: Any = self   # as clock and HTTP client: what a check-in uses of them is below
         self._checkin = CheckIn(Server(me, _nothing), me, self._chance, device=self._name, boot=1, period_s=period_s,
-                                metrics=dict, heard=_nothing, log=_nothing)
+                                metrics=dict, missed=_nothing, heard=_nothing, log=_nothing)
 
     def first_ms(self, outage_s: int) -> int:
         """When it checks in next: it has just booted, or its clock has run for a day, each for another while."""

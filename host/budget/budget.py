@@ -157,8 +157,9 @@ def _memory(board: Board, config: Config, typical: Work, sizes: Sizes) -> list[L
     samples = memory.batch_samples(config.batch_samples, config.uplink_s, config.period_ms)
     channels = len(config.channels)
     share = typical.largest_bytes / (channels * samples)   # bytes a reading, in a batch of the measured size too
-    more = (memory.app_bytes(channels, samples, typical.largest_bytes)
-            - memory.app_bytes(ram.channels, ram.samples, ram.channels * ram.samples * share))
+    alarms = sum(channel.high is not None or channel.low is not None for channel in config.channels)
+    more = (memory.app_bytes(channels, alarms, samples, typical.largest_bytes)
+            - memory.app_bytes(ram.channels, 0, ram.samples, ram.channels * ram.samples * share))
     grown = sizes.resident - ram.resident_bytes
     detail = (f"{{free:,}} B of {ram.heap_bytes:,} were free with {ram.channels} channels of {ram.samples} samples; {channels} of "
               f"{samples} take {more:+,.0f} B")

@@ -17,9 +17,11 @@ from host.cli.drawn import progress
 from host.cli.sites import Ca, Cert, Key, Sites, Url, sites_of
 from host.cli.telemetry import Store, opened
 from host.files import whole
+from host.monitor.alarms import columns
 from host.settings import SettingsError
 from host.store.aggregates import aggregate as summed
 from host.store.anomalies import AnomalyRows
+from host.store.device_alarms import device_alarms
 from host.store.events import UNKNOWN, Spans, link_events, releases
 from host.store.export import FORMATS
 from host.store.export import export as exported
@@ -85,7 +87,7 @@ def night(
     device: Device, channels: Channels = None, since: From = "", until: To = "", zone: Zone = "", database: Database = "",
     as_json: AsJson = False,
 ) -> None:
-    """Tell what a machine did last night (22:00 to 06:00, or another window): values, gaps, lost connections, restarts, anomalies.
+    """Tell what a machine did last night (22:00 to 06:00, or another window): values, gaps, drops, restarts, alarms, anomalies.
 
     Example: tenfold data night 0007
     """
@@ -99,18 +101,23 @@ def night(
     _ordered(from_ms, to_ms)
     with opened(database) as store:
         (name,) = store.devices([device])
-        found = summarize(store.queries, name, channels, from_ms, to_ms, PLOT_POINTS)
+        known = store.queries.all_channels(name)
+        told = columns([one.name for one in known])
+        wanted = channels or ([one.name for one in known if one.name not in told] if told else None)
+        found = summarize(store.queries, name, wanted, from_ms, to_ms, PLOT_POINTS)
+        rang = device_alarms(store.queries, name, channels, from_ms, to_ms)
         events = link_events(store.engine, name, from_ms, to_ms)
         ran = list(releases(store.engine, [name], from_ms, to_ms)[name])
         wrong = [one for one in AnomalyRows(store.engine).findings(from_ms, name) if one.since_ms <= to_ms]
     if as_json:
         print(json.dumps(shown.as_json(name, found, from_ms, to_ms) | {
-            "anomalies": [one.row() for one in wrong], "events": [asdict(one) for one in events],
+            "alarms": [asdict(one) for one in rang], "anomalies": [one.row() for one in wrong],
+            "events": [asdict(one) for one in events],
             "releases": [{"from_ms": at_ms, "release": label} for at_ms, label in ran]}))
         return
     console = Console()
     console.print(f"[bold]{name}[/]  {times.window(from_ms, to_ms, where)}", highlight=False)
-    for part in shown.night(found, events, ran, wrong, from_ms, to_ms, where, console.width):
+    for part in shown.night(found, events, ran, rang, wrong, from_ms, to_ms, where, console.width):
         console.print(part, highlight=False)
 
 

@@ -11,6 +11,7 @@ from rich.text import Text
 from host.cli import times
 from host.cli.drawn import filled, right, whole
 from host.cli.plotted import field, sparkline
+from host.monitor.alarms import Alarm
 from host.monitor.anomaly.findings import Finding
 from host.monitor.presence import KINDS
 from host.store.aggregates import Aggregate
@@ -84,15 +85,15 @@ def rows(found: Summary, zone: tzinfo) -> Table:
 
 
 def night(
-    found: Summary, events: Sequence[LinkRow], ran: Sequence[tuple[int, str]], wrong: Sequence[Finding], from_ms: int, to_ms: int,
-    zone: tzinfo, width: int,
+    found: Summary, events: Sequence[LinkRow], ran: Sequence[tuple[int, str]], rang: Sequence[Alarm], wrong: Sequence[Finding],
+    from_ms: int, to_ms: int, zone: tzinfo, width: int,
 ) -> Iterator[RenderableType]:
-    """The story of a window: what ran, the channels, the gaps, what happened to the link, what looked wrong."""
+    """The story of a window: what ran, the channels, the gaps, what happened to the link, the alarms, what looked wrong."""
     counts = {kind: sum(one.kind == kind for one in events) for kind in KINDS}
     drops = max(0, counts["drop"] - counts["update"])   # an update ends the link too: host.monitor.connectivity
     yield (f"firmware {', then '.join(label for _, label in ran)}; {many(drops, 'lost connection')}, "
            f"{many(counts['reboot'], 'restart')}, {many(counts['update'], 'update')}, {many(counts['rollback'], 'roll-back')}, "
-           f"{many(len(found.gaps), 'gap')}")
+           f"{many(len(found.gaps), 'gap')}" + (f", {many(len(rang), 'alarm')}" if rang else ""))
     if not found.channels:
         yield "no readings in this window"
     else:
@@ -107,6 +108,12 @@ def night(
     for event in events:
         release = f" {event.release}" if event.kind in ("update", "rollback") else ""
         happened.append((event.at_ms, WORDS.get(event.kind, event.kind) + release))
+    for alarm in rang:
+        before = f", since {times.shown(alarm.from_ms, zone)}" if alarm.from_ms < from_ms else ""
+        happened.append((max(from_ms, alarm.from_ms), alarm.says() + before))
+        if alarm.until_ms is not None:
+            lasted = times.length(alarm.until_ms - alarm.from_ms)
+            happened.append((alarm.until_ms, f"{alarm.channel} well again ({alarm.end_value:g}) after {lasted}"))
     happened += [(max(from_ms, one.since_ms), f"{one.channel}: {one.kind}, {one.says()}") for one in wrong]
     happened.sort(key=lambda one: one[0])
     for at_ms, what in happened[:HAPPENED_SHOWN]:

@@ -2,20 +2,19 @@
 
 import json
 import time
-from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from host.cli import fleet_shown as shown
 from host.cli.database import Database, opened
 from host.cli.drawn import filled, right, whole
 from host.cli.known import Ca, Cert, Hours, Key, Known, Ledger, Sources, Url, read
 from host.cli.server import AsJson
-from host.monitor.standing import GroupRow, OfflineRow, offline_rows, release_rows, site_rows, summary
+from host.monitor.standing import GroupRow, device_rows, model_rows, offline_rows, release_rows, site_rows, summary
 from host.settings import SettingsError
 from host.upkeep import gates
 from ota.client import OtaClient
@@ -31,6 +30,8 @@ def status(
 ) -> None:
     """Tell how the fleet does: devices online, and each site with its drops, crashes and the first certificate to end.
 
+    With --json each site has every figure of host/monitor/METRICS.md, as in `versions`, `models` and `devices`; null is unknown.
+
     Example: tenfold fleet status --hours 1
     """
     known = _read(database, server, ca, cert, key, ledger, hours)
@@ -39,12 +40,12 @@ def status(
         print(json.dumps({"fleet": all_of_it, "sites": [asdict(row) for row in rows], "notes": list(known.notes)}))
         return
     console = Console()
-    console.print("  ".join(_words(all_of_it)), highlight=False)
+    console.print("  ".join(shown.words(all_of_it)), highlight=False)
     console.print(filled(
         [whole("site"), right("devices"), right("online"), right("share"), right("drops a day"), right("back in"), right("boots"),
          right("crash free"), right("cert. left")],
-        [[row.name, str(row.devices), _online(row), _pct(row.online_share), _rate(row), _back(row), _count(row.reboots),
-          _pct(row.crash_free), _days(row.certificate_left_s)] for row in rows]))
+        [[row.name, str(row.devices), shown.online(row), shown.pct(row.online_share), shown.rate(row), shown.back(row),
+          shown.count(row.reboots), shown.pct(row.crash_free), shown.days(row.certificate_left_s)] for row in rows]))
     _tell(console, known, hours)
 
 
@@ -72,11 +73,11 @@ def offline(
     else:
         console.print(filled(
             [whole("device"), whole("since (UTC)"), right("for"), "release", "site", right("check in"), "said last"],
-            [[row.device, _at(row.since_ms), f"[red]{_span((now_ms - row.since_ms) / 1000)}[/]", row.release, row.site,
-              _checked_in(row, now_ms), row.reason] for row in rows[:limit]]))
+            [[row.device, shown.at(row.since_ms), f"[red]{shown.span((now_ms - row.since_ms) / 1000)}[/]", row.release, row.site,
+              shown.checked_in(row, now_ms), row.reason] for row in rows[:limit]]))
         if len(rows) > limit:
             console.print(f"and {len(rows) - limit} more: --limit")
-        for name, count in _whole_sites(known, rows):
+        for name, count in shown.whole_sites(known, rows):
             console.print(f"[bold red]all {count} devices of {name} are offline[/]: its power or its network?", highlight=False)
     _tell(console, known, None)
 
@@ -93,16 +94,47 @@ def versions(
     Example: tenfold fleet versions --hours 168
     """
     known = _read(database, server, ca, cert, key, "", hours)
-    rows = release_rows(known.fleet)
+    _tell_groups(known, "versions", "release", release_rows(known.fleet), hours, as_json)
+
+
+@app.command()
+def models(
+    database: Database = "", server: Url = "", ca: Ca = None, cert: Cert = None, key: Key = None, hours: Hours = 24,
+    as_json: AsJson = False,
+) -> None:
+    """Tell how each model does, as `versions` does of releases.
+
+    Example: tenfold fleet models --hours 168
+    """
+    known = _read(database, server, ca, cert, key, "", hours)
+    _tell_groups(known, "models", "model", model_rows(known.fleet), hours, as_json)
+
+
+@app.command()
+def devices(
+    database: Database = "", server: Url = "", ca: Ca = None, cert: Cert = None, key: Key = None, ledger: Ledger = "",
+    site: Annotated[str | None, typer.Option(help="Only devices of this site.")] = None,
+    hours: Hours = 24, limit: Limit = 50, as_json: AsJson = False,
+) -> None:
+    """Tell how each device does: its drops, Wi-Fi signal, failed syncs since boot, ring, lost records, alarms. Those offline first.
+
+    An empty cell is unknown, or none of what is lost or in alarm. With --json all devices, with every figure of
+    host/monitor/METRICS.md; null is unknown.
+
+    Example: tenfold fleet devices --site nord
+    """
+    known = _read(database, server, ca, cert, key, ledger, hours)
+    rows = [row for row in device_rows(known.fleet) if site is None or row.site == site]
     if as_json:
-        print(json.dumps({"versions": [asdict(row) for row in rows], "notes": list(known.notes)}))
+        print(json.dumps({"devices": [asdict(row) for row in rows], "notes": list(known.notes)}))
         return
     console = Console()
     console.print(filled(
-        [whole("release"), right("devices"), right("online"), right("share"), right("drops a day"), right("back in"),
-         right("boots"), right("rolled back"), right("crash free")],
-        [[row.name, str(row.devices), _online(row), _pct(row.online_share), f"{_rate(row)} {_interval(row)}".strip(), _back(row),
-          _count(row.reboots), _count(row.rollbacks), _pct(row.crash_free)] for row in rows]))
+        [whole("device"), whole("release"), right("drops"), right("dBm"), right("failed syncs"), right("ring"), right("lost"),
+         right("alarm")],
+        [shown.device(row) for row in rows[:limit]]))
+    if len(rows) > limit:
+        console.print(f"and {len(rows) - limit} more: --limit")
     _tell(console, known, hours)
 
 
@@ -141,6 +173,20 @@ def _read(
     return read(Sources(database, server, ca, cert, key, ledger), time.time_ns() // 1_000_000, hours)
 
 
+def _tell_groups(known: Known, key: str, name: str, rows: list[GroupRow], hours: float, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({key: [asdict(row) for row in rows], "notes": list(known.notes)}))
+        return
+    console = Console()
+    console.print(filled(
+        [whole(name), right("devices"), right("online"), right("share"), right("drops a day"), right("back in"),
+         right("boots"), right("rolled back"), right("crash free")],
+        [[row.name, str(row.devices), shown.online(row), shown.pct(row.online_share),
+          f"{shown.rate(row)} {shown.interval(row)}".strip(), shown.back(row), shown.count(row.reboots), shown.count(row.rollbacks),
+          shown.pct(row.crash_free)] for row in rows]))
+    _tell(console, known, hours)
+
+
 def _server(server: str, ca: Path | None, cert: Path | None, key: Path | None) -> OtaClient:
     client = Sources("", server, ca, cert, key).client()
     if client is None:
@@ -154,77 +200,3 @@ def _tell(console: Console, known: Known, hours: float | None) -> None:
                       highlight=False)
     for note in known.notes:
         console.print(f"[yellow]note: {note}[/]", highlight=False)
-
-
-def _words(fleet: dict[str, Any]) -> Sequence[str]:
-    online = "green" if fleet["online"] == fleet["devices"] else "yellow"
-    return [
-        f"[bold]{fleet['devices']}[/] devices", f"[{online}]{fleet['online']} online[/]", f"{fleet['offline']} offline",
-        *([f"{fleet['unknown']} never heard at the broker"] if fleet["unknown"] else []),
-        *([f"[yellow]{fleet['clock_unknown']} without a clock[/]"] if fleet["clock_unknown"] else []),
-        *([f"[yellow]{fleet['lost']:,} records lost by full rings[/]"] if fleet["lost"] else []),
-        *([f"{fleet['late']:,} late batches"] if fleet["late"] else []),
-        *([f"[yellow]{fleet['sensors_bad']} sensors bad[/]"] if fleet["sensors_bad"] else []),
-    ]
-
-
-def _whole_sites(known: Known, rows: Sequence[OfflineRow]) -> list[tuple[str, int]]:
-    """Sites of more than one device that are offline as a whole."""
-    away = {site.name: site.devices for site in site_rows(known.fleet) if site.devices > 1 and not site.online}
-    return [(name, count) for name, count in away.items() if sum(row.site == name for row in rows) == count]
-
-
-def _online(row: GroupRow) -> str:
-    return str(row.online) if row.online == row.devices else f"[yellow]{row.online}[/]"
-
-
-def _rate(row: GroupRow) -> str:
-    if row.drops_a_day is None:
-        return "unknown"
-    return f"[bold red]{_short(row.drops_a_day)}[/]" if row.worse else _short(row.drops_a_day)
-
-
-def _interval(row: GroupRow) -> str:
-    return "" if row.drops_low is None or row.drops_high is None else f"{_short(row.drops_low)}–{_short(row.drops_high)}"
-
-
-def _short(value: float) -> str:
-    return f"{value:.0f}" if value >= 100 else f"{value:.2g}"
-
-
-def _back(row: GroupRow) -> str:
-    if row.back_p50_s is None or row.back_p95_s is None:
-        return ""
-    return f"{_span(row.back_p50_s)}, {_span(row.back_p95_s)}"
-
-
-def _pct(share: float | None) -> str:
-    return "unknown" if share is None else f"{100 * share:.4g} %"
-
-
-def _count(number: int) -> str:
-    return str(number) if number else ""
-
-
-def _days(seconds: int | None) -> str:
-    if seconds is None:
-        return ""
-    return f"[bold red]{seconds / 86_400:.0f} d[/]" if seconds < 30 * 86_400 else f"{seconds / 86_400:.0f} d"
-
-
-def _checked_in(row: OfflineRow, now_ms: int) -> str:
-    if row.checkin_ms is None:
-        return ""
-    shown = _span((now_ms - row.checkin_ms) / 1000)
-    return f"[yellow]{shown}[/]" if row.checkin_ms > row.since_ms else shown
-
-
-def _at(ms: int) -> str:
-    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%m-%d %H:%M")
-
-
-def _span(seconds: float) -> str:
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"

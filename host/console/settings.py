@@ -15,7 +15,7 @@ class ConsoleSettings(OtaAccess):
         database: URL of the telemetry database; only read.
         keep_s: what was read is shown to all browsers for so long before it is read again.
         ledger: URL of the ledger's database, for when certificates end; only read. Empty: that is not known.
-        metrics_devices: so many devices stand one by one in `/metrics`, the first by id; each is 16 series in Prometheus.
+        metrics_devices: so many devices stand one by one in `/metrics`, the first by id; each is some 25 series in Prometheus.
         metrics_keep_s: as keep_s, for `/metrics`.
         ota_timeout_s: the OTA server counts as unreachable after this.
         log_level: debug, info, warning or error.

@@ -19,6 +19,7 @@ from host.console.live import DEVICES, FullError, Live
 from host.console.streams import Stream, closing, from_thread
 from host.store.aggregates import TooMuchError, aggregate
 from host.store.channels import Channel
+from host.store.device_alarms import device_alarms
 from host.store.events import UNKNOWN, Spans, releases
 from host.store.export import FORMATS, export
 from host.store.export_arrow import ExportError
@@ -133,6 +134,17 @@ async def series(
         return answered(request, _page(parts) | {"device": name, "from_ms": from_ms, "to_ms": to_ms, "next": more and str(more)})
 
     return await _ask(request, question)   # the answer too is made on the thread: a page is large
+
+
+@router.get("/devices/{device}/alarms")
+async def alarms(request: Request, device: str, from_ms: From, to_ms: To, channels: Names = None) -> Response:
+    """The device's own alarms that stood in a window: channel, limit and value, since when, until when; null: it stands."""
+    name = await _heard(request, device)
+    _window(from_ms, to_ms, MAX_WINDOW_MS)
+    wanted = _list(channels)
+    found = await _ask(request, lambda queries, _engine: device_alarms(queries, name, wanted, from_ms, to_ms))
+    return answered(request, {
+        "device": name, "from_ms": from_ms, "to_ms": to_ms, "alarms": [asdict(one) for one in found]})
 
 
 @router.get("/aggregate")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from host.monitor.alarms import columns
 from host.monitor.anomaly.features import Windows, names_of, windows_of
 from host.monitor.anomaly.findings import TOGETHER, Finding
 from host.monitor.anomaly.forest import Forest, ModelError, train
@@ -104,8 +105,10 @@ class Anomalies:
         return self.fleet.devices[device]
 
     def units(self, device: str) -> dict[str, tuple[str, float]]:
-        """Channel -> (unit, resolution)."""
-        return {one.name: (one.unit, float(one.resolution)) for one in self._queries.channels(device)}
+        """Channel -> (unit, resolution); what tells alarms is no channel to be watched: it speaks when something happens."""
+        found = {one.name: (one.unit, float(one.resolution)) for one in self._queries.channels(device)}
+        told = columns(found)
+        return {name: unit for name, unit in found.items() if name not in told}
 
     def devices(self) -> list[str]:
         """All devices that were ever heard, by name."""
@@ -145,7 +148,9 @@ class Anomalies:
 
     def _read(self, device: str, from_ms: int, to_ms: int) -> Readings:
         series = self._queries.series(device, None, from_ms, to_ms, CHUNK_POINTS)
-        return {name: (np.asarray(times, np.int64), np.asarray(values, np.float64)) for name, (times, values) in series.items()}
+        told = columns(series)
+        return {name: (np.asarray(times, np.int64), np.asarray(values, np.float64))
+                for name, (times, values) in series.items() if name not in told}
 
     def _read_windows(self, device: str, channels: list[str], from_ms: int, to_ms: int, window_ms: int = WINDOW_MS) -> Windows:
         """Windows that are over; read day by day, folded at once."""

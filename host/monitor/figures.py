@@ -18,6 +18,8 @@ CRASHES = ("app_crashes", "task_restarts")   # as ota.rules.gate, check "crashes
 CAUSES = ("power", "soft", "watchdog", "panic", "sleep")   # node.ports.System.reset_cause; others are "other"
 OTHER, UNTOLD = "other", UNKNOWN
 BOOT = "boot:"            # a state message's reason at the first session of a boot
+SYNC_FAILURE, SYNCED = "sync_failure", ("connects", "checkins")   # what was tried in vain; what came about
+RSSI = "rssi"
 
 G = TypeVar("G", bound=Hashable)
 
@@ -49,6 +51,10 @@ class DeviceFigures:
         """Share of crash-free hours since the boot that the newest check-in spoke of."""
         return None if self.told is None else crash_free(self.told.metrics)
 
+    def life(self, name: str) -> int | None:
+        """A field of Heard that is a sum over its life; None when it was never heard."""
+        return None if self.heard is None else int(getattr(self.heard, name))
+
     def metric(self, name: str) -> int | None:
         """A metric of the newest check-in; None when it was not told."""
         return None if self.told is None else self.told.metrics.get(name)
@@ -63,6 +69,7 @@ class GroupFigures:
         links: over the window, of whatever device ran here then; by_device: (drops, watched days) of each of them.
         resets: reboots of the window by cause.
         sums: what check-ins added up to, ever; None when the update server did not tell.
+        synced, unsynced: attempts that came about and those in vain, of releases that tell; None: none of them does.
     """
 
     members: list[DeviceFigures] = field(default_factory=list)
@@ -71,6 +78,20 @@ class GroupFigures:
     reconnects_s: list[float] = field(default_factory=list)
     resets: Counter[str] = field(default_factory=Counter)
     sums: Counter[str] | None = None
+    synced: int | None = None
+    unsynced: int | None = None
+
+    @property
+    def sync_success(self) -> float | None:
+        """Share of attempts that came about, 0..1; None without any, or where no release tells."""
+        if self.synced is None or self.unsynced is None or not self.synced + self.unsynced:
+            return None
+        return self.synced / (self.synced + self.unsynced)
+
+    def life(self, name: str) -> int | None:
+        """The members' lives together, whatever they ran then; None when none was ever heard."""
+        found = [value for each in self.members if (value := each.life(name)) is not None]
+        return sum(found) if found else None
 
     @property
     def crash_free(self) -> float | None:
@@ -89,6 +110,11 @@ class GroupFigures:
     def told(self, name: str) -> list[int]:
         """A metric of the members' newest check-ins, of those that told it."""
         return [value for member in self.members if (value := member.metric(name)) is not None]
+
+
+def lowest(values: Iterable[int]) -> int | None:
+    """Of low-water marks; 0 is none measured yet."""
+    return min((value for value in values if value), default=None)
 
 
 def crash_free(sums: Mapping[str, int]) -> float | None:
@@ -147,8 +173,11 @@ def group_figures(fleet: Fleet, group: Callable[[Place], G]) -> dict[G, GroupFig
     def of(one: G) -> GroupFigures:
         return found.setdefault(one, GroupFigures())
 
+    telling = set()   # releases that tell of failed syncs; a sum of none is not stored, so that they are known by their devices
     for member in device_figures(fleet):
         of(group(member.place)).members.append(member)
+        if member.told is not None and SYNC_FAILURE in member.told.metrics:
+            telling.add((member.told.release, member.told.model))
     for (device, release), links in _links(fleet).items():
         if links == Links():
             continue
@@ -162,9 +191,10 @@ def group_figures(fleet: Fleet, group: Callable[[Place], G]) -> dict[G, GroupFig
     for total in fleet.totals or ():
         one = of(group(Place(total.release, total.model, total.site or NO_SITE)))
         one.sums = (one.sums or Counter()) + Counter(total.sums)
+        if SYNC_FAILURE in total.sums or (total.release, total.model) in telling:
+            one.synced = (one.synced or 0) + sum(total.sums.get(name, 0) for name in SYNCED)
+            one.unsynced = (one.unsynced or 0) + total.sums.get(SYNC_FAILURE, 0)
     return found
-
-
 
 
 def _links(fleet: Fleet) -> dict[tuple[str, str], Links]:
@@ -184,5 +214,3 @@ def _backs(events: Iterable[Event], group: Callable[[Back], G]) -> dict[G, list[
     for back in reconnects(events):
         found.setdefault(group(back), []).append(back.ms / 1000)
     return found
-
-

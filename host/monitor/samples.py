@@ -8,8 +8,20 @@ makes a scrape grow without end. By device only when asked, for the first `devic
 from collections.abc import Iterable, Iterator, Mapping
 
 from host.monitor.facts import LEDGER, TELEMETRY, UPDATE_SERVER, Fleet
-from host.monitor.figures import CRASHES, OTHER, DeviceFigures, GroupFigures, Place, device_figures, group_figures
+from host.monitor.figures import (
+    CRASHES,
+    OTHER,
+    RSSI,
+    SYNC_FAILURE,
+    DeviceFigures,
+    GroupFigures,
+    Place,
+    device_figures,
+    group_figures,
+    lowest,
+)
 from host.monitor.sample import Sample
+from host.monitor.spread import quantile
 
 GROUPS_MAX = 1000
 SECONDS_PER_DAY = 86_400
@@ -33,6 +45,11 @@ STORED = {   # metric -> field of Heard
     "tenfold_late_batches_total": "late",
     "tenfold_unclocked_batches_total": "unclocked",
     "tenfold_overflow_records_total": "lost",
+}
+LIVES = {   # metric -> field of Heard: by what the devices run now, so it falls when they are updated
+    "tenfold_members_late_batches": "late",
+    "tenfold_members_unclocked_batches": "unclocked",
+    "tenfold_members_overflow_records": "lost",
 }
 
 
@@ -91,17 +108,22 @@ def _group(place: Place, group: GroupFigures, fleet: Fleet) -> Iterator[Sample]:
         "tenfold_rollbacks": links.rollbacks if links.watched_days else None,
         "tenfold_crash_free_ratio": group.crash_free,
         "tenfold_ring_used_bytes_max": max(group.told("ring_used"), default=None),
-        "tenfold_heap_free_bytes_min": _lowest(group.told("heap_free")),
-        "tenfold_idf_block_bytes_min": _lowest(group.told("idf_block")),
+        "tenfold_heap_free_bytes_min": lowest(group.told("heap_free")),
+        "tenfold_idf_block_bytes_min": lowest(group.told("idf_block")),
         "tenfold_sample_late_seconds_max": _scaled(max(group.told("late_max_ms"), default=None), 1000),
         "tenfold_sensors_bad": sum(group.told("sensors_bad")) if group.told("sensors_bad") else None,
+        "tenfold_alarms": sum(group.told("alarms")) if group.told("alarms") else None,
+        "tenfold_rssi_dbm_min": min(group.told(RSSI), default=None),
+        "tenfold_rssi_dbm_median": quantile(group.told(RSSI), 0.5),
+        "tenfold_sync_failures_total": group.unsynced,
+        "tenfold_sync_success_ratio": group.sync_success,
         "tenfold_check_in_age_seconds_max": max(
             ((fleet.now_ms - each.told.at_ms) / 1000 for each in members if each.told is not None), default=None),
         "tenfold_certificate_left_seconds_min": min(
             (each.certificate_left_s for each in members if each.certificate_left_s is not None), default=None),
         "tenfold_clock_unknown_devices": sum(each.heard is not None and each.heard.clock_known is False for each in members),
     }
-    yield from _known(values, labels)
+    yield from _known(values | {metric: group.life(name) for metric, name in LIVES.items()}, labels)
     for percentile in PERCENTILES:
         seconds = group.reconnect_s(percentile / 100)
         yield from _known({"tenfold_reconnect_seconds": seconds}, labels | {"percentile": str(percentile)})
@@ -123,6 +145,12 @@ def _device(each: DeviceFigures, fleet: Fleet) -> Iterator[Sample]:
         "tenfold_device_heap_free_bytes": each.metric("heap_free") or None,   # 0: not measured yet
         "tenfold_device_idf_block_bytes": each.metric("idf_block") or None,
         "tenfold_device_sensors_bad": each.metric("sensors_bad"),
+        "tenfold_device_alarms": each.metric("alarms"),
+        "tenfold_device_rssi_dbm": each.metric(RSSI),
+        "tenfold_device_sync_failures": each.metric(SYNC_FAILURE),
+        "tenfold_device_sent_bytes": each.metric("tx_bytes"),
+        "tenfold_device_received_bytes": each.metric("rx_bytes"),
+        "tenfold_device_messages": each.metric("msgs"),
         "tenfold_device_certificate_left_seconds": each.certificate_left_s,
     }
     if told is not None:
@@ -133,9 +161,16 @@ def _device(each: DeviceFigures, fleet: Fleet) -> Iterator[Sample]:
             values["tenfold_device_offline_seconds"] = 0.0 if heard.online else (fleet.now_ms - heard.since_ms) / 1000
         values["tenfold_device_record_age_seconds"] = (fleet.now_ms - heard.last_ms) / 1000 if heard.last_ms else None
         values["tenfold_device_late_batches"] = heard.late
+        values["tenfold_device_unclocked_batches"] = heard.unclocked
         values["tenfold_device_overflow_records"] = heard.lost
         values["tenfold_device_clock_known"] = None if heard.clock_known is None else float(heard.clock_known)
-    yield from _known(values, {"device": each.device} | _labels(each.place))
+    labels = {"device": each.device} | _labels(each.place)
+    yield from _known(values, labels)
+    for percentile in PERCENTILES:
+        yield from _known({"tenfold_device_reconnect_seconds": quantile(each.reconnects_s, percentile / 100)},
+                          labels | {"percentile": str(percentile)})
+    for cause, count in sorted(each.resets.items()):
+        yield Sample("tenfold_device_resets", labels | {"cause": cause}, count)
 
 
 def _stored(devices: Iterable[DeviceFigures], kept: set[Place]) -> dict[tuple[str, str, str], int]:
@@ -163,11 +198,6 @@ def _labels(place: Place) -> dict[str, str]:
 
 def _order(place: Place) -> tuple[str, str, str]:
     return place.release, place.model, place.site
-
-
-def _lowest(values: list[int]) -> int | None:
-    """Of a low-water mark; 0 is none measured yet."""
-    return min((value for value in values if value), default=None)
 
 
 def _scaled(value: int | None, parts: int) -> float | None:

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from host.sim import radio
 from host.sim.powered import MAX_LINE_BYTES, REBOOT_S, Powered
 from host.sim.processes import die_with_parent
 
@@ -43,10 +44,12 @@ class Board(Powered):
                     start_new_session=True, preexec_fn=die_with_parent,
                 )
                 self.armed_at_s = time.time()
+                air = asyncio.create_task(self._air())
                 guard = asyncio.create_task(self._watchdog())
                 await self._listen(log.fileno())
                 code = await self._process.wait()
                 guard.cancel()
+                air.cancel()
             if not self.powered:
                 return
             if code == RESET_EXIT:
@@ -66,6 +69,12 @@ class Board(Powered):
                 return
             os.write(log, line)
             self._hear(line.decode("utf-8", "replace"))
+
+    async def _air(self) -> None:
+        """How strong its access point comes in, which the board asks the chip."""
+        while True:
+            (self.bench / f"{self.mac}.rssi").write_text(str(radio.rssi(self.device, time.time())))
+            await asyncio.sleep(radio.STEP_S)
 
     async def _watchdog(self) -> None:
         fed = self.bench / f"{self.device}.wdt"

@@ -1,10 +1,13 @@
 """What a channel is to whoever reads it: its name, its unit and the step of its integers. Values only."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
 import numpy as np
 import numpy.typing as npt
+
+from host.monitor.alarms import ALARM
 
 EXACT_FACTOR = 1 << 21   # a value of 32 bits times less than this is exact in a float64, which has 53
 
@@ -40,3 +43,8 @@ class Channel:
         if self.factor < EXACT_FACTOR:
             return (steps * self.factor).astype(np.float64) / float(self.divisor)
         return np.array([float(step * self.resolution) for step in steps.tolist()], np.float64)
+
+
+def tells_alarms(group: Sequence[Channel]) -> bool:
+    """Tell whether a schema is an alarm's: its batches come when something happens, and may be months old."""
+    return bool(group) and group[0].name.endswith(ALARM)

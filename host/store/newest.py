@@ -16,7 +16,7 @@ from sqlalchemy import Connection, func, select
 
 from host.ingest.decode import DecodedBatch
 from host.ingest.lasts import Lasts, lasts
-from host.store.channels import EXACT_FACTOR, Channel
+from host.store.channels import EXACT_FACTOR, Channel, tells_alarms
 from host.store.decoder import Decoder
 from host.store.schemas import channels_of
 from host.store.tables import KIND_BATCH, batch, schema
@@ -50,7 +50,10 @@ def newest(connection: Connection, decoder: Decoder, devices: Sequence[str]) -> 
     answers: dict[str, list[Latest]] = {}
     for at in range(0, len(devices), IN_LIMIT):
         some = devices[at : at + IN_LIMIT]
-        groups = groups_of(connection, some)
+        groups = {
+            device: {key: group for key, group in of_device.items() if not tells_alarms(group)}
+            for device, of_device in groups_of(connection, some).items()
+        }
         found = {
             device: {one.name: Latest(one.name, one.unit, None, None, NONE) for group in of_device.values() for one in group}
             for device, of_device in groups.items()

@@ -83,7 +83,7 @@ class Queries:
         return self._decoder.undecodable
 
     def latest(self, device: str) -> list[Latest]:
-        """The newest value of each channel that the device has now; empty when nothing of it can be read."""
+        """The newest value of each channel that the device has now, without what tells alarms; empty when nothing can be read."""
         return self.latest_of([device])[device]
 
     def latest_of(self, devices: Sequence[str]) -> dict[str, list[Latest]]:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 SINCE_BOOT = (   # start over at every boot
     "uptime_s", "connects", "drops", "tx_bytes", "rx_bytes", "msgs", "acked", "app_crashes", "task_restarts",
+    "sync_failure",
 )
 SINCE_BIRTH = ("ring_dropped", "resets")   # kept over boots
 MAX_DELTA = 2**40   # more between two check-ins is a broken or lying device: taken as nothing

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import FastAPI
 
 from node.wire import checkin, limits
-from node.wire.metrics import METRICS
+from node.wire.metrics import METRICS, RSSI, RSSI_LEAST, RSSI_MOST
 from ota.rules.access import NEEDS
 from ota.server import admin_api
 
@@ -103,7 +103,8 @@ def _checkin() -> Json:
         "release": {"type": "string", "pattern": r"^[0-9]{1,5}\.[0-9]{1,5}\.[0-9]{1,5}$"}, "counter": i31, "manifest": manifest,
         "boot": number(limits.MAX_U32), "nonce": {"type": "string", "pattern": f"^[0-9a-f]{{{2 * limits.NONCE_BYTES}}}$"},
         "slot": {"enum": list(checkin.SLOTS)}, "trial": {"type": "boolean"}, "failed": failed, "root": i31, "seq": i31,
-        "metrics": {"type": "object", "properties": {name: number(limits.MAX_U53) for name in METRICS}},
+        "metrics": {"type": "object", "properties": {name: number(limits.MAX_U53) for name in METRICS} | {
+            RSSI: {"type": "integer", "minimum": RSSI_LEAST, "maximum": RSSI_MOST}}},
     }
     later = {"config": config, "config_trial": {"type": "boolean"}, "config_failed": {
         "type": ["object", "null"], "required": ["name", "reason"], "properties": {"name": config, "reason": reason}}}

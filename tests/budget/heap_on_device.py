@@ -74,7 +74,7 @@ def main(folder, channels, samples, pieces):
     for i in range(samples):
         clock.now = (i + 1) * 1000
         app.tick()
-    print(stays, free, len(next(ring.records(1))[2]), len(ballast))
+    print(stays, free, len(next(ring.records(1 + channels))[2]), len(ballast))   # the first batch is behind the schemas
 
 
 main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]))

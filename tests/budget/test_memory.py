@@ -49,7 +49,7 @@ def needs(modules, channels, samples):
 @pytest.mark.parametrize(("channels", "samples"), [(1, 60), (2, 240), (4, 60), (8, 120), (16, 30), (16, 240)])
 def test_budget_counts_less_heap_than_the_app_takes(modules, channels, samples):
     needed, record = needs(modules, channels, samples)
-    said = memory.app_bytes(channels, samples, record, PORT_WORD_BYTES) + BASE_BYTES
+    said = memory.app_bytes(channels, channels, samples, record, PORT_WORD_BYTES) + BASE_BYTES
     assert LOW <= said / needed <= HIGH, (said, needed)
 
 

@@ -87,6 +87,35 @@ def test_night_tells_values_gaps_drops_and_restarts(run):
     assert {one["name"]: one["count"] for one in found["channels"]} == {"temperature": 124, "odd": 160, "big": 120, "oil.mean": 9}
 
 
+ALARM = [("oil.alarm", "Cel", "0.1"), ("oil.high", "Cel", "0.1")]
+WELL = "press-0242ac110003"
+
+
+def test_night_tells_when_an_alarm_began_with_its_limit_and_when_it_ended(filled, run):
+    filled.told(WELL, [("oil", "Cel", "0.1")])
+    filled.told(WELL, ALARM)
+    filled.put(WELL, [("oil", "Cel", "0.1")], 0, [[700, 812, 815, 780]], period_ms=10_000)
+    for uptime_ms, value, limit in ((0, 700, None), (10_000, 812, 800), (30_000, 780, None)):
+        filled.put(WELL, ALARM, uptime_ms, [[value], [limit]], period_ms=1000)
+    shown = run("night", WELL, *WINDOW)
+    assert "1 alarm" in shown
+    assert "09:00:10  oil above 80 Cel (81.2)" in shown
+    assert "09:00:30  oil well again (78) after 20 s" in shown
+    assert "oil.high" not in shown
+    found = json.loads(run("night", WELL, *WINDOW, "--json"))
+    assert found["alarms"] == [{
+        "channel": "oil", "unit": "Cel", "side": "high", "limit": 80.0, "from_ms": NOW + 10_000, "value": 81.2,
+        "until_ms": NOW + 30_000, "end_value": 78.0}]
+    assert [one["name"] for one in found["channels"]] == ["oil"]
+    assert [row["channel"] for row in json.loads(run("latest", WELL, "--json"))] == ["oil"]
+    assert json.loads(run("night", WELL, "current", *WINDOW, "--json"))["alarms"] == []
+
+
+def test_night_of_a_machine_in_alarm_since_the_day_before_says_so(filled, run):
+    late = ("--from", "2027-01-15T08:00:20Z", "--to", "2027-01-15T08:00:25Z", "--zone", "Europe/Oslo")
+    assert "oil above 80 Cel (81.2), since" in run("night", WELL, *late)
+
+
 def test_range_shows_a_plot_or_rows_or_points(run):
     assert "temperature Cel  min -0.010" in run("range", DEVICE, "temperature", *WINDOW)
     assert "09:00:00.530" in run("range", DEVICE, *WINDOW, "--rows")

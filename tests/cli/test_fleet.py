@@ -64,7 +64,9 @@ def plant(tmp_path, monkeypatch):
 def desk(plant, monkeypatch):
     """The OTA server knows them: the first two stand at nord, the others at sued."""
     rows = [{"device": device, "model": "hall", "release": "1.0.0", "counter": 1, "cohort": 1,
-             "site": "nord" if place < 2 else "sued", "last_seen_s": NOW_MS / 1000 - 30, "metrics": {"heap_free": 60_000}}
+             "site": "nord" if place < 2 else "sued", "last_seen_s": NOW_MS / 1000 - 30,
+             "metrics": {"heap_free": 60_000, "ring_used": 2560} | (
+                 {"rssi": -58 - 5 * place, "sync_failure": place} if place else {})}
             for place, device in enumerate(plant.devices)]
     monkeypatch.setattr(known.Sources, "client", lambda _self: Desk(rows))
 
@@ -88,13 +90,27 @@ def test_what_version_drops_connections_stands_first_in_red_and_with_its_interva
     assert (worst["back_p50_s"], worst["crash_free"], other["crash_free"]) == (60.0, None, 0.99)
 
 
-@pytest.mark.parametrize("command", ["status", "offline", "versions"])
+@pytest.mark.parametrize("command", ["status", "offline", "versions", "models", "devices"])
 def test_no_name_is_cut_at_80_columns(plant, desk, capsys, monkeypatch, command):
     _, out, _ = tenfold(capsys, monkeypatch, command, "--database", plant.url)
     assert max(len(line) for line in out.splitlines()) <= 80
-    names = {"status": ["nord", "sued"], "offline": [plant.devices[1]], "versions": ["1.0.0", "1.1.0"]}[command]
+    names = {"status": ["nord", "sued"], "offline": [plant.devices[1]], "versions": ["1.0.0", "1.1.0"], "models": ["hall"],
+             "devices": plant.devices}[command]
     assert all(name in out for name in names)
     assert "…" not in out
+
+
+def test_a_device_of_before_tells_no_signal_and_no_zero(plant, desk, capsys, monkeypatch):
+    _, out, _ = tenfold(capsys, monkeypatch, "devices", "--database", plant.url)
+    rows = {cells[1].strip(): [cell.strip() for cell in cells] for cells in (line.split("│") for line in out.splitlines())
+            if len(cells) > 5}
+    assert rows[plant.devices[0]][4:6] == ["", ""]
+    assert rows[plant.devices[5]][4:6] == ["-83", "5"]
+    _, out, _ = tenfold(capsys, monkeypatch, "devices", "--database", plant.url, "--json")
+    told = {row["device"]: row for row in json.loads(out)["devices"]}
+    assert [told[plant.devices[place]]["rssi_dbm"] for place in (0, 5)] == [None, -83]
+    _, out, _ = tenfold(capsys, monkeypatch, "status", "--database", plant.url)
+    assert "15 failed syncs  weakest signal -83 dBm" in " ".join(out.split()).replace("syncs weakest", "syncs  weakest")
 
 
 def test_without_an_ota_server_it_says_what_is_unknown(plant, capsys, monkeypatch):

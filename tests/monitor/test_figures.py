@@ -3,7 +3,7 @@
 import pytest
 
 from host.monitor.connectivity import Link
-from host.monitor.figures import crash_free, device_figures, group_figures, places
+from host.monitor.figures import RSSI, crash_free, device_figures, group_figures, places
 from tests.monitor.fleets import FROM_MS, HOUR_MS, NOW_MS, A, B, C, dropped, fleet, heard, told, total
 
 
@@ -57,6 +57,26 @@ def test_what_the_update_server_did_not_tell_is_unknown_and_not_zero():
     device = device_figures(fleet([heard(A)]))[0]
     assert (device.place.model, device.place.site, device.metric("ring_used"), device.certificate_left_s) == (
         "unknown", "none", None, None)
+
+
+def test_a_device_of_before_tells_no_signal_and_no_failed_sync_and_that_is_not_zero():
+    old = {"uptime_s": 100, "heap_free": 40_000}
+    known = fleet([heard(A)], told=[told(A, **old)], totals=[total(checkins=5, connects=5)])
+    group = by_release(known)["1.0.0"]
+    assert (group.unsynced, group.sync_success, group.told(RSSI)) == (None, None, [])
+    assert device_figures(known)[0].metric(RSSI) is None
+
+
+def test_releases_that_do_not_tell_of_failed_syncs_make_no_share_look_better():
+    known = fleet(
+        [heard(A), heard(B, "2.0.0")], told=[told(A), told(B, "2.0.0", sync_failure=3)],
+        totals=[total(checkins=1000, connects=1000), total("2.0.0", checkins=6, connects=6, sync_failure=4)])
+    assert group_figures(known, lambda place: place.site)["nord"].sync_success == 0.75
+
+
+def test_a_release_without_a_failed_sync_has_none_although_sums_of_none_are_not_stored():
+    known = fleet([heard(A)], told=[told(A, sync_failure=0)], totals=[total(checkins=5, connects=5)])
+    assert (by_release(known)["1.0.0"].unsynced, by_release(known)["1.0.0"].sync_success) == (0, 1.0)
 
 
 def test_a_device_that_only_checks_in_is_known_and_not_called_offline():

@@ -10,7 +10,7 @@ from tests.monitor.fleets import FROM_MS, HOUR_MS, NOW_MS, A, B, dropped, fleet,
 
 FULL = {"uptime_s": 7200, "connects": 3, "drops": 2, "tx_bytes": 900, "rx_bytes": 90, "msgs": 12, "acked": 11, "ring_used": 512,
         "ring_dropped": 1, "app_crashes": 1, "task_restarts": 0, "late_max_ms": 250, "sensors_bad": 1, "heap_free": 41_000,
-        "idf_block": 30_000, "resets": 4}
+        "idf_block": 30_000, "resets": 4, "alarms": 1, "sync_failure": 2, "rssi": -67}
 
 
 def everything():

@@ -12,6 +12,7 @@ from node.wire import batch, schema
 from tests.node.common import StillClock, code_of
 
 CHANNELS = schema.build([("temp", "Cel", "0.01"), ("vib", "mm/s", "1")])
+ALARM = schema.build([("temp.alarm", "Cel", "0.01"), ("temp.high", "Cel", "0.01")])
 
 
 class Channel:
@@ -48,6 +49,8 @@ class Rows:
 
 
 class Bench(unittest.TestCase):
+    told = (CHANNELS,)
+
     def setUp(self):
         self.ring = Ring(NorFlash(4))
         self.ring.mount()
@@ -56,7 +59,7 @@ class Bench(unittest.TestCase):
 
     def begin(self):
         self.commits = 0
-        self.journal = Journal(self.ring, 7, [(schema.schema_hash(CHANNELS), CHANNELS)], self.clock, self._committed)
+        self.journal = Journal(self.ring, 7, [(schema.schema_hash(raw), raw) for raw in self.told], self.clock, self._committed)
         self.batcher = Batcher(self.journal, 0, 100, 2)
 
     def _committed(self):
@@ -169,8 +172,13 @@ class TestApplication(Bench):
         self.assertEqual([len(one["times"]) for one in self.batches()], [3, 2])
 
     def test_alarm_does_not_wait_for_the_batch(self):
+        self.told = CHANNELS, ALARM
+        self.begin()
         self.run_ticks(self.app([[1, 0], [90, 0], [95, 0]], high=80), (100, 200, 300))
-        self.assertEqual([one["columns"][0] for one in self.batches()], [[1, 90]])
+        rows, start, alarm = self.batches()
+        self.assertEqual(rows["columns"][0], [1, 90])
+        self.assertEqual((start["times"], start["columns"]), ([100], [[1], [None]]))
+        self.assertEqual((alarm["times"], alarm["columns"]), ([200], [[90], [80]]))
 
     def test_lateness_is_reported_and_the_grid_stands(self):
         self.run_ticks(self.app([[1, 1]] * 3, flush_every_ms=0), (130, 200, 300))

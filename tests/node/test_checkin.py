@@ -64,6 +64,14 @@ class RequestTest(unittest.TestCase):
             raw = checkin.encode_request(request(metrics={"drops": value}))
             self.assertEqual(code_of(self, FormatError, checkin.parse_request, raw), "checkin.drops")
 
+    def test_signal_strength_is_the_one_metric_below_zero(self):
+        for value in (-128, -67, 0, 127):
+            parsed = checkin.parse_request(checkin.encode_request(request(metrics={"rssi": value, "sync_failure": 2})))
+            self.assertEqual(parsed["metrics"], {"rssi": value, "sync_failure": 2})
+        for value in (-129, 128, None, "-67", -67.0):
+            raw = checkin.encode_request(request(metrics={"rssi": value}))
+            self.assertEqual(code_of(self, FormatError, checkin.parse_request, raw), "checkin.rssi")
+
     def test_other_versions_and_excessive_sizes_are_refused(self):
         raw = checkin.encode_request(request())
         self.assertEqual(code_of(self, FormatError, checkin.parse_request, raw + b" " * 4096), "checkin.size")

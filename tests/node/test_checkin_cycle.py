@@ -72,6 +72,7 @@ class TestCycle(unittest.TestCase):
             wait_ms = self.cycle()
             self.clock.now_ms += wait_ms
             waits.append(wait_ms)
+        self.assertEqual(self.device.missed, [])
         self.assertTrue(all(800000 <= wait_ms <= 1200000 for wait_ms in waits[1:]), waits)
         self.assertTrue(len(set(waits)) > 10)
 
@@ -81,6 +82,7 @@ class TestCycle(unittest.TestCase):
         for _ in range(40):
             self.clock.now_ms += self.cycle()
             dues.append(self.clock.now_ms)
+        self.assertEqual(self.device.missed, ["sync_failure"] * 40)
         self.assertEqual([due // 60000 for due in dues], list(range(dues[0] // 60000, dues[0] // 60000 + 40)))
         self.assertTrue(len({due % 60000 for due in dues}) > 30)
 

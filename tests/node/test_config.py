@@ -131,7 +131,8 @@ class TestEdges(unittest.TestCase):
         vib = {"name": "vib", "unit": "mm/s", "resolution": "0.1", "median": 3, "high": 9}
         made = parse(site(channels=[TEMP, vib], period_ms=250))
         self.assertEqual(made.groups, [(250, 0, (0, 1))])
-        self.assertEqual(rows.schemas(made), [schema.build([("temp", "Cel", "0.01"), ("vib", "mm/s", "0.1")])])
+        self.assertEqual(rows.schemas(made), [schema.build([("temp", "Cel", "0.01"), ("vib", "mm/s", "0.1")]),
+                                              schema.build([("vib.alarm", "mm/s", "0.1"), ("vib.high", "mm/s", "0.1")])])
         self.assertEqual(rows.schemas(parse(site(channels=[dict(TEMP, rate=5), vib], period_ms=250))), rows.schemas(made))
 
     def test_channels_of_one_reporting_period_and_phase_are_one_group(self):

@@ -32,7 +32,7 @@ class Rows:
 
 def through(values, **keys):
     """What a channel reports of values, sample by sample."""
-    group = Group(None, 0, (0,), 100, 0, [filters(channel(**keys))], 1)
+    group = Group(None, 0, (0,), 100, 0, [filters(channel(**keys), None, None)], 1)
     group.batcher = Rows()
     for value in values:
         group.take([value], 0)
@@ -63,7 +63,7 @@ class TestFilters(unittest.TestCase):
         self.assertEqual(through([5, -7, None, 2147483647]), [5, -7, None, 2147483647])
 
     def test_alarms_see_what_the_deadband_holds_back(self):
-        group = Group(None, 0, (0,), 100, 0, [filters(channel(deadband=1, high=0.6))], 1)
+        group = Group(None, 0, (0,), 100, 0, [filters(channel(deadband=1, high=0.6), None, 1)], 1)
         group.batcher = Rows()
         self.assertEqual([group.take([value], 0) for value in (50, 60, 61)], [False, True, False])
         self.assertEqual(group.batcher.rows, [50, None, None])

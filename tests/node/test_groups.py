@@ -137,6 +137,22 @@ class TestGroups(Bench):
         self.run_to(3000)
         self.assertEqual((self.rows(0)[0], self.rows(1)[0]), ([1000, 2000, 3000], [700, 1400, 2100, 2800]))
 
+    def test_alarms_are_told_in_batches_of_their_own_behind_the_groups(self):
+        self.begin({"name": "a", "low": -5}, {"name": "b", "period_ms": 700}, {"name": "c", "high": 3000, "low": 0})
+        self.assertEqual([schema.parse(raw)[-1][0] for _, raw in self.schemas], ["c", "b", "a.low", "c.low"])
+        self.run_to(2999)
+        self.assertEqual([group.alarms() for group in self.groups], [0, 0])
+        self.run_to(3000)
+        self.assertEqual((self.app.alarms(), self.rows(2)), (1, ([1000], [[1000], [None]])))
+        self.assertEqual(self.rows(3), ([1000, 3000], [[1000, 3000], [None, 3000], [None, None]]))
+        self.sensors.shown = {2: 2999}
+        self.run_to(4000)
+        self.assertEqual((self.app.alarms(), self.rows(3)[1]), (0, [[1000, 3000, 2999], [None, 3000, None], [None] * 3]))
+
+    def test_configuration_that_had_room_for_no_further_column_may_have_alarms(self):
+        self.begin(*[{"name": f"channel{i}", "high": 1e6, "low": -5, "stats": 10} for i in range(16)])
+        self.assertEqual([len(schema.parse(raw)) for _, raw in self.schemas], [64] + [3] * 16)
+
     def test_delayed_alarm_leaves_when_it_is_one(self):
         self.begin({"name": "a", "high": 2000, "delay": 3})
         self.run_to(3999)

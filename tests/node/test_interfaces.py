@@ -93,6 +93,14 @@ class TestInterfaces(unittest.TestCase):
             self.assertEqual(self.logged[-1][0], "board")
             self.assertIn(network["kind"] + ": ", self.logged[-1][1])
 
+    def test_signal_of_a_radio_that_carries_nothing_is_told_or_an_unknown_one_is_zero(self):
+        wifi = __import__("board.esp32.wifi", None, None, ["wifi"]).Wifi("plant", "", DEVICE)
+        self.assertIsNone(wifi.rssi())
+        self.network.wlan.joined = True
+        self.assertEqual(wifi.rssi(), -67)
+        for said in (ETHERNET, MODEM):   # the radio is on with both
+            self.assertIsNone(self.made(said).rssi())
+
     def test_key_is_made_while_the_radio_is_off(self):
         for said in (ETHERNET, MODEM):
             self.network.wlan.on = False

@@ -94,6 +94,11 @@ class TestUplink(UplinkRig, unittest.TestCase):
         self.run_until(lambda: b"record 3" in self.sent())
         self.assertEqual(max(int(one.split()[1]) for one in self.sent()), AHEAD_WINDOWS * Config.window - 1)
 
+    def test_acks_that_stand_still_are_failed_syncs_and_the_one_that_moves_is_none(self):
+        self.records(2)
+        self.run_until(lambda: self.metrics.get("sync_failure") >= 2)
+        self.assertEqual((self.metrics.get("connects"), self.metrics.get("drops")), (1, 0))
+
     def test_foreign_acks_free_nothing(self):
         def lie(pipe, topic, payload):
             if payload == b"record 0":
@@ -132,13 +137,15 @@ class TestUplink(UplinkRig, unittest.TestCase):
         self.run_until(lambda: self.ring.first_unacked() == 4)
         self.assertTrue(self.net.pipes[0].closed)
         self.assertEqual((self.metrics.get("connects"), self.metrics.get("drops")), (2, 1))
+        self.assertEqual(self.metrics.get("sync_failure"), 0)   # what had connected is a drop
 
     def test_refusing_broker_is_tried_again(self):
         self.broker.connack = 5
         self.run_until(lambda: len(self.net.pipes) >= 3)
         self.assertGreaterEqual(self.metrics.faults["uplink:link.refused"], 2)
         self.assertTrue(self.net.pipes[0].closed and self.net.pipes[1].closed)
-        self.assertEqual(self.metrics.get("connects"), 0)
+        self.assertEqual((self.metrics.get("connects"), self.metrics.get("drops")), (0, 0))
+        self.assertGreaterEqual(self.metrics.get("sync_failure"), 2)
 
     def test_every_class_of_fault_is_survived(self):
         for fault in (OSError(113), ValueError("certificate"), IndexError(), AssertionError(), TypeError(), EOFError(),

@@ -8,7 +8,7 @@ import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis.errors import Unsatisfiable
 
-from node.wire.metrics import METRICS
+from node.wire.metrics import METRICS, RSSI
 from provisioning import pki
 from tests.ota.support import PEER, Keys, Plant, PretendDevice, as_device, check_in, operator, until
 
@@ -87,7 +87,7 @@ def test_the_description_knows_the_check_in_that_devices_make(server: Plant) -> 
     device.check_in()   # it is one that the server takes
     sent = {"v", "device", "failed", *schema["required"], *device.config}
     assert sent == set(schema["properties"])
-    assert set(schema["properties"]["metrics"]["properties"]) == set(METRICS)
+    assert set(schema["properties"]["metrics"]["properties"]) == {*METRICS, RSSI}
 
 
 def test_every_error_is_described_as_it_is(server: Plant) -> None:

@@ -56,7 +56,7 @@ class _PinKind:
 
 class _Wlan:
     def __init__(self):
-        self.on, self.joined, self.address = False, False, "0.0.0.0"
+        self.on, self.joined, self.address, self.rssi = False, False, "0.0.0.0", -67
 
     def active(self, on):
         self.on = on
@@ -66,6 +66,12 @@ class _Wlan:
 
     def isconnected(self):
         return self.joined
+
+    def status(self, what):
+        assert what == "rssi"
+        if not self.joined:
+            raise OSError("Wifi Not Connected")
+        return self.rssi
 
     def ifconfig(self):
         return (self.address, "", "", "")

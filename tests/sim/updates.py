@@ -85,6 +85,7 @@ class Device:
         self.app_crashes = 0
         self.config_name, self.config_trial = "", False
         self.configs = []   # that came
+        self.missed = []    # what was counted
         self.logged = []
         self.clock = clock or StepClock()
         self.server = Server(http, lambda: None)
@@ -96,7 +97,7 @@ class Device:
                              restart=restart, log=self.log, images=images, deltas=deltas)
         self.checkin = CheckIn(self.server, self.clock, chance or Chance(), device=DEVICE, boot=1, period_s=60,
                                metrics=lambda: {"uptime_s": self.clock.ticks_ms() // 1000},
-                               heard=lambda: None, log=self.log)
+                               missed=self.missed.append, heard=lambda: None, log=self.log)
         self.rounds = Rounds(Turns(True, self.clock), self.clock, self, lambda: Parts, look_ms=1000,
                              alive=lambda: None)
 

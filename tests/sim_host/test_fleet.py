@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from host.sim import radio
 from host.sim.fleet import Board
 from host.sim.plant import PARTITIONS
 from provisioning.line.image import build_flash
@@ -26,6 +27,13 @@ print('LOG not json')
 print('x' * 9000)
 print('BIRTH {"device": "d"}')
 import time
+time.sleep(60)
+"""
+HEARS = b"""
+import simchip, sys, time
+while simchip.rssi() is None:   # on a cable until the simulation says otherwise
+    time.sleep_ms(20)
+print('LOG {"rssi": %d}' % simchip.rssi())
 time.sleep(60)
 """
 HANGS = COUNT + b"import simchip, time\nsimchip.Watchdog(timeout=1000)\ntime.sleep(60)\n"
@@ -95,6 +103,25 @@ def test_noise_on_the_console_does_not_stop_the_listener(tmp_path: Path) -> None
     heard: list[tuple[str, dict[str, object]]] = []
     run(board(tmp_path, TELLS, heard), lambda: until(lambda: len(heard) == 2))
     assert heard == [("LOG", {"event": "up", "detail": "micropython"}), ("BIRTH", {"device": "d"})]
+
+
+def test_chip_hears_the_access_point_that_the_simulation_sets(tmp_path: Path) -> None:
+    heard: list[tuple[str, dict[str, object]]] = []
+    run(board(tmp_path, HEARS, heard), lambda: until(lambda: heard))
+    value = heard[0][1]["rssi"]
+    assert isinstance(value, int)
+    assert -90 < value < -35
+
+
+def test_signals_of_a_hall_differ_and_wander_within_what_radios_hear() -> None:
+    boards = [f"hall-0242ac11{number:04x}" for number in range(200)]
+    now = [radio.rssi(each, 1.8e9) for each in boards]
+    assert min(now) >= radio.FAR_DBM - 8
+    assert max(now) <= radio.NEAR_DBM + 8
+    assert len(set(now)) > 20
+    day = [radio.rssi(boards[0], 1.8e9 + at_s) for at_s in range(0, 86_400, 60)]
+    assert 4 <= max(day) - min(day) <= 15
+    assert radio.rssi(boards[0], 1.8e9) == radio.rssi(boards[0], 1.8e9 + 0.1)
 
 
 def test_starved_watchdog_resets_the_board(tmp_path: Path) -> None:

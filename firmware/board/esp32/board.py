@@ -111,7 +111,9 @@ class Board:
             paths: of our CA, certificate and key.
         """
         inner = Net(self.files, config.address, ca_path=paths[0], cert_path=paths[1], key_path=paths[2])
-        return JoinedNet(self._interface(device), Ntp(config.ntp, clock, self.chance.urandom), inner)
+        interface = self._interface(device)
+        self.rssi = interface.rssi
+        return JoinedNet(interface, Ntp(config.ntp, clock, self.chance.urandom), inner)
 
     def images(self):
         """The Images port, or None where the flash has no second application; its code is loaded when it is asked for."""

@@ -50,6 +50,13 @@ class Interface:
         finally:
             self._joining = False
 
+    def rssi(self):
+        """Of the access point, dBm; None while it is not joined, or where a cable or a modem is the way."""
+        try:
+            return self._wlan.status("rssi") if self._nic is self._wlan else None
+        except (OSError, RuntimeError):   # the port says it in either
+            return None
+
     def _linked(self):
         return self._nic.isconnected() and self._nic.ifconfig()[0] != NO_ADDRESS
 

@@ -80,6 +80,7 @@ class Board:
         self.system = System(watchdog, ended)
         self.raw_ticks_ms = raw_ticks_ms
         self.ring_device = simchip.partition("ring")
+        self.rssi = simchip.rssi
 
     def rtc(self, floor_s):
         del floor_s

@@ -5,8 +5,9 @@
 The flash is one file with NOR rules: programming only clears bits, erasing sets 4096 bytes. Writes are not buffered, so killing
 the process at any instant is a power cut. The partition table is JSON in the file's first sector, or an ESP32's
 (provisioning/line/image.py writes both). The module `simchip` stands for the chip; the firmware sees nothing else of this file.
-DIR is the world outside the board: the watchdog's pulse, the few bytes of RTC memory that survive a reset, and, at /bench,
-sensor signals. --dns is the DNS server of the board's network; without it names are the host's business.
+DIR is the world outside the board: the watchdog's pulse, the few bytes of RTC memory that survive a reset, how strong its access
+point comes in (a file MAC.rssi, dBm; without one the board hangs on a cable), and, at /bench, sensor signals. --dns is the DNS
+server of the board's network; without it names are the host's business.
 
 Exit codes: 75 the board reset itself, the power supply restarts it; 3 nothing to run: no usable partition table or file system, or
 boot.py came back to what would be the prompt, since the line has not written site.json yet; any other is a crash of the simulation.
@@ -117,6 +118,13 @@ class Bench:
         except OSError:
             return "power"
 
+    def rssi(self):
+        try:
+            with self._fs.open("/" + self._mac + ".rssi", "r") as file:
+                return int(file.read(8))
+        except (OSError, ValueError):   # the bench is writing it
+            return None
+
     def leave_cause(self, word):
         self.write("/" + self._mac + ".rtc", word)
 
@@ -220,6 +228,11 @@ class Chip:
     def reset_cause():
         """"power", "soft", or what the power supply left, such as "watchdog"."""
         return bench.cause
+
+    @staticmethod
+    def rssi():
+        """Of the access point, dBm; None on a cable."""
+        return bench.rssi()
 
     @staticmethod
     def world_ms():

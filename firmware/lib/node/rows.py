@@ -1,4 +1,4 @@
-"""What a row of readings holds: the columns of each channel, and the schema of each group.
+"""What a row of readings holds: the columns of each channel, and the schema of each group and of each alarm.
 
 In memory while the configuration is checked and when the schemas are told, not while samples are taken.
 """
@@ -24,14 +24,23 @@ def columns(channel: "Channel") -> "list[tuple[str, str, str]]":
     return made
 
 
+def alarm_columns(channel: "Channel") -> "list[tuple[str, str, str]]":
+    """What is told of its alarm: the value, and for each side that has one the limit that it is beyond. Empty: it has none."""
+    limits = ((".high", channel.high), (".low", channel.low))
+    kinds = [kind for kind, limit in limits if limit is not None]
+    return [(channel.name + kind, channel.unit, channel.resolution) for kind in ([".alarm"] + kinds if kinds else [])]
+
+
 def schemas(config: "Config") -> list[bytes]:
-    """The schema of each group, in their order.
+    """The schema of each group, in their order; then those of the alarms, in the order of their channels.
 
     Raises:
         CallerError: `schema.*`: a group is too large for one.
     """
-    return [schema.build([column for place in places for column in columns(config.channels[place])])
-            for _, _, places in config.groups]
+    groups = [schema.build([column for place in places for column in columns(config.channels[place])])
+              for _, _, places in config.groups]
+    alarms = [alarm_columns(channel) for channel in config.channels]
+    return groups + [schema.build(told) for told in alarms if told]
 
 
 def check(channel: "Channel") -> None:

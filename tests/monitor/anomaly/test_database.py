@@ -21,6 +21,7 @@ from host.store.queries import Queries
 from host.store.telemetry import Telemetry
 from tests.databases import migrated
 from tests.ingest.records import DEVICE, OTHER, batch_of, schema_of, up
+from tests.store.filled import Filled
 
 NOW = time.time_ns() // 1_000_000 // 60_000 * 60_000   # the readings end now
 DAYS = 21
@@ -193,3 +194,16 @@ def test_train_command_keeps_nothing(own):
     assert rows.model(DEVICE) is not None
     assert rows.findings(NOW - DAY_MS)
     assert json.loads(tenfold("list", "--database", own, "--json").stdout)["findings"][0]["channel"] == "temperature"
+
+
+def test_what_tells_of_alarms_is_no_channel_that_fell_silent(tmp_path):
+    engine = open_engine(migrated(tmp_path / "telemetry.db"))
+    made = Filled(engine)
+    made.told(DEVICE, [("oil", "Cel", "0.1")])
+    made.told(DEVICE, [("oil.alarm", "Cel", "0.1"), ("oil.high", "Cel", "0.1")])
+    made.put(DEVICE, [("oil", "Cel", "0.1")], 0, [[700, 812]], epoch_ms=NOW - DAY_MS)
+    made.put(DEVICE, [("oil.alarm", "Cel", "0.1"), ("oil.high", "Cel", "0.1")], 0, [[812], [800]], epoch_ms=NOW - DAY_MS)
+    one = Anomalies(Queries(engine), AnomalyRows(engine), TUNING, clock_ms=lambda: NOW)
+    one.catch_up(DEVICE)
+    assert (set(one.watch(DEVICE).channels), set(one.units(DEVICE))) == ({"oil"}, {"oil"})
+    engine.dispose()

@@ -25,7 +25,7 @@ class CheckIn:
     """One device's check-ins. When the next is due is its answer; waiting for it is the caller's.
 
     Args:
-        metrics: gives the metrics by name.
+        metrics: gives the metrics by name. missed: called when the server has not answered.
         boot: number of this boot.
         period_s: until the server says another.
         heard: called when the server has answered. log: (event, detail), rarely.
@@ -37,12 +37,12 @@ class CheckIn:
     """
 
     def __init__(self, server: "Server", clock: "DeviceClock", chance: "Random", *, device: str, boot: int, period_s: int,
-                 metrics: "Callable[[], dict[str, int]]", heard: "Callable[[], None]", log: "Callable[[str, str], None]",
-                 kept: tuple[int, int] | None = None) -> None:
+                 metrics: "Callable[[], dict[str, int]]", missed: "Callable[[str], None]", heard: "Callable[[], None]",
+                 log: "Callable[[str, str], None]", kept: tuple[int, int] | None = None) -> None:
         self._server, self._clock, self._chance = server, clock, chance
         self._device, self._boot = device, boot
         self._period_ms = period_s * 1000
-        self._metrics, self._heard, self._log = metrics, heard, log
+        self._metrics, self._missed, self._heard, self._log = metrics, missed, heard, log
         self._attempts = 0   # in a row that brought a direction, or failed in a trial
         self.answered = False
         self.config: tuple[str, bytes] | None = None
@@ -65,6 +65,7 @@ class CheckIn:
             answer = checkin.parse_response(await self._server.checkin(checkin.encode_request(facts)))
         except (NetworkError, FormatError) as error:
             self._log("checkin", str(error))
+            self._missed("sync_failure")
             return self._failed_in_ms(facts["trial"]), None, nonce
         self._clock.learn(answer["now_s"] * 1000, QUALITY_SERVER)
         self._period_ms = answer["period_s"] * 1000

@@ -106,8 +106,7 @@ class Uplink:
                 return   # stepped aside
             except self._faults as error:
                 self._note(error)
-            if self.is_open():
-                self._metrics.add("drops")
+            self._metrics.add("drops" if self.is_open() else "sync_failure")
             failures = 1 if self._clock.ticks_ms() - started_ms > STABLE_MS else failures + 1
 
     def _note(self, error: Exception) -> None:
@@ -223,6 +222,7 @@ class Uplink:
     def _packet(self, link: Link, now_ms: int) -> bytes | None:
         """The next packet that acks and records ask for, or None."""
         if self._cursor.stall_in_ms(now_ms) == 0:
+            self._metrics.add("sync_failure")
             self._cursor.rewind(self._ring.first_unacked(), self._ring.next_seq, now_ms)
             if self._ring.oldest(self._boot) != self._announced:   # the ring overflowed: the server must not wait for what is gone
                 return self._tell_state(link)

@@ -60,9 +60,20 @@ class Group:
         for stage in stages:
             if value is not None:
                 value = stage.step(value)
-        if alarm is not None and alarm.step(value):
+        if alarm is not None and alarm.step(value, self.due_ms):
             self._alarmed = True
         return value
+
+    def flush(self) -> None:
+        """Commit the rows, and what alarms have to tell."""
+        self.batcher.flush()
+        for _stages, _band, alarm in self._filters:
+            if alarm is not None:
+                alarm.flush()
+
+    def alarms(self) -> int:
+        """How many of its channels are beyond a limit."""
+        return len([1 for _stages, _band, alarm in self._filters if alarm is not None and alarm.state])
 
     def advance(self, now_ms: int) -> None:
         """On to the next place on the grid."""
@@ -121,9 +132,13 @@ class Application:
         flushed = 0
         for group in groups:
             flushed += group.batcher.samples
-            group.batcher.flush()
+            group.flush()
         if flushed and not any(group.batcher.samples for group in self._groups):
             self._flush_due_ms = self._next_flush_ms(now_ms)
+
+    def alarms(self) -> int:
+        """How many channels are beyond a limit."""
+        return sum([group.alarms() for group in self._groups])
 
     def _next(self, now_ms: int) -> Group:
         """The group whose turn it is: one that is overdue to be taken before another's start, which might be of the same source."""

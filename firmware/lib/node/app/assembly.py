@@ -23,7 +23,7 @@ def assemble(config: "Config", sources: "list[Source]", journal: "Journal", now_
     """The groups of a configuration and the sampler that serves them.
 
     Args:
-        journal: its schemas are those of the groups, in their order.
+        journal: its schemas are those of node.rows.schemas, in their order.
         now_ms: ticks; the first samples come after it.
         scatter_ms: this device's own place within a period, 0 <= place < period.
     """
@@ -32,11 +32,13 @@ def assemble(config: "Config", sources: "list[Source]", journal: "Journal", now_
     if max(times) > 1:
         from node.app.oversampling import Oversampling
         sampler = Oversampling(sampler, times)   # type: ignore[assignment]   # by structure
+    watched = [place for place, channel in enumerate(config.channels) if channel.high is not None or channel.low is not None]
     groups = []
     for number, (period_ms, phase_ms, places) in enumerate(config.groups):
         due_ms = now_ms + 1 + (scatter_ms(period_ms) + phase_ms - now_ms - 1) % period_ms
         channels = [config.channels[place] for place in places]
-        asked = [filters(channel) for channel in channels]
+        asked = [filters(config.channels[place], journal, len(config.groups) + watched.index(place) if place in watched else None)
+                 for place in places]
         if any(channel.edge and (channel.stats > 1 or channel.anomaly) for channel in channels):
             from node.app.windows import Windows
             group: Group = Windows(journal, number, places, period_ms, due_ms, asked, channels, now_ms)
@@ -46,9 +48,9 @@ def assemble(config: "Config", sources: "list[Source]", journal: "Journal", now_
     return groups, sampler
 
 
-def filters(channel: "Channel") -> "Filters":
-    """A channel's filters in their order, its deadband and its alarm."""
-    found = _stages(channel), _deadband(channel), _alarm(channel)
+def filters(channel: "Channel", journal: "Journal", number: int | None) -> "Filters":
+    """A channel's filters in their order, its deadband and its alarm; `number` is that of the alarm's schema, None: it has none."""
+    found = _stages(channel), _deadband(channel), _alarm(channel, journal, number)
     return found if any(found) else NOTHING
 
 
@@ -91,11 +93,11 @@ def _deadband(channel: "Channel") -> "Deadband | None":
     return Deadband(channel.deadband)
 
 
-def _alarm(channel: "Channel") -> "Alarm | None":
-    if channel.high is None and channel.low is None:
+def _alarm(channel: "Channel", journal: "Journal", number: int | None) -> "Alarm | None":
+    if number is None:
         return None
     if channel.edge and channel.delay > 1:
         from node.app.edge import DelayedAlarm
-        return DelayedAlarm(channel)
+        return DelayedAlarm(channel, journal, number)
     from node.app.alarms import Alarm
-    return Alarm(channel)
+    return Alarm(channel, journal, number)

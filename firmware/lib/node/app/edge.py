@@ -11,6 +11,7 @@ from node.compat import const
 
 TYPE_CHECKING = False   # mypy reads it as true; the device never runs the imports
 if TYPE_CHECKING:
+    from node.app.batcher import Journal
     from node.settings import Channel
 
 MAX_STEPS = const(0x7FFFFFFF)   # what a batch can hold
@@ -124,23 +125,18 @@ class DelayedAlarm(Alarm):
     A missing sample asks for nothing and breaks no row.
     """
 
-    def __init__(self, channel: "Channel") -> None:
-        super().__init__(channel)
+    def __init__(self, channel: "Channel", journal: "Journal", number: int) -> None:
+        super().__init__(channel, journal, number)
         self._asked = self.state
         self._times = 0
 
-    def step(self, value: int | None) -> bool:
-        """Take a sample; True when the state changed."""
-        if value is None:
-            return False
+    def settled(self, value: int) -> str:
+        """The state after a sample."""
         wanted = self.wanted(value)
         if wanted != self._asked:
             self._asked = wanted
             self._times = 0
         if wanted == self.state:
-            return False
+            return wanted
         self._times += 1
-        if self._times < self._channel.delay:
-            return False
-        self.state = wanted
-        return True
+        return self.state if self._times < self._channel.delay else wanted

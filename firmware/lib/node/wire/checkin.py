@@ -13,7 +13,7 @@ from node.wire.fields import is_model, is_release, parse_object, want_bool, want
 from node.wire.identity import want_device
 from node.wire.limits import CONFIG_NAME_BYTES, DIRECTION, MAX_CONFIG_BYTES, MAX_I31, MAX_U32, MAX_U53, NONCE_BYTES
 from node.wire.limits import MAX_BYTES as MAX_SIGNED_BYTES
-from node.wire.metrics import METRICS
+from node.wire.metrics import METRICS, RSSI, RSSI_LEAST, RSSI_MOST
 
 VERSION = const(1)
 MAX_REQUEST_BYTES = const(4096)
@@ -35,8 +35,8 @@ def parse_request(raw: bytes) -> dict[str, Any]:
 
     Returns:
         v, device, model, release, counter, manifest (hex or ""), boot, nonce (hex), slot, trial, failed (None or a dict of
-        counter, manifest, reason), root, seq (the direction floor), metrics (those of METRICS that were sent), config (name of the
-        delivered configuration that it runs on, or ""), config_trial, config_failed (None or a dict of name, reason).
+        counter, manifest, reason), root, seq (the direction floor), metrics (those of METRICS and RSSI that were sent), config
+        (name of the delivered configuration that it runs on, or ""), config_trial, config_failed (None or a dict of name, reason).
 
     Raises:
         FormatError: `checkin.size`, `checkin.json`, `checkin.object` or `checkin.<key>`.
@@ -58,6 +58,9 @@ def parse_request(raw: bytes) -> dict[str, Any]:
             "reason": want_text(body, "reason", "checkin", MAX_REASON),
         }
     sent = want_dict(obj, "metrics", "checkin")
+    metrics = {name: want_int(sent, name, "checkin", 0, MAX_U53) for name in METRICS if name in sent}
+    if RSSI in sent:
+        metrics[RSSI] = want_int(sent, RSSI, "checkin", RSSI_LEAST, RSSI_MOST)
     config_failed = None
     if obj.get("config_failed") is not None:
         body = want_dict(obj, "config_failed", "checkin")
@@ -76,7 +79,7 @@ def parse_request(raw: bytes) -> dict[str, Any]:
         "failed": failed,
         "root": want_int(obj, "root", "checkin", 0, MAX_I31),
         "seq": want_int(obj, "seq", "checkin", 0, MAX_I31),
-        "metrics": {name: want_int(sent, name, "checkin", 0, MAX_U53) for name in METRICS if name in sent},
+        "metrics": metrics,
         "config": _config(obj, "config") if "config" in obj else "",
         "config_trial": want_bool(obj, "config_trial", "checkin") if "config_trial" in obj else False,
         "config_failed": config_failed,

@@ -14,7 +14,11 @@ METRICS = (   # non-negative integers, cumulative since boot unless said
     "task_restarts",
     "late_max_ms",   # largest lateness of a sample
     "sensors_bad",   # channels whose sensor has failed for a while, now
+    "alarms",   # channels beyond a limit, now
     "heap_free",   # bytes, lowest seen
     "idf_block",   # bytes, largest free block of the chip's own heap, lowest seen; TLS lives there
     "resets",   # boots not asked for by the firmware, ever
+    "sync_failure",   # connections to the broker that were not had, acks that stood still, check-ins without an answer
 )
+RSSI = "rssi"   # beside them, dBm of the Wi-Fi access point, now; told only where Wi-Fi carries the uplink
+RSSI_LEAST, RSSI_MOST = -128, 127   # ESP-IDF says it in a byte with a sign
