@@ -118,6 +118,7 @@ _MAKER = Permissions(
 )
 
 TEST_DEVICES = ("doctor-000000000001", "doctor-000000000002")   # nobody's: `tenfold doctor` tries with their certificates
+TEST_FOREIGN = "doctor-000000000003"   # so this one's, who is none of ours
 
 
 def device_permissions(device: str) -> Permissions:
@@ -143,15 +144,17 @@ def foreign_permissions(device: str) -> Permissions:
 
 
 # Who has an account beside the devices of the ledger, by certificate name: ingest, which reads and answers all devices, who makes
-# its stream, and whom `tenfold doctor` tries with. Its listener is to the two test devices what ingest is to all, and nothing to
+# its stream, and whom `tenfold doctor` tries with. Its listener is to the test devices what ingest is to all, and nothing to
 # the others; it is not ingest itself: a broker that makes the name the client id would throw ingest out.
 SERVICES: Mapping[str, Permissions] = {
     "svc.ingest": _INGEST,
     "op.broker": _MAKER,
     "svc.doctor": Permissions(
         publish=tuple(f"t.{name}.ack" for name in TEST_DEVICES),
-        subscribe=tuple(f"t.{name}.{kind}" for name in TEST_DEVICES for kind in ("up", "state"))),
+        subscribe=(*(f"t.{name}.{kind}" for name in TEST_DEVICES for kind in ("up", "state")),
+                   *(f"s.{name}.{kind}" for name in (*TEST_DEVICES, TEST_FOREIGN) for kind in ("senml", "senmlc")))),
     **{name: device_permissions(name) for name in TEST_DEVICES},
+    TEST_FOREIGN: foreign_permissions(TEST_FOREIGN),
 }
 
 

@@ -1,8 +1,8 @@
 """The configuration of EMQX, a broker for plants that need several nodes or shared subscriptions.
 
 Decides who may connect (a certificate of ours; its name is user and client id) and what each may publish and subscribe. Renders
-text; starting EMQX and having it read its rules anew are the caller's. What comes out was held against EMQX's documentation and not
-run on a real one: deploy/emqx/README.md tells what follows from that.
+text; starting EMQX and having it read its rules anew are the caller's. What comes out was held against EMQX's sources and not run
+on a real one: deploy/emqx/README.md tells what follows from that.
 """
 
 import json
@@ -29,7 +29,8 @@ class EmqxSettings(Settings):
         acl_file: who may do what.
         max_connections: sockets of this node.
         max_queued_messages: kept for a client that does not keep up; its own default, 1,000, is passed in a stall of a second.
-        session_mb: memory of one client's process, above which EMQX ends it, 32 by default: the queue must fit.
+        session_mb: memory of one client's process, above which EMQX ends it and its session, 32 by default: the queue must fit.
+            So it ends one with more messages to look at than `max_mailbox_size`, 1,000 by default; that follows the queue.
         session_expiry_h: hours that a session outlives its connection.
         max_payload_bytes: one packet; a ring record is at most 2048.
     """
@@ -48,13 +49,18 @@ class EmqxSettings(Settings):
 
 
 def render(settings: EmqxSettings) -> str:
-    """Render the configuration file, for EMQX 5's `etc/base.hocon`."""
+    """Render the configuration file, for `etc/base.hocon` of EMQX 5.1 or later.
+
+    `enable_authn` is false since TLS has let nobody in without a certificate of ours, and there is no list of passwords to
+    ask: where EMQX_SECURITY_PROFILE is `hardened`, and by default from 7.0 on, EMQX would refuse whoever no list knows.
+    """
     return f"""\
 # Rendered by host.emqx; edit the settings, not this file.
 listeners {{
   ssl.default {{
     bind = {_quote(f"{settings.host}:{settings.port}")}
     max_connections = {settings.max_connections}
+    enable_authn = false
     ssl_options {{
       cacertfile = {_quote(settings.ca_file)}
       certfile = {_quote(settings.cert_file)}
@@ -76,7 +82,10 @@ mqtt {{
   max_mqueue_len = {settings.max_queued_messages}
   session_expiry_interval = "{settings.session_expiry_h}h"
 }}
-force_shutdown.max_heap_size = "{settings.session_mb}MB"
+force_shutdown {{
+  max_heap_size = "{settings.session_mb}MB"
+  max_mailbox_size = {settings.max_queued_messages}
+}}
 authorization {{
   no_match = deny
   deny_action = ignore

@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from host.broker import TEST_DEVICES
+from host.broker import TEST_DEVICES, TEST_FOREIGN
 from host.files import write_whole
 from ota.release.keys import HSM_SCHEME, PASSPHRASE_ENV, PASSPHRASE_FILE_ENV
 from provisioning import ca, pki
@@ -109,7 +109,7 @@ class Desk:
             CaError: "ca.name", "ca.key", "ca.issuer", "ca.request" (not one, or for another name).
         """
         kind = kind_of(name)
-        test = name in TEST_DEVICES
+        test = name in (*TEST_DEVICES, TEST_FOREIGN)
         if kind is None or (foreign or test) != (kind is Kind.DEVICE) or (foreign and test):
             raise CaError("ca.name", f"got {name!r}, expected svc. or op. and 1 to 16 of a-z, 0-9, or st. and a station's name; "
                                      "devices enrol themselves, but for the test devices of `tenfold doctor` and those that are "

@@ -3,7 +3,7 @@
 import datetime as dt
 
 from host import broker
-from host.sim.plant import free_ports
+from host.sim.ports import free_ports
 from provisioning import ca, pki
 
 __all__ = ["free_ports", "issue", "nats_settings"]

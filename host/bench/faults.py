@@ -4,36 +4,30 @@ Real nats-server over mutual TLS, the real ingest, SQLite or PostgreSQL; devices
 Each fault comes in the middle of a run, with readings on their way, and the run ends when every record of every device is acked.
 Then the database is held against what was sent: every record once, byte for byte. What a process said of itself counts for nothing.
 
-Killing is SIGKILL, and the process is started again at once. A stall is a held write lock (SQLite) or SIGSTOP of all processes of
-PostgreSQL. A full disk is a limit on the size of the files that ingest, or PostgreSQL, may write (RLIMIT_FSIZE), lifted after a
-while: writes fail as they do when a disk is full, with another error number.
+How each fault is made, and how it is known that it happened, is strikes.py's. A case whose fault did not happen failed.
 """
 
 import asyncio
-import contextlib
 import json
-import os
-import resource
-import signal
-import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import TypedDict, cast
 
 from sqlalchemy import func, select
 
 from host import broker
 from host.bench import ingest, postgres
 from host.bench.fleet import RefusedError
-from host.bench.talking import BOOT, Done, Job, Records
+from host.bench.strikes import LOOK_S, Case, Strikes, not_happened
+from host.bench.talking import BOOT, Done, Job, Progress, Records
 from host.db import open_engine
 from host.sim.plant import REPOSITORY
 from host.sim.processes import Child, Program, die_with_parent, stop_all
 from host.store import tables
+from node.wire import batch
 
 DEVICES, WINDOW, SAMPLES = 8, 8, 16
 RECORDS, QUICK_RECORDS = 1500, 400   # of each device
@@ -41,14 +35,14 @@ AT = (0.2, 0.6)                      # of all records acked, when a fault comes
 STALL_S, QUICK_STALL_S = 10.0, 3.0
 LIMIT_S = 600.0                      # a run that is not done then never will be
 SEED = 7
-LOOK_S = 0.1
 
 
 class Row(TypedDict):
     """One fault. Counts are of records (batches and schemas), `readings` of what they hold.
 
     `again`: sent once more for want of an ack. `lost`: sent and not stored, or stored otherwise. `twice`: stored beyond what was
-    sent. `quarantined`: messages that ingest kept aside. `times`: that the fault happened.
+    sent. `quarantined`: messages that ingest kept aside. `times`: that the fault struck with records on their way.
+    `not_happened`: faults of the case that never came, or not as often as they should have.
     """
 
     fault: str
@@ -64,21 +58,7 @@ class Row(TypedDict):
     garbage: int
     quarantined: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class Case:
-    """One run: what happens `AT` its marks, and what the devices do all the time."""
-
-    name: str
-    database: str
-    kill: tuple[str, ...] = ()
-    stall: bool = False
-    full: bool = False
-    duplicate_pct: float = 0.0
-    garbage_pct: float = 0.0
-    reorder: bool = False
-    steps: bool = False
+    not_happened: list[str]
 
 
 _KILLS = (("broker",), ("ingest",), ("broker", "ingest"))
@@ -97,8 +77,6 @@ def cases(*, postgresql: bool, quick: bool) -> list[Case]:
             Case("clock steps", database, steps=True), Case("1 % garbage", database, garbage_pct=1),
             Case("all of the devices' at once, SIGKILL of ingest", database, kill=("ingest",), duplicate_pct=5, garbage_pct=1,
                  reorder=True, steps=True)]
-    # Where we are root, PostgreSQL's processes are another user's, and their limits are not ours to set.
-    found = [case for case in found if not (case.full and case.database == "postgresql" and os.geteuid() == 0)]
     if quick:
         sqlite = [case for case in found if case.database == "sqlite"]
         return [*sqlite, *(case for case in found if case not in sqlite and ("database" in case.kill or case.stall or case.full))]
@@ -106,8 +84,8 @@ def cases(*, postgresql: bool, quick: bool) -> list[Case]:
 
 
 def is_bad(row: Row) -> bool:
-    """Whether readings sent are not readings stored, once."""
-    return bool(row["lost"] or row["twice"] or row["readings_sent"] != row["readings_stored"])
+    """Whether readings sent are not readings stored, once, or nothing was tried."""
+    return bool(row["lost"] or row["twice"] or row["readings_sent"] != row["readings_stored"] or row["not_happened"])
 
 
 def measure(todo: Sequence[Case], step: Callable[[str], None], *, quick: bool) -> list[Row]:
@@ -142,75 +120,20 @@ async def _run(case: Case, records: int, stall_s: float) -> Row:
                 await child.start()
                 if name == "database" and cluster is not None:
                     await _until(cluster.answers, "PostgreSQL answers")
-            await _until(lambda: "subscribed to" in _log(children["ingest"]), "ingest subscribes")
-            fault = _Fault(case, children, cluster, url, stall_s)
+            await _until(lambda: "subscribed to" in children["ingest"].log(), "ingest subscribes")
+            strikes = Strikes(case, children, cluster, url, stall_s)
             job = Job(port=files.mqtt_port, ca_file=str(files.pki.ca_file), members=files.members, window=WINDOW, samples=SAMPLES,
                       seconds=0, warm_s=0, records=records, duplicate_pct=case.duplicate_pct, garbage_pct=case.garbage_pct,
                       reorder=case.reorder, steps=case.steps, seed=SEED)
             began = time.monotonic()
-            done = await _talk(job, fault)
+            done = await _talk(job, strikes, case)
             took_s = time.monotonic() - began
-            return _row(case, job, done, url, fault.times, took_s)
+            return _row(case, job, done, url, strikes.times, took_s)
         finally:
             await stop_all(list(children.values()))
 
 
-class _Fault:
-    """Makes a case's fault happen."""
-
-    def __init__(self, case: Case, children: dict[str, Child], cluster: postgres.Cluster | None, url: str, stall_s: float) -> None:
-        self._case, self._children, self._cluster, self._url, self._stall_s = case, children, cluster, url, stall_s
-        self.times = 0
-
-    async def strike(self) -> None:
-        """Let it happen once, and end."""
-        case = self._case
-        if not (case.kill or case.stall or case.full):
-            return
-        self.times += 1
-        for name in case.kill:
-            self._children[name].kill()
-        if case.stall:
-            async with self._stopped() if self._cluster is not None else self._locked():
-                await asyncio.sleep(self._stall_s)
-        if case.full:
-            await self._filled()
-
-    @contextlib.asynccontextmanager
-    async def _stopped(self) -> AsyncIterator[None]:
-        pids = [] if self._cluster is None else self._cluster.processes()
-        for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            for pid in reversed(pids):
-                os.kill(pid, signal.SIGCONT)
-
-    @contextlib.asynccontextmanager
-    async def _locked(self) -> AsyncIterator[None]:
-        connection = sqlite3.connect(self._url.removeprefix("sqlite:///"), timeout=60, isolation_level=None)
-        try:
-            connection.execute("BEGIN IMMEDIATE")
-            yield
-            connection.execute("ROLLBACK")
-        finally:
-            connection.close()
-
-    async def _filled(self) -> None:
-        """No file may grow for a while: of ingest's, or of those of PostgreSQL's processes that are there and those to come."""
-        writers = self._cluster.processes() if self._cluster is not None else [self._children["ingest"].pid or 0]
-        before = {}
-        for pid in writers:
-            with contextlib.suppress(ProcessLookupError):
-                before[pid] = resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, resource.RLIM_INFINITY))
-        await asyncio.sleep(self._stall_s)
-        for pid, limits in before.items():
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(pid, resource.RLIMIT_FSIZE, limits)
-
-
-async def _talk(job: Job, fault: _Fault) -> Done:
+async def _talk(job: Job, strikes: Strikes, case: Case) -> Done:
     """Run the devices; strike at the marks. Gives what they did."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "host.bench.talking", cwd=REPOSITORY, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
@@ -222,27 +145,29 @@ async def _talk(job: Job, fault: _Fault) -> Done:
     try:
         async with asyncio.timeout(LIMIT_S):
             process.stdin.write(json.dumps(job).encode() + b"\ngo\n")
-            marks = [share * job["records"] * len(job["members"]) for share in AT]
+            marks = [share * job["records"] * len(job["members"]) for share in AT] if case.strikes else []
             while line := await process.stdout.readline():
                 if line == b"ready\n":
                     continue
                 told = json.loads(line)
-                acked = told["acked"]
-                if marks and isinstance(acked, int) and acked >= marks[0] and "wall_s" not in told:
+                if "wall_s" in told:
+                    break
+                progress = cast("Progress", told)
+                strikes.hear(progress)
+                if marks and progress["acked"] >= marks[0]:
                     marks.pop(0)
-                    struck.append(asyncio.create_task(fault.strike()))
+                    struck.append(asyncio.create_task(strikes.strike()))
             for each in struck:
                 await each
     except TimeoutError:
-        raise RefusedError(f"{fault._case.name}: not done within {LIMIT_S:g} s: {told}") from None
+        raise RefusedError(f"{case.name}: not done within {LIMIT_S:g} s: {told}") from None
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
     if "wall_s" not in told:
         raise RefusedError("the devices ended before their time")
-    done: Done = json.loads(json.dumps(told))
-    return done
+    return cast("Done", told)
 
 
 def _row(case: Case, job: Job, done: Done, url: str, times: int, took_s: float) -> Row:
@@ -269,7 +194,14 @@ def _row(case: Case, job: Job, done: Done, url: str, times: int, took_s: float) 
         fault=case.name, database=case.database, times=times, sent=sent, stored=stored, lost=lost,
         twice=max(0, stored - sent + lost), readings_sent=(len(expected) - 1) * len(names) * records.readings,
         readings_stored=readings, again=done["again"],
-        garbage=done["garbage"], quarantined=int(quarantined), seconds=round(took_s, 1))
+        garbage=done["garbage"], quarantined=int(quarantined), seconds=round(took_s, 1),
+        not_happened=not_happened(case, times, len(AT), done, _clock_steps(expected)))
+
+
+def _clock_steps(records: Mapping[int, bytes]) -> int:
+    """How often a device's clock jumped between two batches."""
+    epochs = [batch.peek(records[seq])[5] for seq in sorted(records) if seq]
+    return sum(map(int.__ne__, epochs, epochs[1:]))
 
 
 async def _until(is_so: Callable[[], bool], what: str) -> None:
@@ -278,8 +210,3 @@ async def _until(is_so: Callable[[], bool], what: str) -> None:
         if time.monotonic() > end:
             raise RefusedError(f"not within {LIMIT_S:g} s: {what}")
         await asyncio.sleep(LOOK_S)
-
-
-def _log(child: Child) -> str:
-    path = child.program.log
-    return path.read_text(encoding="utf-8", errors="replace") if path.exists() else ""

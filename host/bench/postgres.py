@@ -53,7 +53,7 @@ class Cluster:
 
     def answers(self) -> bool:
         """Whether it takes connections."""
-        asked = [str(self.bin / "pg_isready"), "-q", "-h", str(self.folder), "-U", USER]
+        asked = [str(self.bin / "pg_isready"), "-q", "-h", str(self.folder), "-U", USER, "-d", "postgres"]
         return not subprocess.run(asked, check=False).returncode
 
     def postmaster(self) -> int:
@@ -65,10 +65,25 @@ class Cluster:
         return int((self.folder / "data/postmaster.pid").read_text(encoding="ascii").split()[0])
 
     def processes(self) -> list[int]:
-        """All its processes, the postmaster first."""
-        first = self.postmaster()
-        children = Path(f"/proc/{first}/task/{first}/children").read_text(encoding="ascii").split()
+        """All its processes, the postmaster first; none when it does not run."""
+        try:
+            first = self.postmaster()
+            children = Path(f"/proc/{first}/task/{first}/children").read_text(encoding="ascii").split()
+        except OSError:
+            return []
         return [first, *map(int, children)]
+
+    def limit_files(self, size: int | None) -> None:
+        """Let none of its processes write beyond a size in any file, nor those that it will fork; None: as at its start.
+
+        The soft limit alone, by a process of the same user: whose own it is may lift it again, without any right.
+        """
+        limited: set[int] = set()
+        while fresh := [pid for pid in self.processes() if pid not in limited]:   # what was forked meanwhile, too
+            for pid in fresh:   # one that has ended is no fault
+                asked = [*_as_nobody(), "prlimit", f"--pid={pid}", f"--fsize={'unlimited' if size is None else size}:"]
+                subprocess.run(asked, check=False, stderr=subprocess.DEVNULL)
+            limited.update(fresh)
 
 
 def make(folder: Path, where: Path) -> Cluster:

@@ -24,8 +24,9 @@ from host.db import migrate, open_engine
 from host.ingest.commit import Committer
 from host.ingest.sort import sort
 from host.store.classes import ONE_CLASS
-from host.store.compact import KEPT_NEWEST, compact
+from host.store.compact import compact
 from host.store.days import DAY_MS
+from host.store.newest import LOOKBACK
 from host.store.parts import FileParts
 from host.store.queries import Queries
 from host.store.rolling import roll
@@ -136,8 +137,7 @@ def queries(folder: Path, *, quick: bool, say: Say) -> dict[str, Times]:
 
 
 def _latest(engine: Engine, fleet: int) -> int:
-    reader = Queries(engine)
-    return sum(len(reader.latest(_name(number))) for number in range(fleet))
+    return sum(map(len, Queries(engine).latest_of([_name(number) for number in range(fleet)]).values()))
 
 
 def _made(path: Path) -> Engine:
@@ -226,7 +226,7 @@ def _compare(engine: Engine, recording: Recording, device: str) -> None:
         for segment in queries.segments(connection, device, None, 0, START_MS + (recording.rows + 1) * recording.period_ms):
             for channel, values, valid in zip(segment.channels, segment.values, segment.valid, strict=True):
                 found.setdefault(channel.name, []).append((segment.times[valid], values[valid]))
-    if hot > 1 + KEPT_NEWEST:   # the schema, and what stays for newest values
+    if hot > 1 + LOOKBACK:   # the schema, and what stays for newest values
         raise CodecError(f"{recording.path}: {hot} batches were not compacted")
     for (name, _, _), column in zip(recording.channels, recording.columns, strict=True):
         times, values = (np.concatenate([one[at] for one in found.get(name, [(np.empty(0), np.empty(0))])]) for at in range(2))

@@ -70,7 +70,10 @@ class Job(TypedDict):
 
 
 class Done(TypedDict):
-    """`took_s`: from the first sending to the ack, of what was acked after the warm-up. Counts are of messages, all of them."""
+    """`took_s`: from the first sending to the ack, of what was acked after the warm-up. Counts are of messages, all of them.
+
+    `again`: sent once more, for want of an ack or as one of the `duplicates`. `reordered`: sent at another place than their own.
+    """
 
     took_s: list[float]
     wall_s: float
@@ -78,9 +81,19 @@ class Done(TypedDict):
     acked: int
     sent: int
     again: int
+    duplicates: int
+    reordered: int
     garbage: int
     connections: int
     cpu_s: float
+
+
+class Progress(TypedDict):
+    """What it says on its way: records acked, records sent and not acked, and when that was (CLOCK_MONOTONIC, one for all)."""
+
+    acked: int
+    under_way: int
+    at_s: float
 
 
 def make_records(samples: int, seed: int) -> list[bytes]:
@@ -241,12 +254,15 @@ class Talker:
     def _send(self, seqs: list[int]) -> None:
         job, chance, topic = self.job, self.chance, topics.up(self.member["name"])
         if job["reorder"]:
+            ordered = seqs[:]
             chance.shuffle(seqs)
+            self.done["reordered"] += sum(map(int.__ne__, ordered, seqs))
         messages = []
         for seq in seqs:
             payload = self.records.record(seq)
             twice = chance.random() * 100 < job["duplicate_pct"]
             self.done["again"] += twice
+            self.done["duplicates"] += twice
             messages += [(topic, payload)] * (1 + twice)
             if chance.random() * 100 < job["garbage_pct"]:
                 self.done["garbage"] += 1
@@ -268,7 +284,8 @@ class Talker:
 
 def run(job: Job) -> Done:
     """Do a job."""
-    done = Done(took_s=[], wall_s=0, readings=0, acked=0, sent=0, again=0, garbage=0, connections=0, cpu_s=0)
+    done = Done(took_s=[], wall_s=0, readings=0, acked=0, sent=0, again=0, duplicates=0, reordered=0, garbage=0, connections=0,
+                cpu_s=0)
     records = Records(job["samples"], job["seed"], steps=job["steps"])
     talkers = []
     for number, member in enumerate(job["members"]):
@@ -311,7 +328,8 @@ def _talk(job: Job, talkers: list[Talker], selector: selectors.DefaultSelector) 
                 _care(talker, selector, now_s)
             if job["records"] or not said:   # nobody reads on where an end was told
                 said = True
-                _say(json.dumps({"acked": done["acked"]}))
+                under_way = sum(len(talker.sent) for talker in talkers)
+                _say(json.dumps(Progress(acked=done["acked"], under_way=under_way, at_s=time.monotonic())))
     done["wall_s"] = time.perf_counter() - count_s
     done["cpu_s"] = time.process_time() - cpu_s
 

@@ -67,7 +67,8 @@ def bench_faults(
 ) -> None:
     """Kill broker, ingest and database, stall and fill the database, and let devices repeat, shuffle and talk nonsense.
 
-    Readings sent must be readings stored, once. Exit code 1 when they are not.
+    Readings sent must be readings stored, once. Exit code 1 when they are not, or when a fault did not come while they were on
+    their way.
 
     Example: tenfold bench faults --quick
     """
@@ -90,5 +91,8 @@ def bench_faults(
             table.add_row(row["fault"], row["database"], *(f"{row[name]:,}" for name in _FAULT_COLUMNS), f"{row['seconds']:.0f}",
                           style="red" if faults.is_bad(row) else "")
         Console().print(table)
+        for row in rows:
+            if row["not_happened"]:
+                print(f"{row['fault']}, {row['database']}: did not happen as told: {', '.join(row['not_happened'])}")
     if any(map(faults.is_bad, rows)):
         raise typer.Exit(1)

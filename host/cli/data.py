@@ -51,7 +51,7 @@ def latest(devices: Devices = None, database: Database = "", as_json: AsJson = F
     """
     with opened(database) as store:
         names = store.devices(devices or [])
-        rows = [{"device": name, **asdict(one)} for name in names for one in store.queries.latest(name)]
+        rows = [{"device": name, **asdict(one)} for name, found in store.queries.latest_of(names).items() for one in found]
     if as_json:
         print(json.dumps(rows))
         return

@@ -34,7 +34,7 @@ def demo(
     password_file: PasswordFile = None,
     build: Annotated[Path, typer.Option(help="Folder for everything that the demo makes.")] = Path("build"),
 ) -> None:
-    """Run a fleet: broker, certificate authority, enrolment, OTA server, ingest, console and devices of real MicroPython.
+    """Run a fleet: broker, certificates, enrolment, OTA server, ingest, console, alerts, upkeep, devices of real MicroPython.
 
     Examples:
 

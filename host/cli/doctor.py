@@ -31,8 +31,10 @@ def doctor(
     key: File = None,
     second_cert: Annotated[Path | None, typer.Option(help="Of the second one.", exists=True, dir_okay=False)] = None,
     second_key: File = None,
+    foreign_cert: Annotated[Path | None, typer.Option(help="Of one that is not ours.", exists=True, dir_okay=False)] = None,
+    foreign_key: File = None,
     ingest_cert: Annotated[Path | None, typer.Option(
-        help="Of who is ingest to those two: svc.doctor. With svc.ingest's, some brokers end a running ingest's connection.",
+        help="Of who is ingest to those: svc.doctor. With svc.ingest's, some brokers end a running ingest's connection.",
         exists=True, dir_okay=False)] = None,
     ingest_key: File = None,
     plain_port: Annotated[list[int] | None, typer.Option(help="Ports that may be open without TLS. Default: 1883.")] = None,
@@ -42,16 +44,18 @@ def doctor(
 ) -> None:
     """Find, by trying, what of a running broker loses data or lets a device speak as another; look at a database's settings.
 
-    It takes certificates of two test devices, which every broker's files of ours list, and of a service that may hear them:
+    It takes certificates of two test devices and of a foreign one, which every broker's files of ours list, and of a service that
+    may hear them:
 
     tenfold ca issue doctor-000000000001 --why doctor; tenfold ca issue doctor-000000000002 --why doctor;
-    tenfold ca issue svc.doctor --why doctor
+    tenfold ca issue doctor-000000000003 --why doctor; tenfold ca issue svc.doctor --why doctor
 
     Only the test devices' topics are used. Nothing stays on the broker; a running ingest keeps some rows aside in quarantine.
     Takes half a minute. Exit code 1 when something loses data or lets somebody in.
 
     Example: tenfold doctor --host broker.plant.example --ca ca/ca.pem --cert ca/doctor-000000000001.pem
     --key ca/doctor-000000000001.key --second-cert ca/doctor-000000000002.pem --second-key ca/doctor-000000000002.key
+    --foreign-cert ca/doctor-000000000003.pem --foreign-key ca/doctor-000000000003.key
     --ingest-cert ca/svc.doctor.pem --ingest-key ca/svc.doctor.key --database sqlite:///telemetry.db
 
     Example: tenfold doctor --database postgresql+psycopg://tenfold@localhost/telemetry
@@ -67,7 +71,8 @@ def doctor(
         if device is not None and ca is not None:
             case = examine.Case(
                 Address(host, port, host), ca, device, _pair(second_cert, second_key, "--second-cert"),
-                _pair(ingest_cert, ingest_key, "--ingest-cert"), tuple(plain_port or (examine.PLAIN_PORT,)), messages)
+                _pair(ingest_cert, ingest_key, "--ingest-cert"), tuple(plain_port or (examine.PLAIN_PORT,)), messages,
+                _pair(foreign_cert, foreign_key, "--foreign-cert"))
             found += examine.broker(case, lambda what: bar.update(task, description=what))
         if database is not None:
             bar.update(task, description="database")

@@ -12,8 +12,8 @@ import typer
 
 from host.cli.database import opened
 from host.cli.server import connect
-from host.console.metrics import certificate_ends
 from host.db import open_engine
+from host.ledger import certificate_ends
 from host.monitor.facts import LEDGER, UPDATE_SERVER, Fleet
 from host.monitor.words import told_of, totals_of
 from host.store.fleet import read_fleet

@@ -20,7 +20,7 @@ def up(
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the console on 127.0.0.1.")] = 8000,
     build: Annotated[Path, typer.Option(help="Folder for everything that it makes.")] = Path("build"),
 ) -> None:
-    """Bring a plant up and leave it running until Ctrl-C: broker, all servers, devices of real MicroPython.
+    """Bring a plant up and leave it running until Ctrl-C: broker, all servers, alerts, upkeep, devices of real MicroPython.
 
     Release 1.0.0 runs on all of them. `. build/demo/operator.env` in another terminal makes you its operator.
 

@@ -7,23 +7,21 @@ Puts the sources together: telemetry database, OTA server, ledger. One that is a
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import Engine
-from sqlalchemy.exc import SQLAlchemyError
 
 from host.console.ota import NONE, OtaSource
 from host.console.settings import ConsoleSettings
 from host.console.telemetry import Telemetry
 from host.console.watched import SourceError, Watched
 from host.db import DatabaseError, open_engine
+from host.ledger import certificate_ends
 from host.monitor.exposition import CONTENT_TYPE, render
 from host.monitor.facts import LEDGER, UPDATE_SERVER, Told, Totals
 from host.monitor.samples import away_samples, fleet_samples
 from host.monitor.words import told_of, totals_of
 from host.settings import SettingsError
-from provisioning import rows as ledger_rows
 
 router = APIRouter()
 
@@ -73,18 +71,6 @@ class Scrape:
 
     def _ends(self) -> Mapping[str, int] | None:
         return None if self.ledger is None else certificate_ends(self.ledger)
-
-
-def certificate_ends(ledger: Engine) -> Mapping[str, int] | None:
-    """When devices' certificates end, by the ledger; None when it cannot be read."""
-    file = ledger.url.database if ledger.dialect.name == "sqlite" else None
-    if file and not Path(file).is_file():   # opening it would make an empty one
-        return None
-    try:
-        with ledger.connect() as connection:
-            return ledger_rows.certificate_ends(connection)
-    except SQLAlchemyError:
-        return None
 
 
 def make_scrape(settings: ConsoleSettings, telemetry: Telemetry, ota: OtaSource) -> Scrape:

@@ -86,6 +86,18 @@ async def devices(
     return answered(request, {"devices": rows[:limit], "next": more})
 
 
+@router.get("/latest")
+async def latest_of(
+    request: Request, after: Annotated[str, Query(max_length=64)] = "", limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> Response:
+    """The newest value of each channel of devices by id, from behind `after` on; `next` as of /devices."""
+    known = [name for name in (str(row["device"]) for row in await _known(request)) if name > after]
+    some = known[:limit]
+    found = await _ask(request, lambda queries, _engine: queries.latest_of(some))
+    rows = [{"device": name, "latest": [asdict(one) for one in found[name]]} for name in some]
+    return answered(request, {"devices": rows, "next": some[-1] if len(known) > limit else None})
+
+
 @router.get("/devices/{device}/latest")
 async def latest(request: Request, device: str) -> Response:
     """The newest value of each channel of a device."""

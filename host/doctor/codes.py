@@ -105,6 +105,12 @@ CODES: Mapping[str, Code] = {
             _NATS: "has no shared subscriptions over MQTT; workers use JetStream",
             _MOSQUITTO: "the ACL file does not look at subscriptions: run one ingest, or keep the group's name secret",
             _RULES: "allow `subscribe` of the group's topics to ingest alone, last rule `{deny, all}.`"}),
+    "foreign.own": Code(
+        Severity.LOSES, "the packs of a device that is not ours do not reach ingest, though they may be acknowledged", _DOORS),
+    "foreign.publish": Code(
+        Severity.LETS_IN, "a device that is not ours can send as one that is, or as another, or one of ours as one that is not",
+        _DOORS),
+    "foreign.subscribe": Code(Severity.LETS_IN, "a device that is not ours can read what others send or are told", _DOORS),
     "queue.drops": Code(
         Severity.LOSES, "what was acknowledged is gone when a subscriber stalls; only ingest's own ack makes that harmless", {
             _NATS: "does not drop; look at `max_file_store` and the log",

@@ -8,6 +8,7 @@ from pathlib import Path
 from host.doctor import sessions
 from host.doctor.codes import CODES, Finding, untried
 from host.doctor.doors import doors, old_tls
+from host.doctor.foreign import GROUP, Foreign
 from host.doctor.identity import Identity
 from host.doctor.mqtt import Address
 from host.doctor.rights import Rights, let_in
@@ -26,7 +27,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Case:
-    """What is examined and with whom: a device, another, and one that may do what ingest may."""
+    """What is examined and with whom: a device, another, one that may do what ingest may, and a device that is not ours."""
 
     address: Address
     ca_file: Path
@@ -35,6 +36,7 @@ class Case:
     ingest: Pair | None = None
     plain_ports: tuple[int, ...] = (PLAIN_PORT,)
     messages: int = sessions.MESSAGES
+    foreign: Pair | None = None
 
 
 def broker(case: Case, step: Callable[[str], None]) -> Iterator[Finding]:
@@ -52,14 +54,20 @@ def broker(case: Case, step: Callable[[str], None]) -> Iterator[Finding]:
     yield from doors(case.address, case.ca_file, one.name, case.plain_ports)
     yield old_tls(case.address, case.ca_file, one.cert_file, one.key_file, one.name)
     other = None if case.second is None else _identity(case, case.second)
+    stranger = None if case.foreign is None else _identity(case, case.foreign)
     listener = None if case.ingest is None else _identity(case, case.ingest, f"doctor-{mark}")
     if other is not None and other.name == one.name:
         raise SettingsError("second-cert", f"another certificate of {one.name}", "one of another device")
+    if stranger is not None and stranger.name in {one.name, other.name if other else ""}:
+        raise SettingsError("foreign-cert", f"another certificate of {stranger.name}", "one of a device that is not ours")
     if other is not None and listener is not None:
         step("names")
         yield from sessions.names(one, other, listener, mark)
         step("rights")
         yield from Rights(one, other, listener, mark).findings()
+        if stranger is not None:
+            step("foreign devices")
+            yield from Foreign(stranger, one, other, listener, mark).findings()
     if listener is not None:
         step("queues")
         yield from sessions.queue(one, listener, mark, case.messages)
@@ -67,6 +75,8 @@ def broker(case: Case, step: Callable[[str], None]) -> Iterator[Finding]:
         group = code.partition(".")[0]
         if group in {"name", "rights"} and (other is None or listener is None):
             yield untried(code, CODES[code].means, "it takes --second-cert and --ingest-cert")
+        if group == GROUP and (stranger is None or other is None or listener is None):
+            yield untried(code, CODES[code].means, "it takes --foreign-cert, --second-cert and --ingest-cert")
         if group in {"queue", "size"} and listener is None:
             yield untried(code, CODES[code].means, "it takes --ingest-cert")
 

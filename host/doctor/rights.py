@@ -18,13 +18,46 @@ SHARED = 20           # messages to a group
 NOT_LET_IN = "was not let in: {why}; is the broker's list of users up to date? (deploy/: the two test devices are in it)"
 
 
-class Rights:
+class Probe:
+    """What all tests by delivery need: words of this run alone, and a message that comes behind one that must not."""
+
+    def __init__(self, mark: str) -> None:
+        """Take a `mark` of this run alone."""
+        self._mark, self._said = mark, 0
+
+    def _mark_heard(self, device: Connection, topic: str, listener: Connection, limit_s: float = WAIT_S) -> bool:
+        """Have a device say a word on a topic of its own, and wait until the listener has it."""
+        word = self._word("mark")
+        device.publish(topic, [word])
+        return listener.read_until(lambda: any((one.topic, one.payload) == (topic, word) for one in listener.messages), limit_s)
+
+    def _heard(
+        self, listener: Connection, device: Connection, own: str, forged: bytes, limit_s: float = WAIT_S,
+    ) -> list[str]:
+        """The topics on which the listener hears a forged message that was sent before now; `own`: one that is the device's."""
+        if device.is_open:
+            self._mark_heard(device, own, listener, limit_s)
+        listener.read_for(GRACE_S)
+        return sorted({one.topic for one in listener.messages if one.payload == forged})
+
+    def _try_publish(self, device: Connection, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Publish; a broker may end the connection for it, then the device comes back."""
+        device.publish(topic, [payload], retain=retain)
+        if not device.is_open:
+            device.open()
+
+    def _word(self, what: str) -> bytes:
+        self._said += 1
+        return f"tenfold doctor {self._mark} {what} {self._said}".encode()
+
+
+class Rights(Probe):
     """Two devices and a listener that may hear both, as ingest does; connections are opened and closed by each test."""
 
     def __init__(self, one: Identity, other: Identity, listener: Identity, mark: str) -> None:
-        """Take who speaks; `mark` is of this run alone."""
-        self._one, self._other, self._listener, self._mark = one, other, listener, mark
-        self._said = 0
+        """Take who speaks."""
+        super().__init__(mark)
+        self._one, self._other, self._listener = one, other, listener
 
     def findings(self) -> Iterator[Finding]:
         """All tests."""
@@ -45,7 +78,7 @@ class Rights:
 
     def _own(self, listener: Connection) -> Finding:
         with let_in(self._one) as device:
-            came = self._mark_heard(device, listener)
+            came = self._mark_heard(device, self._one.topic(topics.UP), listener)
         return judge("rights.own", not came, f"a message to {self._one.topic(topics.UP)} by its own device",
                      "it reached the listener" if came else "acknowledged, but it did not reach the listener")
 
@@ -55,13 +88,13 @@ class Rights:
         with let_in(self._one) as device:
             for topic in aims:
                 self._try_publish(device, topic, forged, retain=topic.endswith(topics.STATE))
-            heard = self._heard(listener, device, forged)
-            yield judge("rights.publish", bool(heard), f"messages to {' and '.join(aims)} by {self._one.name}", _came(heard))
+            heard = self._heard(listener, device, self._one.topic(topics.UP), forged)
+            yield judge("rights.publish", bool(heard), f"messages to {' and '.join(aims)} by {self._one.name}", came_by(heard))
         before = len(listener.messages)
         listener.subscribe([self._other.topic(topics.STATE)])   # anew: what is retained is told again
         listener.read_for(GRACE_S)
         kept = sorted({one.topic for one in listener.messages[before:] if one.payload == forged})
-        yield judge("rights.retain", bool(kept), f"a retained state of {self._other.name} by {self._one.name}", _came(kept))
+        yield judge("rights.retain", bool(kept), f"a retained state of {self._other.name} by {self._one.name}", came_by(kept))
         if kept:
             for who in (self._one, self._other):   # leave nothing behind
                 with let_in(who) as device:
@@ -75,9 +108,9 @@ class Rights:
         doomed.cut()
         with let_in(self._one) as device:
             listener.read_for(GRACE_S)   # a broker needs a moment to see the end
-            heard = self._heard(listener, device, forged)
+            heard = self._heard(listener, device, self._one.topic(topics.UP), forged)
         return judge("rights.will", bool(heard), f"a will for {aim} by {self._one.name}",
-                     "refused with the connection" if refused else _came(heard))
+                     "refused with the connection" if refused else came_by(heard))
 
     def _users(self, listener: Connection) -> Iterator[Finding]:
         told, heard = [], []
@@ -88,9 +121,9 @@ class Rights:
                     told.append(f"{user}: refused")
                     continue
                 self._try_publish(device, self._other.topic(topics.UP), forged)
-                came = self._heard(listener, device, forged, LOST_S)
+                came = self._heard(listener, device, self._one.topic(topics.UP), forged, LOST_S)
                 heard += came
-                told.append(f"{user}: {_came(came)}")
+                told.append(f"{user}: {came_by(came)}")
         yield judge("name.user", bool(heard), f"user names in the CONNECT of {self._one.name}, with its own certificate",
                     "; ".join(told))
 
@@ -105,7 +138,7 @@ class Rights:
             device.read_for(GRACE_S)
             heard = sorted({one.topic for each in (device, victim) for one in each.messages if one.payload == forged})
         return judge("rights.ack", bool(heard), f"acks for {self._one.name} and {self._other.name} by the device {self._one.name}",
-                     _came(heard))
+                     came_by(heard))
 
     def _subscribe(self) -> Iterator[Finding]:
         other, secret = self._other, self._word("secret")
@@ -126,7 +159,8 @@ class Rights:
                     came |= {f"{one.topic} by {aim}" for one in spy.messages if one.topic != own and not one.topic.startswith("$")}
                     sys |= {one.topic for one in spy.messages if one.topic.startswith("$")}
         tried = f"{len(aims)} subscriptions of {self._one.name}: {', '.join(aims)}"
-        yield judge("rights.subscribe", bool(came), tried, _came(sorted(came)) if came else f"nothing came; {refused} were refused")
+        yield judge("rights.subscribe", bool(came), tried,
+                    came_by(sorted(came)) if came else f"nothing came; {refused} were refused")
         yield judge("rights.sys", bool(sys), f"$SYS/# by {self._one.name}",
                     f"{len(sys)} topics, {sorted(sys)[0]} among them" if sys else "nothing came")
 
@@ -154,36 +188,13 @@ class Rights:
                                   "allowed what ingest is allowed")
             yield listener
 
-    def _mark_heard(self, device: Connection, listener: Connection, limit_s: float = WAIT_S) -> bool:
-        """Have a device say a word on its own topic, and wait until the listener has it."""
-        word, topic = self._word("mark"), self._one.topic(topics.UP)
-        device.publish(topic, [word])
-        return listener.read_until(lambda: any((one.topic, one.payload) == (topic, word) for one in listener.messages), limit_s)
-
-    def _heard(self, listener: Connection, device: Connection, forged: bytes, limit_s: float = WAIT_S) -> list[str]:
-        """The topics on which the listener hears a forged message that was sent before now."""
-        if device.is_open:
-            self._mark_heard(device, listener, limit_s)
-        listener.read_for(GRACE_S)
-        return sorted({one.topic for one in listener.messages if one.payload == forged})
-
     def _barrier(self, ingest: Connection, devices: Sequence[tuple[Connection, Identity]]) -> None:
         """Send each device something that it must get, and wait until it has it."""
         word = self._word("barrier")
         for each, who in devices:
             ingest.publish(who.topic(topics.ACK), [word])
-            _await(each, word)
+            await_word(each, word)
             each.read_for(GRACE_S)
-
-    def _try_publish(self, device: Connection, topic: str, payload: bytes, *, retain: bool = False) -> None:
-        """Publish; a broker may end the connection for it, then the device comes back."""
-        device.publish(topic, [payload], retain=retain)
-        if not device.is_open:
-            device.open()
-
-    def _word(self, what: str) -> bytes:
-        self._said += 1
-        return f"tenfold doctor {self._mark} {what} {self._said}".encode()
 
 
 @contextmanager
@@ -199,9 +210,11 @@ def let_in(who: Identity, *, clean: bool = True, acknowledge: bool = True) -> It
         yield connection
 
 
-def _await(each: Connection, word: bytes) -> None:
+def await_word(each: Connection, word: bytes) -> None:
+    """Read until a word that must come has come."""
     each.read_until(lambda: any(one.payload == word for one in each.messages))
 
 
-def _came(heard: Sequence[str]) -> str:
+def came_by(heard: Sequence[str]) -> str:
+    """What happened, for a finding."""
     return f"delivered: {', '.join(heard)}" if heard else "dropped"

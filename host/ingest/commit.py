@@ -171,6 +171,7 @@ class _Work:
         self._begin: dict[str, DeviceState] = {}   # the states before this group
         self.clocks: dict[BootName, BootClock] = {}
         self.fresh: dict[Name, Record] = {}
+        self._starts: dict[Name, int | None] = {}   # wall time of the first sample of each fresh batch, as it is stored
         self.rejects: list[Reject] = []
         self.answer: dict[str, None] = {}      # devices that get an ack, in order
         self.events: list[tuple[str, LinkEvent]] = []
@@ -236,6 +237,7 @@ class _Work:
         believed = [self._believed(one) for one in fresh]
         self._learn_clocks([one for one in believed if one.kind == KIND_BATCH])
         rows = [self._placed(one) if one.kind == KIND_BATCH else (one, None) for one in believed]
+        self._starts = {_name(one): start_ms for one, start_ms in rows if one.kind == KIND_BATCH}
         if self._transaction.insert(rows, self._now_ms) != len(rows):
             raise UnlockedWriterError
         self._transaction.save_schemas([one for one in fresh if one.kind == KIND_SCHEMA])
@@ -297,7 +299,7 @@ class _Work:
             sums = replace(sums, duplicates=sums.duplicates + 1)
             self.duplicates += 1
         else:
-            start_ms = self._start_ms(one) if one.kind == KIND_BATCH else 0
+            start_ms = self._starts.get(name, 0)
             sums = replace(
                 sums, records=sums.records + 1, batches=sums.batches + (one.kind == KIND_BATCH),
                 readings=sums.readings + one.n_readings, bytes=sums.bytes + len(one.payload),

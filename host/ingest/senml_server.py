@@ -12,7 +12,8 @@ from host.ingest.ingest import unix_ms
 from host.ingest.known import KnownDevices
 from host.ingest.senml_http import create_app
 from host.settings import Settings, SettingsError, load
-from host.tls import EXIT_CANNOT_START, TlsSettings, serve
+from host.stopping import EXIT_CANNOT_START
+from host.tls import TlsSettings, serve
 
 log = logging.getLogger("host.ingest.senml_server")
 
@@ -55,7 +56,7 @@ def main(argv: list[str] | None = None) -> int:
         settings = load(SenmlSettings, arguments.config, env_prefix="TENFOLD_SENML_")
         logging.getLogger().setLevel(settings.log_level.upper())
         known = None if settings.known_devices is None else KnownDevices(settings.known_devices)
-        engine = open_engine(settings.database)
+        engine = open_engine(settings.database, brief=True)
         migrate(engine, "host.store")
     except (SettingsError, DatabaseError) as error:
         log.error("cannot start: %s", error)

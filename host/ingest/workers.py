@@ -11,9 +11,8 @@ import sys
 import time
 from pathlib import Path
 
-EXIT_CRASHED = 1
-EXIT_CANNOT_START = 2
-STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
+from host import stopping
+
 STOP_S = 5.0            # a worker ends within 3 s by itself
 AGAIN_MIN_S = 1.0       # wait before a worker that died is started again; doubles
 AGAIN_MAX_S = 30.0
@@ -44,21 +43,21 @@ class _Worker:
 
 def supervise(config: Path, count: int) -> int:
     """Keep `count` workers running until SIGTERM or SIGINT; gives the exit code."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+    stopping.block()
     workers = [_Worker(config, number) for number in range(1, count + 1)]
     try:
         while True:
             now_s = time.monotonic()
             for worker in workers:
                 code = None if worker.process is None else worker.process.poll()
-                if code == EXIT_CANNOT_START:
-                    return EXIT_CANNOT_START
+                if code == stopping.EXIT_CANNOT_START:
+                    return stopping.EXIT_CANNOT_START
                 if code is not None:
                     log.error("worker %d ended with %d, starting it again", worker.number, code)
                     worker.died(now_s)
                 if worker.process is None and now_s >= worker.due_s:
                     worker.start(now_s)
-            if signal.sigtimedwait(STOP_SIGNALS, 0.2) is not None:
+            if stopping.told(0.2):
                 return 0
     finally:
         _stop([worker.process for worker in workers if worker.process is not None])

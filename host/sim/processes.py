@@ -110,13 +110,16 @@ class Child:
                 self.process.kill()
             await self.process.wait()
 
+    def log(self) -> str:
+        """Return what it wrote, as far as it wrote anything."""
+        try:
+            return self.program.log.read_text(encoding="utf-8", errors="replace")
+        except OSError:
+            return ""
+
     def last_words(self, lines: int = 12) -> str:
         """Return the end of its log, for an error message."""
-        try:
-            text = self.program.log.read_text(encoding="utf-8", errors="replace")
-        except OSError:
-            return "(no log)"
-        return "\n".join(text.splitlines()[-lines:])
+        return "\n".join(self.log().splitlines()[-lines:]) or "(no log)"
 
     async def _spawn(self) -> None:
         self.program.log.parent.mkdir(parents=True, exist_ok=True)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection, Table, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from host.monitor.alerting.engine import Memory, Notice, Transition
 from host.monitor.alerting.group import Group, Level
@@ -19,6 +18,7 @@ from host.monitor.alerting.rise import Mark
 from host.monitor.alerting.rules import key_of
 from host.monitor.alerting.silences import Silence
 from host.monitor.alerting.words import title
+from host.rows import insert_new, upsert
 from host.store import tables as t
 
 DELETE_AT_ONCE = 500     # rows of one DELETE
@@ -43,7 +43,7 @@ def take_turn(connection: Connection, before: int, now_ms: int) -> None:
         OvertakenError: the last tick is not the one that ours goes on from.
     """
     # The first statements: from here on no other writer comes between.
-    connection.execute(_insert(connection, t.alert_turn).values(id=1, turn=0, at_ms=0).on_conflict_do_nothing())
+    insert_new(connection, t.alert_turn, [{"id": 1, "turn": 0, "at_ms": 0}])
     done = connection.execute(update(t.alert_turn).where(t.alert_turn.c.turn == before).values(turn=before + 1, at_ms=now_ms))
     if done.rowcount != 1:
         raise OvertakenError(f"another runner evaluates alerts on this database: tick {before + 1} is there already")
@@ -81,15 +81,7 @@ def _differ(
         gone = sorted(old.keys() - new.keys())
         for start in range(0, len(gone), DELETE_AT_ONCE):
             connection.execute(delete(table).where(table.c.rule == rule, table.c[name].in_(gone[start:start + DELETE_AT_ONCE])))
-    if changed:
-        statement = _insert(connection, table)
-        fresh = {column: statement.excluded[column] for column in changed[0] if column not in ("rule", name)}
-        connection.execute(statement.on_conflict_do_update(index_elements=["rule", name], set_=fresh), changed)
-
-
-def _insert(connection: Connection, table: Table) -> Any:
-    """Build the dialect's insert: both have the same methods, but no common type."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+    upsert(connection, table, changed)
 
 
 def _member_row(rule: str, _key: str, one: Member) -> dict[str, Any]:

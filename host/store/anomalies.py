@@ -11,14 +11,14 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Engine, Table, delete, select
 
 from host.monitor.anomaly import forest, state
 from host.monitor.anomaly.findings import Finding
 from host.monitor.anomaly.forest import Forest
 from host.monitor.anomaly.tuning import DAY_MS, Tuning
 from host.monitor.anomaly.watch import DeviceWatch
+from host.rows import upsert
 from host.store.tables import anomaly_finding, anomaly_model, anomaly_state
 
 log = logging.getLogger(__name__)
@@ -72,8 +72,8 @@ class AnomalyRows:
     def save(self, watch: DeviceWatch, findings: Iterable[Finding], now_ms: int) -> None:
         """Keep a device's detectors and what they found; findings that ended long ago go."""
         with self._engine.begin() as connection:
-            _upsert(connection, anomaly_state, [{"device": watch.device, "at_ms": now_ms, "body": state.dump(watch)}])
-            _upsert(connection, anomaly_finding, [
+            upsert(connection, anomaly_state, [{"device": watch.device, "at_ms": now_ms, "body": state.dump(watch)}])
+            upsert(connection, anomaly_finding, [
                 {"device": one.device, "channel": one.channel, "kind": one.kind, "since_ms": one.since_ms, "last_ms": one.last_ms,
                  "until_ms": one.until_ms, "body": json.dumps(asdict(one))} for one in findings])
             connection.execute(delete(anomaly_finding).where(
@@ -83,16 +83,8 @@ class AnomalyRows:
     def save_model(self, device: str, model: Forest) -> None:
         """Keep a device's forest in place of the one before."""
         with self._engine.begin() as connection:
-            _upsert(connection, anomaly_model, [{"device": device, "trained_ms": model.trained_ms, "body": model.dump()}])
+            upsert(connection, anomaly_model, [{"device": device, "trained_ms": model.trained_ms, "body": model.dump()}])
 
     def _body(self, table: Table, device: str) -> Any:
         with self._engine.connect() as connection:
             return connection.scalar(select(table.c.body).where(table.c.device == device))
-
-
-def _upsert(connection: Connection, table: Table, rows: list[dict[str, object]]) -> None:
-    if rows:
-        insert = (postgresql if connection.dialect.name == "postgresql" else sqlite).insert(table)
-        keys = [column.name for column in table.primary_key]
-        fresh = {name: insert.excluded[name] for name in rows[0] if name not in keys}
-        connection.execute(insert.on_conflict_do_update(index_elements=keys, set_=fresh), rows)

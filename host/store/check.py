@@ -17,7 +17,7 @@ from host.store import tables as t
 from host.store.dropped import months
 from host.store.packing import PackingError
 from host.store.parts import Parts, PartsError, month_of, parts_of
-from host.store.rollup import DAY_MS, read_hours, read_minutes
+from host.store.rollup import DAY_MS, joined, read_hours, read_minutes
 from host.store.segments import columns, snapshot
 from host.store.telemetry import TAIL_BYTES
 
@@ -116,16 +116,21 @@ def _columns(connection: Connection, parts: Parts) -> Iterator[str]:
 
 
 def _rollups(connection: Connection, parts: Parts) -> Iterator[str]:
+    """Hours and minutes decode, and sum up to their days."""
     query = select(t.rollup, t.series.c.device, t.series.c.channel).join(t.series, t.series.c.id == t.rollup.c.series, isouter=True)
+    part = t.rollup_part.c
     for row in connection.execute(query):
         where = f"{row.device}: rollup of {row.channel}, day {row.day}"
+        kept = connection.execute(
+            select(t.rollup_part).where(part.series == row.series, part.day == row.day).order_by(part.part)).all()
         if row.device is None:
             yield f"a rollup of series {row.series}, which is not there"
             continue
         try:
-            hours = read_hours(row.hours, row.day, row.low, row.quality)
-            sums = [hours] if row.minutes is None else [hours, read_minutes(row.minutes, row.day)]
-        except (PackingError, ValueError, TypeError, IndexError) as error:
+            sums = [read_hours(row.hours, row.day, row.low, row.quality)]
+            if kept:
+                sums.append(joined([read_minutes(one.minutes, one.day, one.part, one.low, one.quality) for one in kept]))
+        except PackingError as error:
             yield f"{where} does not decode: {error}"
             continue
         for one in sums:
@@ -133,3 +138,6 @@ def _rollups(connection: Connection, parts: Parts) -> Iterator[str]:
             told = [row._mapping[name] for name in ("count", "low", "high", "total")]
             if same != told or int(one.start_ms.min()) < row.day * DAY_MS:
                 yield f"{where} sums to {same}, the day says {told}"
+    same_day = select(t.rollup.c.day).where(t.rollup.c.series == part.series, t.rollup.c.day == part.day)
+    for series, day in connection.execute(select(part.series, part.day).where(~same_day.exists()).distinct().limit(20)):
+        yield f"minutes of series {series}, day {day}, which has no rollup"

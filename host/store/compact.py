@@ -8,7 +8,7 @@ become runs, and the versions become the ones that count. Before 4 readers see t
 the reverse. What a crash left behind is in `stale_day` and removed later. (PostgreSQL: 2 to 4 are one transaction.)
 
 A batch moves when its day is over for a while, it is placed for good, it can be decoded, and nothing will ask for its row: the ack
-has passed it, and it is none of its channels' newest. All others stay as they are, whatever their age.
+has passed it, and no channel's newest value is in it. All others stay as they are, whatever their age.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -23,11 +23,13 @@ from host.ingest.decode import decode
 from host.store import tables as t
 from host.store.channels import Channel
 from host.store.classes import Classes
-from host.store.days import DAY_MS, Samples, join, of_batch, write_channel, write_times
+from host.store.days import DAY_MS, Samples, join, of_batch, write_body
+from host.store.decoder import Decoder
 from host.store.maintenance import MaintenanceError, alone
+from host.store.newest import needed
 from host.store.parts import Part, Parts, Row, month_of, parts_of
-from host.store.schemas import Schemas
 from host.store.segments import TIMES_CHANNEL, Segment, columns, known_series, series_ids
+from host.store.spans import SPAN_SAMPLES, Span, plan
 from host.store.telemetry import TAIL_BYTES
 from node.errors import FormatError
 from node.wire.batch import QUALITY_SERVER
@@ -35,8 +37,8 @@ from node.wire.batch import QUALITY_SERVER
 OLDER_DAYS = 2                  # whole days after a UTC day before its batches move: rings drain first
 SETTLED_MS = 3_600_000          # a batch stored later than this ago stays: no transaction of a writer lasts so long
 STALE_MS = 3_600_000            # a replaced version is removed so long after, when no reader's snapshot names it
-KEPT_NEWEST = 8                 # batches of each schema of a device that stay, for its newest values (queries.LATEST_LOOKBACK)
-AT_ONCE = 32                    # days of devices in one transaction: some 5,000 rows, tens of milliseconds of the write lock
+AT_ONCE = 16                    # spans of devices in one transaction: some 4,000 rows, tens of milliseconds of the write lock
+USUAL_OF = 4                    # newest batches of a device that tell how many samples its batches have
 IN_LIMIT = 500
 
 Step = Callable[[int, int], None]   # days done, days in all
@@ -44,7 +46,7 @@ Step = Callable[[int, int], None]   # days done, days in all
 
 @dataclass(frozen=True, slots=True)
 class Compacted:
-    """What one run did. `left` are batches of its days that stay for now."""
+    """What one run did. `days` are spans of days; `left` are batches of them that stay for now."""
 
     days: int = 0
     batches: int = 0
@@ -54,7 +56,7 @@ class Compacted:
 
 @dataclass(frozen=True, slots=True)
 class _Move:
-    """One day of one device on its way."""
+    """One span of days of one device on its way; `day` is its first."""
 
     device: str
     day: int
@@ -83,10 +85,10 @@ def compact(
     with alone(engine):
         sweep(engine, parts, now_ms)
         before = now_ms // DAY_MS - older_days
-        with engine.connect() as connection:
-            found = list(_closed(connection, before))
         done = Compacted()
         work = _Compaction(engine, parts, classes, now_ms, settled_ms)
+        with engine.connect() as connection:
+            found = list(work.due(connection, before))
         for at in range(0, len(found), AT_ONCE):
             done = work.move(found[at : at + AT_ONCE], done)
             step(min(at + AT_ONCE, len(found)), len(found))
@@ -114,12 +116,29 @@ class _Compaction:
     def __init__(self, engine: Engine, parts: Parts, classes: Classes, now_ms: int, settled_ms: int) -> None:
         self._engine, self._parts, self._classes, self._now_ms = engine, parts, classes, now_ms
         self._settled_ms = now_ms - settled_ms
-        self._schemas = Schemas()
+        self._decoder = Decoder()
 
-    def move(self, days: Sequence[tuple[str, int]], done: Compacted) -> Compacted:
-        """Take some days through all four steps."""
+    def due(self, connection: Connection, before: int) -> Iterator[tuple[str, int, list[int]]]:
+        """(device, first day of a span, the days before `before` that are to go there)."""
+        for device, some in groupby(_closed(connection, before), key=lambda one: one[0]):
+            most = max(1, SPAN_SAMPLES // self._usual(connection, device))
+            planned = plan([(day, batches) for _, day, batches in some], _spans(connection, device), most)
+            yield from ((device, first, days) for first, days in planned.items())
+
+    def _usual(self, connection: Connection, device: str) -> int:
+        """How many samples a batch of a device has, about."""
+        newest = (
+            select(t.batch.c.schema, t.batch.c.n_readings)
+            .where(t.batch.c.device == device, t.batch.c.kind == t.KIND_BATCH)
+            .order_by(t.batch.c.boot.desc(), t.batch.c.seq.desc()).limit(USUAL_OF)
+        )
+        return max((row.n_readings // max(1, len(self._decoder.schemas.of(connection, device, row.schema)))
+                    for row in connection.execute(newest).all()), default=1) or 1
+
+    def move(self, spans: Sequence[tuple[str, int, list[int]]], done: Compacted) -> Compacted:
+        """Take some spans through all four steps."""
         with self._engine.connect() as connection:
-            prepared = [self._prepare(connection, device, day) for device, day in days]
+            prepared = [self._prepare(connection, *one) for one in spans]
         moves = [one for one, _ in prepared if one.batches]
         left = done.left + sum(stays for _, stays in prepared)
         if not moves:
@@ -142,23 +161,26 @@ class _Compaction:
             done.readings + sum(row.n_readings for one in moves for row in one.batches), left,
         )
 
-    def _prepare(self, connection: Connection, device: str, day: int) -> tuple[_Move, int]:
-        """Read and decode what of a day may move, joined with what moved before; and how many batches stay."""
-        start = day * DAY_MS
+    def _prepare(self, connection: Connection, device: str, day: int, days: Sequence[int]) -> tuple[_Move, int]:
+        """Read and decode what of some days may move, joined with what moved before; and how many batches stay.
+
+        Args:
+            day: the first one of the span. days: the closed ones that go there, without another span between them.
+        """
         of_day = connection.execute(
             select(t.batch).where(
-                t.batch.c.device == device, t.batch.c.kind == t.KIND_BATCH, t.batch.c.start_ms >= start,
-                t.batch.c.start_ms < start + DAY_MS,
+                t.batch.c.device == device, t.batch.c.kind == t.KIND_BATCH, t.batch.c.start_ms >= days[0] * DAY_MS,
+                t.batch.c.start_ms < (days[-1] + 1) * DAY_MS,
             ).order_by(t.batch.c.start_ms, t.batch.c.boot, t.batch.c.seq)).all()
-        newest = _newest(connection, device)
+        kept = needed(connection, self._decoder, device)
         passed = connection.execute(
             select(t.progress.c.boot, t.progress.c.next_seq).where(t.progress.c.device == device)).one_or_none()
         going: list[Any] = []
         tracks: dict[tuple[Channel, ...], list[Samples]] = {}
         for row in of_day:
-            if passed is None or (row.boot, row.seq) in newest or not self._may_move(row, passed):
+            if passed is None or (row.boot, row.seq) in kept or not self._may_move(row, passed):
                 continue
-            channels = self._schemas.of(connection, device, row.schema)
+            channels = self._decoder.schemas.of(connection, device, row.schema)
             samples = _samples(row, channels)
             if samples is not None:
                 going.append(row)
@@ -188,15 +210,14 @@ class _Compaction:
         """The rows of all moves, by part. Each part of a track has the times, so that one can go without the other."""
         rows: dict[Part, list[Row]] = {}
         for move, of_device in zip(moves, ids, strict=True):
-            month = month_of(move.day)
             for track, (channels, samples) in enumerate(move.tracks.items()):
-                times = Row(of_device[TIMES_CHANNEL], move.day, move.version, track, write_times(samples))
-                kinds = [self._classes.of(channel.name) for channel in channels]
-                for kind in dict.fromkeys(kinds):
-                    rows.setdefault(Part(month, kind), []).append(times)
-                for kind, channel, values, valid in zip(kinds, channels, samples.values, samples.valid, strict=True):
-                    rows[Part(month, kind)].append(
-                        Row(of_device[channel], move.day, move.version, track, write_channel(values, valid)))
+                places: dict[str, dict[int, int]] = {}
+                for at, channel in enumerate(channels):
+                    places.setdefault(self._classes.of(channel.name), {})[of_device[channel]] = at
+                for kind, some in places.items():
+                    body = write_body(samples, some)
+                    rows.setdefault(Part(month_of(move.day), kind), []).append(
+                        Row(of_device[TIMES_CHANNEL], move.day, move.version, track, body))
         return rows
 
     def _compare(self, connection: Connection, move: _Move) -> None:
@@ -230,24 +251,26 @@ def _placed(move: _Move, segment: Segment) -> Iterator[tuple[int, tuple[int, Cha
     return ((at, (segment.track, channel)) for at, channel in enumerate(segment.channels))
 
 
-def _closed(connection: Connection, before: int) -> Iterator[tuple[str, int]]:
-    """Days before `before` that have placed batches, device after device."""
+def _closed(connection: Connection, before: int) -> Iterator[tuple[str, int, int]]:
+    """(device, day, batches) of the days before `before` that have placed batches, device after device."""
     day = (t.batch.c.start_ms // DAY_MS).label("day")
     query = (
-        select(t.batch.c.device, day)
+        select(t.batch.c.device, day, func.count())
         .where(t.batch.c.kind == t.KIND_BATCH, t.batch.c.start_ms.is_not(None), t.batch.c.start_ms < before * DAY_MS)
         .group_by(t.batch.c.device, day).order_by(t.batch.c.device, day)
     )
-    return ((device, int(number)) for device, number in connection.execute(query))
+    return ((device, int(number), count) for device, number, count in connection.execute(query).all())
 
 
-def _newest(connection: Connection, device: str) -> set[tuple[int, int]]:
-    """Names of the newest batches of each schema of a device."""
-    place = func.row_number().over(partition_by=t.batch.c.schema, order_by=(t.batch.c.boot.desc(), t.batch.c.seq.desc()))
-    ranked = select(t.batch.c.boot, t.batch.c.seq, place.label("place")).where(
-        t.batch.c.device == device, t.batch.c.kind == t.KIND_BATCH).subquery()
-    return {(boot, seq) for boot, seq in connection.execute(
-        select(ranked.c.boot, ranked.c.seq).where(ranked.c.place <= KEPT_NEWEST))}
+def _spans(connection: Connection, device: str) -> list[Span]:
+    """The spans that a device has."""
+    counted = (
+        select(t.run.c.day, func.sum(t.run.c.last_seq - t.run.c.first_seq + 1))
+        .where(t.run.c.device == device).group_by(t.run.c.day)
+    )
+    moved = {day: int(batches) for day, batches in connection.execute(counted)}
+    rows = connection.execute(select(t.packed_day.c.day, t.packed_day.c.last_ms).where(t.packed_day.c.device == device))
+    return [Span(row.day, row.last_ms // DAY_MS, moved.get(row.day, 0)) for row in rows]
 
 
 def _samples(row: Any, channels: tuple[Channel, ...]) -> Samples | None:

@@ -1,23 +1,27 @@
-"""A device's day as columns: samples of one track <-> bytes of its times and of each of its channels.
+"""Some days of a device as columns: samples of one track <-> one body with its times and its channels.
 
-Decides what a day column says and nothing about where it is kept. A track is a set of channels that are sampled together: their
+Decides what a body says and nothing about where it is kept. A track is a set of channels that are sampled together: their
 times stand once, with the quality of the clock that told them, and each channel has its integers and, where some are missing,
-which. A batch belongs whole to the UTC day in which it starts, so a day's last samples may lie in the next day. Samples are in
-the order of their times. Writes and reads no database; integers become bytes in packing.py.
+which. A directory says where each channel lies, so that one is read without the others. A batch belongs whole to the UTC day in
+which it starts, so a body's last samples may lie in the day after. Samples are in the order of their times. Writes and reads no
+database; integers become bytes in packing.py.
 """
 
 import zlib
-from collections.abc import Sequence
+from binascii import crc32
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from host.ingest.decode import DecodedBatch
-from host.store.packing import PackingError, pack, unpack
+from host.store.packing import PackingError, get, pack, put, unpack
 
 DAY_MS = 86_400_000
-ALL_VALID, BITMAP = 0, 1   # first byte of a channel's body
+ALL_VALID, BITMAP, PACKED = 0, 1, 2   # first byte of a channel: none is missing; a bitmap by zlib, only read; one by packing.py
+BODY = b"day\x02"   # a body begins so; the fourth byte of what was written before, the length of times, is zero
+MAX_CHANNELS = 1 << 16   # of one body; bounds what a damaged directory can ask for
 
 Int64 = npt.NDArray[np.int64]
 Bool = npt.NDArray[np.bool_]
@@ -63,14 +67,70 @@ def join(parts: Sequence[Samples]) -> Samples:
     )
 
 
-def write_times(samples: Samples) -> bytes:
-    """The body of a track's times."""
-    times = pack(samples.times)
-    return len(times).to_bytes(4, "little") + times + pack(samples.quality)
+def write_body(samples: Samples, places: Mapping[int, int]) -> bytes:
+    """The body of a track, or of some of its channels.
+
+    Args:
+        places: series -> its place among the samples' channels.
+    """
+    times, quality = pack(samples.times), pack(samples.quality)
+    out, channels, before = bytearray(BODY), [], 0
+    for number in (len(times), len(quality), len(places)):
+        put(out, number)
+    for series in sorted(places):
+        channels.append(_write_channel(samples.values[places[series]], samples.valid[places[series]]))
+        put(out, series - before)
+        put(out, len(channels[-1]))
+        before = series
+    out += crc32(out).to_bytes(4, "little")
+    return b"".join((out, times, quality, *channels))
+
+
+def is_body(raw: bytes) -> bool:
+    """Whether `write_body` wrote it; what is older has a row for the times and one for each channel."""
+    return raw[:4] == BODY
+
+
+def read_body(raw: bytes, wanted: Collection[int] | None) -> tuple[Int64, Int64, dict[int, tuple[Int64, Bool]]]:
+    """(times, quality, series -> (values, valid)) of those series that are wanted; None means all.
+
+    Raises:
+        PackingError: damaged.
+    """
+    view, lengths = memoryview(raw), []
+    try:
+        n_times, at = get(view, len(BODY))
+        n_quality, at = get(view, at)
+        count, at = get(view, at)
+        if count > MAX_CHANNELS:
+            raise PackingError(f"a directory of {count} channels")
+        series = 0
+        for _ in range(count):
+            step, at = get(view, at)
+            size, at = get(view, at)
+            series += step
+            lengths.append((series, size))
+    except IndexError:
+        raise PackingError("a directory without an end") from None
+    if crc32(view[:at]) != int.from_bytes(view[at : at + 4], "little"):
+        raise PackingError("CRC of the directory")
+    at += 4
+    if at + n_times + n_quality + sum(size for _, size in lengths) != len(raw):
+        raise PackingError(f"a body of {len(raw)} bytes, its directory says otherwise")
+    times, quality = unpack(raw[at : at + n_times]), unpack(raw[at + n_times : at + n_times + n_quality])
+    if len(times) != len(quality):
+        raise PackingError(f"{len(times)} times, {len(quality)} qualities")
+    at += n_times + n_quality
+    found = {}
+    for series, size in lengths:
+        if wanted is None or series in wanted:
+            found[series] = read_channel(raw[at : at + size], len(times))
+        at += size
+    return times, quality, found
 
 
 def read_times(raw: bytes) -> tuple[Int64, Int64]:
-    """(times, quality) of a track.
+    """(times, quality) of a track whose channels have rows of their own.
 
     Raises:
         PackingError: damaged.
@@ -82,12 +142,11 @@ def read_times(raw: bytes) -> tuple[Int64, Int64]:
     return times, quality
 
 
-def write_channel(values: Int64, valid: Bool) -> bytes:
-    """The body of one channel."""
+def _write_channel(values: Int64, valid: Bool) -> bytes:
     if valid.all():
         return bytes((ALL_VALID,)) + pack(values)
-    bitmap = zlib.compress(np.packbits(valid).tobytes(), 9)
-    return bytes((BITMAP,)) + len(bitmap).to_bytes(4, "little") + bitmap + pack(values[valid])
+    bitmap = pack(valid.astype(np.int64))
+    return bytes((PACKED,)) + len(bitmap).to_bytes(4, "little") + bitmap + pack(values[valid])
 
 
 def read_channel(raw: bytes, n: int) -> tuple[Int64, Bool]:
@@ -102,16 +161,27 @@ def read_channel(raw: bytes, n: int) -> tuple[Int64, Bool]:
             raise PackingError(f"{len(values)} values for {n} times")
         return values, valid
     size = int.from_bytes(raw[1:5], "little")
-    try:
-        bits = np.frombuffer(zlib.decompress(raw[5 : 5 + size]), np.uint8)
-    except zlib.error as error:
-        raise PackingError(f"bitmap: {error}") from None
-    if raw[:1] != bytes((BITMAP,)) or len(bits) != (n + 7) // 8:
-        raise PackingError(f"a bitmap of {len(bits)} bytes for {n} times")
-    valid = np.unpackbits(bits, count=n).astype(np.bool_)
+    valid = _valid(raw[:1], raw[5 : 5 + size], n)
     present = unpack(raw[5 + size :])
     if len(present) != np.count_nonzero(valid):
         raise PackingError(f"{len(present)} values where {np.count_nonzero(valid)} are marked")
     values = np.zeros(n, np.int64)
     values[valid] = present
     return values, valid
+
+
+def _valid(form: bytes, raw: bytes, n: int) -> Bool:
+    """Which of n samples a channel has."""
+    if form == bytes((PACKED,)):
+        told = unpack(raw)
+        if len(told) != n or not np.isin(told, (0, 1)).all():
+            raise PackingError(f"{len(told)} marks for {n} times")
+        return told.astype(np.bool_)
+    inflate = zlib.decompressobj()
+    try:
+        bits = np.frombuffer(inflate.decompress(raw, (n + 7) // 8 + 1), np.uint8)
+    except zlib.error as error:
+        raise PackingError(f"bitmap: {error}") from None
+    if form != bytes((BITMAP,)) or len(bits) != (n + 7) // 8:
+        raise PackingError(f"a bitmap of {len(bits)} bytes for {n} times")
+    return np.unpackbits(bits, count=n).astype(np.bool_)

@@ -72,7 +72,8 @@ def retain(engine: Engine, classes: Classes, now_ms: int, *, dry: bool = False) 
             for day in days:
                 if month_of(day) not in months:   # no bytes left to compare a repetition with, so none of its checksum either
                     connection.execute(update(t.run).where(t.run.c.day == day).values(tails=b""))
-            connection.execute(delete(t.rollup).where(t.rollup.c.day < today - classes.rollup_days))
+            for table in (t.rollup, t.rollup_part):
+                connection.execute(delete(table).where(table.c.day < today - classes.rollup_days))
     return found
 
 

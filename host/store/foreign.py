@@ -8,9 +8,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, delete, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from host.ingest.foreign import Book, Channel, Key
+from host.rows import insert_of
 from host.store import tables as t
 
 DAY_MS = 86_400_000
@@ -31,13 +31,12 @@ class ForeignRows:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
-        self._insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
 
     def lock(self, device: str) -> Place | None:
         """A device's place, nobody else's until the end of the transaction; None for a device that sends batches of our own."""
         table = t.foreign_device
         row = self._connection.execute(
-            self._insert(table).values(device=device, boot=1, next_seq=0)
+            insert_of(self._connection, table).values(device=device, boot=1, next_seq=0)
             .on_conflict_do_update(index_elements=["device"], set_={"boot": table.c.boot})
             .returning(table.c.boot, table.c.next_seq)
         ).one()
@@ -62,7 +61,7 @@ class ForeignRows:
             for key in changed for one in (place.book[key],)
         ]
         if rows:
-            insert = self._insert(t.foreign_channel)
+            insert = insert_of(self._connection, t.foreign_channel)
             self._connection.execute(insert.on_conflict_do_update(
                 index_elements=["device", "name", "unit", "is_sum"], set_={"decimals": insert.excluded.decimals}), rows)
 
@@ -72,7 +71,7 @@ class ForeignRows:
         Args:
             may_repeat: the same bytes again are another pack, since they say nothing of when.
         """
-        insert = self._insert(t.foreign_pack).values(device=device, digest=digest, at_ms=now_ms)
+        insert = insert_of(self._connection, t.foreign_pack).values(device=device, digest=digest, at_ms=now_ms)
         if self._connection.execute(insert.on_conflict_do_nothing()).rowcount:
             return True
         if may_repeat:

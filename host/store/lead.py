@@ -2,6 +2,10 @@
 
 Decides by a lock that the kernel or the database lets go when its holder dies: an advisory lock of PostgreSQL, a lock on a file
 beside SQLite's. What the leader does is host.ingest's.
+
+A worker that hangs does not die. PostgreSQL takes the lead from one that has not asked for it for a while, and whoever leads ends
+the brief transactions that last: those that host.db's limits do not reach, as one that stopped in the middle of a pipeline of
+statements, for which PostgreSQL waits without a limit.
 """
 
 import fcntl
@@ -10,10 +14,19 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from host.db import BRIEF_NAME
+
+IDLE_S = 30        # a leader asks every second; one that has not asked for so long hangs
+HUNG_S = 60.0      # no brief transaction lasts so long; beyond every limit of host.db
 LEADING = 0x74656E666F6C65   # name of PostgreSQL's advisory lock; host.db has the one before it for migrations
+
+_END_HUNG = text(
+    "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = :brief "
+    "AND datname = current_database() AND usename = current_user AND pid <> pg_backend_pid() "
+    "AND xact_start < clock_timestamp() - make_interval(secs => :hung_s)")
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +73,13 @@ class Lead:
     def _lock_row(self) -> bool:
         try:
             if self._connection is not None:   # as long as the session lives, the lock is ours
-                self._connection.exec_driver_sql("SELECT 1")
+                ended = self._connection.scalar(_END_HUNG, {"brief": BRIEF_NAME, "hung_s": HUNG_S})
+                if ended:
+                    log.warning("ended %d transactions of workers that hang", ended)
                 return True
             connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
             if connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({LEADING})").scalar():
+                connection.exec_driver_sql(f"SET idle_session_timeout = '{IDLE_S}s'")   # PostgreSQL 14; never given back: end()
                 self._connection = connection
                 return True
             connection.close()

@@ -3,6 +3,7 @@
 Decides nothing else: rolling.py sums again what is not, and a long series takes only sums that are (`right_sums`).
 """
 
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -22,7 +23,7 @@ class Made:
     batches: int = 0
     starts: int = 0     # sum of the batches' start_ms
     schemas: int = 0    # known of the device, when it has batches that may wait for one
-    version: int = 0    # of its day columns
+    version: int = 0    # of the day columns that may hold samples of it; a sum where there are several
 
 
 def made_of(connection: Connection, device: str | None = None) -> dict[tuple[str, int], Made]:
@@ -34,15 +35,17 @@ def made_of(connection: Connection, device: str | None = None) -> dict[tuple[str
         .where(t.batch.c.kind == t.KIND_BATCH, t.batch.c.start_ms.is_not(None), *mine).group_by(t.batch.c.device, day)
     )
     told = select(t.schema.c.device, func.count()).group_by(t.schema.c.device)
-    packed = select(t.packed_day.c.device, t.packed_day.c.day, t.packed_day.c.version)
+    packed = select(t.packed_day)
     if device is not None:
         told, packed = told.where(t.schema.c.device == device), packed.where(t.packed_day.c.device == device)
     schemas = {row[0]: row[1] for row in connection.execute(told)}
-    versions = {(name, number): version for name, number, version in connection.execute(packed)}
+    versions: Counter[tuple[str, int]] = Counter()
+    for row in connection.execute(packed):
+        versions.update({(row.device, one): row.version for one in range(row.first_ms // DAY_MS, row.last_ms // DAY_MS + 1)})
     found = {key: Made(version=version) for key, version in versions.items()}
     for name, number, count, starts in connection.execute(hot):
         key = (name, int(number))
-        found[key] = Made(count, int(starts), schemas.get(name, 0), versions.get(key, 0))
+        found[key] = Made(count, int(starts), schemas.get(name, 0), versions[key])
     return found
 
 

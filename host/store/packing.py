@@ -1,33 +1,46 @@
-"""Integers of a day as few bytes: the best of a few codings, chosen by size.
+"""Integers as few bytes: the best of some codings, chosen by size.
 
-Decides the bytes of a day column and nothing about what the numbers mean. A coding is a transform (steps, distances from the
-median, steps of the steps), numbers folded to non-negative ones, cut into byte planes (all lowest bytes, then all second ones),
-and each plane through LZMA's range coder, raw DEFLATE or nothing. A range coder spends fractions of a bit where a Huffman code
-spends whole ones, and a plane of its own keeps the busy low bytes apart from the quiet high ones; the measurements are in
-host/DESIGN.md. Every answer of `unpack` has been checked: a damaged body raises, it never gives other numbers silently
-(CRC-32 at the end).
+Decides the bytes of a column and nothing about what the numbers mean. A coding is a transform (distances from the lowest or from
+the median, steps, steps of the steps) and a layout. Folded numbers are small and mostly alike, so a layout's layers take 1, 2 or 4
+bits of each, several numbers to a byte: LZMA's coder, which guesses a bit from those before it in its byte and from the byte
+before, then sees the numbers before. What does not fit a layer goes on to the next with the rest of its value; after the last
+layer come whole bytes, plane by plane (all lowest bytes, then all second ones). Measurements are in host/DESIGN.md. Every answer
+of `unpack` has been checked: a damaged body raises, it never gives other numbers silently (CRC-32 at the end).
 """
 
-import lzma
-import zlib
 from binascii import crc32
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from host.store.streams import CONTEXTS, USUAL, StreamError, smallest, whole
+
 Int64 = npt.NDArray[np.int64]
+Codes = npt.NDArray[np.uint64]
+Bytes = npt.NDArray[np.uint8]
 
 MAX_COUNT = 1 << 24        # numbers of one body: a day at 194 Hz; bounds what a damaged head can ask for
-LEVEL, STEPS, CURVE = 0, 1, 2   # distances from a base; from the one before; of the steps from each other
-STORED, DEFLATED, RANGED = 0, 1, 2   # how a plane is written
+LEVEL, STEPS, CURVE, FLOOR = 0, 1, 2, 3   # distances from a base, from the one before, of steps from each other, from the lowest
+LAYOUTS = ((), (1,), (2,), (4,), (1, 2), (1, 4), (2, 2), (2, 4))   # bits of a number in each layer; the mode byte has the place
 MAX_PLANES = 8
-_FILTERS = [{"id": lzma.FILTER_LZMA1, "lc": 3, "lp": 0, "pb": 0, "dict_size": 1 << 16, "preset": 6}]
-_RANGED_LEAST = 24         # bytes below which LZMA's own end marker costs more than it saves
+TRIED = 4                  # codings that are written out in full, the most promising by their entropy
+STREAM_BITS = 48           # a guess: what a stream costs beside its entropy
+SYMBOL_BITS = 3            # a guess: what the coder pays to learn of each different byte
 
 
 class PackingError(Exception):
     """A body is damaged; the message says where."""
+
+
+class _Coding(NamedTuple):
+    """One way to write numbers. `base` is the transform's own, `layout` a place in LAYOUTS."""
+
+    kind: int
+    layout: int
+    base: int
+    streams: list[Bytes]
 
 
 def pack(values: Int64) -> bytes:
@@ -38,7 +51,7 @@ def pack(values: Int64) -> bytes:
     """
     if len(values) > MAX_COUNT or (len(values) and int(np.abs(values).max()) >= 1 << 60):
         raise ValueError(f"{len(values)} values do not fit a day column")
-    body = min(_candidates(values.astype(np.int64)), key=len)
+    body = _packed(values.astype(np.int64))
     return body + crc32(body).to_bytes(4, "little")
 
 
@@ -52,99 +65,142 @@ def unpack(raw: bytes) -> Int64:
         raise PackingError(f"CRC of {len(raw)} bytes")
     try:
         return _read(memoryview(raw)[:-4])
-    except (IndexError, ValueError, lzma.LZMAError, zlib.error) as error:
+    except (IndexError, ValueError, StreamError) as error:
         raise PackingError(f"body of {len(raw)} bytes: {error}") from None
 
 
-def _candidates(values: Int64) -> Iterator[bytes]:
+def _packed(values: Int64) -> bytes:
     if not len(values):
-        yield bytes((LEVEL, 0))
-        return
+        return bytes((LEVEL, 0))
     base = int(values[0])
     divisor = int(np.gcd.reduce(np.abs(values - base))) or 1
     multiples = (values - base) // divisor
     head = (len(values), base, divisor)
     if not multiples.any():
-        yield _written(LEVEL, head, 0, np.empty(0, np.int64))
-        return
+        return _written(head, _Coding(LEVEL, 0, 0, []), USUAL)
+    codings = [
+        _Coding(kind, at, second, _streams(codes, layout)) for kind, second, codes in _transforms(multiples)
+        for at, layout in enumerate(LAYOUTS)
+    ]
+    promising = sorted(codings, key=lambda one: _guess(one.streams))[:TRIED]
+    return _written(head, min(promising, key=lambda one: len(_written(head, one, USUAL))), CONTEXTS)
+
+
+def _transforms(multiples: Int64) -> Iterator[tuple[int, int, Codes]]:
+    """(kind, second base, codes) of each transform."""
+    lowest = int(multiples.min())
+    yield FLOOR, lowest, (multiples - lowest).astype(np.uint64)
     middle = int(np.sort(multiples)[len(multiples) // 2])
-    yield _written(LEVEL, head, middle, multiples - middle)
+    yield LEVEL, middle, _folded(multiples - middle)
     steps = np.diff(multiples)
-    yield _written(STEPS, head, 0, steps)
+    yield STEPS, 0, _folded(steps)
     if len(steps) > 1:
-        yield _written(CURVE, head, int(steps[0]), np.diff(steps))
+        yield CURVE, int(steps[0]), _folded(np.diff(steps))
 
 
-def _written(kind: int, head: tuple[int, int, int], base: int, rest: Int64) -> bytes:
-    """Mode byte, count, base, divisor, second base, planes."""
-    out = bytearray((kind,))
-    count, first, divisor = head
-    for number in (count, _fold(first), divisor, _fold(base)):
-        _put(out, number)
-    codes = (rest << 1 ^ rest >> 63).astype(np.uint64)
-    planes = 0
-    body = bytearray()
+def _streams(codes: Codes, layout: tuple[int, ...]) -> list[Bytes]:
+    """What a layout makes of codes: its layers, then planes."""
+    found = []
+    for bits in layout:
+        most = np.uint64((1 << bits) - 1)
+        found.append(_together(np.minimum(codes, most).astype(np.uint8), bits))
+        codes = codes[codes >= most] - most
     while codes.any():
-        form, plane = min(_plane(codes.astype(np.uint8).tobytes()), key=lambda one: len(one[1]))
-        body.append(form)
-        _put(body, len(plane))
-        body += plane
-        codes >>= np.uint64(8)
-        planes += 1
-    out.append(planes)
-    return bytes(out + body)
+        found.append(codes.astype(np.uint8))
+        codes = codes >> np.uint64(8)
+    return found
 
 
-def _plane(raw: bytes) -> Iterator[tuple[int, bytes]]:
-    yield STORED, raw
-    deflate = zlib.compressobj(9, zlib.DEFLATED, -15, 9)
-    yield DEFLATED, deflate.compress(raw) + deflate.flush()
-    if len(raw) >= _RANGED_LEAST:
-        yield RANGED, lzma.compress(raw, lzma.FORMAT_RAW, filters=_FILTERS)
+def _together(small: Bytes, bits: int) -> Bytes:
+    """Numbers of some bits each, the first one highest in its byte."""
+    each = 8 // bits
+    rows = np.concatenate((small, np.zeros(-len(small) % each, np.uint8))).reshape(-1, each)
+    together: Bytes = np.bitwise_or.reduce(rows << _shifts(bits), axis=1)
+    return together
+
+
+def _apart(raw: bytes, bits: int, count: int) -> Bytes:
+    """What `_together` was given."""
+    most = np.uint8((1 << bits) - 1)
+    rows: Bytes = np.frombuffer(raw, np.uint8)[:, None] >> _shifts(bits) & most
+    return rows.reshape(-1)[:count]
+
+
+def _shifts(bits: int) -> Bytes:
+    return np.arange(8 - bits, -1, -bits, dtype=np.uint8)
+
+
+def _guess(streams: list[Bytes]) -> float:
+    """About how many bits streams will take."""
+    bits = 0.0
+    for one in streams:
+        counts = np.bincount(one, minlength=256)
+        counts = counts[counts > 0]
+        bits += STREAM_BITS + SYMBOL_BITS * len(counts) + len(one) * np.log2(max(1, len(one))) - float(counts @ np.log2(counts))
+    return bits
+
+
+def _written(head: tuple[int, int, int], coding: _Coding, contexts: Sequence[int]) -> bytes:
+    """Mode byte, count, base, divisor, second base, number of planes, streams."""
+    out = bytearray((coding.kind | coding.layout << 2,))
+    count, first, divisor = head
+    for number in (count, _fold(first), divisor, _fold(coding.base)):
+        put(out, number)
+    out.append(max(0, len(coding.streams) - len(LAYOUTS[coding.layout])))
+    for one in coding.streams:
+        form, data = smallest(one.tobytes(), contexts)
+        out.append(form)
+        put(out, len(data))
+        out += data
+    return bytes(out)
 
 
 def _read(raw: memoryview) -> Int64:
-    kind, at = raw[0], 1
-    count, at = _get(raw, at)
+    kind, layout, at = raw[0] & 3, raw[0] >> 2, 1
+    count, at = get(raw, at)
     if not count:
-        if kind != LEVEL or at != len(raw):
+        if raw[0] != LEVEL or at != len(raw):
             raise PackingError("an empty body that says more")
         return np.empty(0, np.int64)
-    first, at = _get(raw, at)
-    divisor, at = _get(raw, at)
-    base, at = _get(raw, at)
+    first, at = get(raw, at)
+    divisor, at = get(raw, at)
+    base, at = get(raw, at)
     planes, at = raw[at], at + 1
-    if kind > CURVE or count > MAX_COUNT or planes > MAX_PLANES:
-        raise PackingError(f"coding {kind} of {count} numbers in {planes} planes")
-    size = count - kind   # LEVEL has a code for each, STEPS one less, CURVE two less
-    codes = np.zeros(size, np.uint64)
-    for plane in range(planes):
-        form = raw[at]
-        length, at = _get(raw, at + 1)
-        whole = _unplaned(form, bytes(raw[at : at + length]), size)
-        at += length
-        codes |= np.frombuffer(whole, np.uint8).astype(np.uint64) << np.uint64(8 * plane)
+    if layout >= len(LAYOUTS) or count > MAX_COUNT or planes > MAX_PLANES:
+        raise PackingError(f"coding {raw[0]} of {count} numbers in {planes} planes")
+    codes, at = _codes(raw, at, count - (kind if kind != FLOOR else 0), LAYOUTS[layout], planes)
     if at != len(raw):
         raise PackingError(f"{len(raw) - at} bytes too many")
+    return _unfold(first) + divisor * _joined(kind, _unfold(base), codes, count)
+
+
+def _codes(raw: memoryview, at: int, count: int, layout: tuple[int, ...], planes: int) -> tuple[Codes, int]:
+    """`count` codes, and where what follows them begins."""
+    if layout:
+        bits, rest = layout[0], layout[1:]
+        stream, at = _stream(raw, at, -(-count * bits // 8))
+        codes = _apart(stream, bits, count).astype(np.uint64)
+        full = np.flatnonzero(codes == (1 << bits) - 1)
+        more, at = _codes(raw, at, len(full), rest, planes)
+        codes[full] += more
+        return codes, at
+    codes = np.zeros(count, np.uint64)
+    for plane in range(planes):
+        stream, at = _stream(raw, at, count)
+        codes |= np.frombuffer(stream, np.uint8).astype(np.uint64) << np.uint64(8 * plane)
+    return codes, at
+
+
+def _stream(raw: memoryview, at: int, size: int) -> tuple[bytes, int]:
+    form = raw[at]
+    length, at = get(raw, at + 1)
+    return whole(form, bytes(raw[at : at + length]), size), at + length
+
+
+def _joined(kind: int, base: int, codes: Codes, count: int) -> Int64:
+    if kind == FLOOR:
+        return codes.astype(np.int64) + base
     rest = (codes >> np.uint64(1)).astype(np.int64) ^ -(codes & np.uint64(1)).astype(np.int64)
-    return _unfold(first) + divisor * _joined(kind, _unfold(base), rest, count)
-
-
-def _unplaned(form: int, raw: bytes, size: int) -> bytes:
-    if form == STORED:
-        whole = raw
-    elif form == DEFLATED:
-        whole = zlib.decompressobj(-15).decompress(raw, size + 1)
-    elif form == RANGED:
-        whole = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=_FILTERS).decompress(raw, size + 1)
-    else:
-        raise PackingError(f"plane written as {form}")
-    if len(whole) != size:
-        raise PackingError(f"a plane of {len(whole)} bytes for {size} numbers")
-    return whole
-
-
-def _joined(kind: int, base: int, rest: Int64, count: int) -> Int64:
     if kind == LEVEL:
         return rest + base
     values = np.zeros(count, np.int64)
@@ -157,6 +213,10 @@ def _joined(kind: int, base: int, rest: Int64, count: int) -> Int64:
     return values
 
 
+def _folded(numbers: Int64) -> Codes:
+    return (numbers << 1 ^ numbers >> 63).astype(np.uint64)
+
+
 def _fold(number: int) -> int:
     return number << 1 if number >= 0 else -number << 1 | 1
 
@@ -165,14 +225,20 @@ def _unfold(number: int) -> int:
     return -(number >> 1) if number & 1 else number >> 1
 
 
-def _put(out: bytearray, number: int) -> None:
+def put(out: bytearray, number: int) -> None:
+    """Append a non-negative number, seven bits a byte."""
     while number > 127:
         out.append(number & 127 | 128)
         number >>= 7
     out.append(number)
 
 
-def _get(raw: memoryview, at: int) -> tuple[int, int]:
+def get(raw: memoryview, at: int) -> tuple[int, int]:
+    """A number that `put` wrote, and where what follows it begins.
+
+    Raises:
+        PackingError: it has no end.
+    """
     number = shift = 0
     while raw[at] & 128:
         number |= (raw[at] & 127) << shift

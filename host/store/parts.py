@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Engine, bindparam, text
 
 from host.db import BUSY_TIMEOUT_MS
 
-PAGE_BYTES = 16_384      # a row has 0.5 to 10 KB: in 64 KB half of a small part was empty, in 4 KB half of a page may be
+PAGE_BYTES = 1024        # a body of some 10 KB leaves half a page empty, whatever the page's size; its chain costs 4 bytes a page
 CLASS = re.compile(r"[a-z][a-z0-9_]{0,19}")
 _NAME = re.compile(r"(\d{4})-(\d{2})\.([a-z][a-z0-9_]{0,19})")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -32,7 +32,10 @@ class PartsError(Exception):
 
 
 class Row(NamedTuple):
-    """One column of one day: of the series, in a track, as some run of compact wrote it."""
+    """A body of some days of a device, which begin with `day`: a track's, as some run of compact wrote it.
+
+    `series` is that of the device's times. Rows that were written before bodies are one column of one series each.
+    """
 
     series: int
     day: int
@@ -122,6 +125,7 @@ class FileParts:
         with closing(self._open(part, "rwc")) as file:
             if not _made(file):
                 file.execute(f"PRAGMA page_size = {PAGE_BYTES}")
+                file.execute("PRAGMA auto_vacuum = INCREMENTAL")   # what is removed makes the file smaller: see `remove`
                 file.execute("BEGIN IMMEDIATE")
                 file.execute("CREATE TABLE day_column (series INTEGER NOT NULL, day INTEGER NOT NULL, version INTEGER NOT NULL, "
                              "track INTEGER NOT NULL, body BLOB NOT NULL)")
@@ -156,6 +160,7 @@ class FileParts:
                 query = f"DELETE FROM day_column WHERE series IN ({_marks(some)}) AND day = ? AND version = ?"  # noqa: S608  marks
                 file.execute(query, (*some, day, version))
             file.execute("COMMIT")
+            file.execute("PRAGMA incremental_vacuum").fetchall()   # a page is freed by each step
 
     def drop(self, connection: Connection, part: Part) -> None:
         self.path(part).unlink(missing_ok=True)

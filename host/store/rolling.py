@@ -10,14 +10,15 @@ from itertools import groupby
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, Engine, delete, insert, select, tuple_
+from sqlalchemy import Connection, Engine, Table, delete, insert, select, tuple_
 
 from host.store import tables as t
+from host.store.buckets import Aggregates
 from host.store.channels import Channel
 from host.store.made import Made, made_of, rolled
 from host.store.maintenance import alone
 from host.store.queries import Queries
-from host.store.rollup import DAY_MS, MINUTE_MS, Int64, aggregate_all, row
+from host.store.rollup import DAY_MS, MINUTE_MS, Int64, aggregate_all, minute_rows, row
 from host.store.segments import Segment, series_ids, snapshot
 
 OPEN_MS = 3_600_000      # the current day is summed again at most this often: its batches never stand still
@@ -68,12 +69,12 @@ def _roll(engine: Engine, queries: Queries, device: str, days: list[int], now_ms
     found |= after
     with engine.begin() as connection:
         ids = series_ids(connection, device, {channel for of_day in found.values() for channel in of_day})
-        rows = [
-            {"series": ids[channel], **row(day, aggregate_all(pieces, MINUTE_MS))}
+        minutes = {
+            (ids[channel], day): aggregate_all(pieces, MINUTE_MS)
             for day, of_day in found.items() for channel, pieces in of_day.items()
-        ]
+        }
         packed = {day: made.get((device, day), Made()).version > 0 for day in found}
-        _replace(connection, list(ids.values()), packed, rows)
+        _replace(connection, list(ids.values()), packed, minutes)
         _remember(connection, device, days, made, now_ms)
 
 
@@ -88,29 +89,41 @@ def _collect(connection: Connection, queries: Queries, device: str, found: _Foun
     return beyond
 
 
-def _replace(connection: Connection, of_device: list[int], days: dict[int, bool], rows: list[dict[str, Any]]) -> None:
-    """Put new sums in the place of old ones.
+def _replace(
+    connection: Connection, of_device: list[int], days: dict[int, bool], minutes: dict[tuple[int, int], Aggregates]
+) -> None:
+    """Put new sums in the place of old ones; those that are as they were are not written again.
 
     Args:
         days: day -> whether it has day columns. Then readings only grow, and sums of more readings than there are now are older
             than a dropped part: they stay.
+        minutes: (series, day) -> its readings by the minute.
     """
-    before: dict[tuple[int, int], int] = {}
+    before, parts = _kept(connection, t.rollup, of_device, days), _kept(connection, t.rollup_part, of_device, days)
+    fresh = {key: [{"series": key[0], **row(key[1], sums)}] for key, sums in minutes.items()}
+    fresh_parts = {key: [{"series": key[0], **one} for one in minute_rows(key[1], sums)] for key, sums in minutes.items()}
+    stay = {key for key, (one,) in before.items() if days[key[1]] and (key not in fresh or fresh[key][0]["count"] < one["count"])}
+    for table, old, new in ((t.rollup, before, fresh), (t.rollup_part, parts, fresh_parts)):
+        changed = [key for key in old.keys() | new.keys() if key not in stay and old.get(key, []) != new.get(key, [])]
+        gone = [key for key in changed if key in old]
+        for at in range(0, len(gone), IN_LIMIT):
+            connection.execute(delete(table).where(tuple_(table.c.series, table.c.day).in_(gone[at : at + IN_LIMIT])))
+        added = [one for key in changed for one in new.get(key, [])]
+        if added:
+            connection.execute(insert(table), added)
+
+
+def _kept(
+    connection: Connection, table: Table, of_device: list[int], days: Iterable[int]
+) -> dict[tuple[int, int], list[dict[str, Any]]]:
+    """The rows of some series' days, in the order of their key."""
+    found: dict[tuple[int, int], list[dict[str, Any]]] = {}
     for at in range(0, len(of_device), IN_LIMIT):
         some = of_device[at : at + IN_LIMIT]
-        query = select(t.rollup.c.series, t.rollup.c.day, t.rollup.c.count)
-        before |= {
-            (one, day): count
-            for one, day, count in connection.execute(query.where(t.rollup.c.day.in_(list(days)), t.rollup.c.series.in_(some)))
-        }
-    fresh = {(one["series"], one["day"]): one for one in rows}
-    kept = {key for key, count in before.items() if days[key[1]] and (key not in fresh or fresh[key]["count"] < count)}
-    gone = [key for key in before if key not in kept]
-    for at in range(0, len(gone), IN_LIMIT):
-        connection.execute(delete(t.rollup).where(tuple_(t.rollup.c.series, t.rollup.c.day).in_(gone[at : at + IN_LIMIT])))
-    added = [one for key, one in fresh.items() if key not in kept]
-    if added:
-        connection.execute(insert(t.rollup), added)
+        query = select(table).where(table.c.day.in_(list(days)), table.c.series.in_(some)).order_by(*table.primary_key)
+        for one in connection.execute(query).mappings():
+            found.setdefault((one["series"], one["day"]), []).append(dict(one))
+    return found
 
 
 def _share(segment: Segment, found: _Found) -> None:

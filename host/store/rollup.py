@@ -1,43 +1,25 @@
-"""A series' UTC day in sums: minutes, hours and the day, and the bytes that keep them.
+"""A series' UTC day in sums: minutes, hours and the day, and the rows that keep them.
 
-Decides what an aggregate is (count, lowest, highest, exact total in steps of the resolution, the worst clock's quality) and how a
-day of them is written: the day in numbers, hours as JSON that SQL unfolds (see the migration's views), minutes packed. Minutes
-are kept only where they are many times fewer than the readings; elsewhere the samples themselves answer. Reads no database.
+Decides what an aggregate is (count, lowest, highest, exact total in steps of the resolution, the worst clock's quality) and which
+rows a day has: one with the day in numbers and its hours packed, and one for each two hours of minutes. Minutes are kept only
+where they are many times fewer than the readings; elsewhere the samples themselves answer. How buckets become bytes that SQL
+reads is buckets.py's. Reads no database.
 """
 
-import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from host.store.packing import pack, unpack
+from host.store.buckets import MOST, Aggregates, read_buckets, write_buckets
 
 DAY_MS, HOUR_MS, MINUTE_MS = 86_400_000, 3_600_000, 60_000
-DENSE = 20          # readings of a minute from which on minutes are kept: they cost about 3 bytes each
+DENSE = 20          # readings of a minute from which on minutes are kept: they cost about 4 bytes each
+PART_MS = MOST * MINUTE_MS   # minutes that share a row
 FIELDS = ("count", "low", "high", "total", "quality")
 
 Int64 = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, slots=True)
-class Aggregates:
-    """Buckets that hold a reading, ascending.
-
-    Attributes:
-        start_ms: [k] Unix ms at which each bucket begins.
-        low, high, total: [k] in steps of the resolution; the mean is total / count.
-        quality: [k] of the worst clock, node.wire.batch.QUALITY_*.
-    """
-
-    start_ms: Int64
-    count: Int64
-    low: Int64
-    high: Int64
-    total: Int64
-    quality: Int64
 
 
 def aggregate(times: Int64, values: Int64, quality: Int64, step_ms: int) -> Aggregates:
@@ -77,62 +59,39 @@ def row(day: int, minutes: Aggregates) -> dict[str, Any]:
     hours = coarser(minutes, HOUR_MS)
     (whole,) = zip(*(getattr(coarser(hours, DAY_MS), name).tolist() for name in FIELDS), strict=True)
     found: dict[str, Any] = dict(zip(FIELDS, whole, strict=True))
-    dense = found["count"] >= DENSE * len(minutes.start_ms)
-    return found | {
-        "day": day, "hours": write_hours(hours, day, found["low"], found["quality"]),
-        "minutes": write_minutes(minutes, day) if dense else None,
-    }
+    return found | {"day": day, "hours": write_buckets(hours, day * DAY_MS, HOUR_MS, found["low"], found["quality"])}
 
 
-def write_hours(hours: Aggregates, day: int, low: int, quality: int) -> str:
-    """Hours as JSON: [hours, counts, low - the day's, high - low, total - count x low, quality]."""
-    at = (hours.start_ms - day * DAY_MS) // HOUR_MS
-    lists: list[Any] = [
-        None if len(at) == 24 else at.tolist(), _short(hours.count), (hours.low - low).tolist(), _short(hours.high - hours.low),
-        _short(hours.total - hours.count * hours.low), None if (hours.quality == quality).all() else hours.quality.tolist(),
-    ]
-    return json.dumps(lists, separators=(",", ":"))
+def minute_rows(day: int, minutes: Aggregates) -> Iterator[dict[str, Any]]:
+    """The rows that keep a day's minutes, `series` apart; none where there are few readings a minute."""
+    if int(minutes.count.sum()) < DENSE * len(minutes.count):
+        return
+    part = (minutes.start_ms - day * DAY_MS) // PART_MS
+    for one in np.unique(part).tolist():
+        some = Aggregates(*(getattr(minutes, name)[part == one] for name in ("start_ms", *FIELDS)))
+        low, quality = int(some.low.min()), int(some.quality.min())
+        yield {"day": day, "part": one, "low": low, "quality": quality,
+               "minutes": write_buckets(some, day * DAY_MS + one * PART_MS, MINUTE_MS, low, quality)}
 
 
-def read_hours(text: str, day: int, low: int, quality: int) -> Aggregates:
-    """What `write_hours` wrote."""
-    at, counts, lows, spans, rests, qualities = json.loads(text)
-    n = len(lows)
-    start = np.asarray(list(range(24)) if at is None else at, np.int64)
-    count, bottom, span, rest = _long(counts, n), _long(lows, n) + low, _long(spans, n), _long(rests, n)
-    return Aggregates(day * DAY_MS + start * HOUR_MS, count, bottom, bottom + span, rest + count * bottom,
-                      _long(quality if qualities is None else qualities, n))
-
-
-def write_minutes(minutes: Aggregates, day: int) -> bytes:
-    """Minutes packed: minute of the day, count, low, high - low, total - count x low, quality."""
-    columns = (
-        (minutes.start_ms - day * DAY_MS) // MINUTE_MS, minutes.count, minutes.low, minutes.high - minutes.low,
-        minutes.total - minutes.count * minutes.low, minutes.quality,
-    )
-    packed = [pack(column) for column in columns]
-    return b"".join(len(one).to_bytes(3, "little") + one for one in packed)
-
-
-def read_minutes(raw: bytes, day: int) -> Aggregates:
-    """What `write_minutes` wrote.
+def read_hours(raw: bytes, day: int, low: int, quality: int) -> Aggregates:
+    """The hours of a rollup row.
 
     Raises:
         PackingError: damaged.
     """
-    columns, at = [], 0
-    for _ in range(6):
-        size = int.from_bytes(raw[at : at + 3], "little")
-        columns.append(unpack(raw[at + 3 : at + 3 + size]))
-        at += 3 + size
-    minute, count, low, span, rest, quality = columns
-    return Aggregates(day * DAY_MS + minute * MINUTE_MS, count, low, low + span, rest + count * low, quality)
+    return read_buckets(raw, day * DAY_MS, HOUR_MS, low, quality)
 
 
-def _short(column: Int64) -> int | list[int]:
-    """Equal numbers as one."""
-    return int(column[0]) if (column == column[0]).all() else column.tolist()
+def read_minutes(raw: bytes, day: int, part: int, low: int, quality: int) -> Aggregates:
+    """The minutes of one row of them.
+
+    Raises:
+        PackingError: damaged.
+    """
+    return read_buckets(raw, day * DAY_MS + part * PART_MS, MINUTE_MS, low, quality)
 
 
-def _long(column: int | list[int], n: int) -> Int64:
-    return np.full(n, column, np.int64) if isinstance(column, int) else np.asarray(column, np.int64)
+def joined(parts: Sequence[Aggregates]) -> Aggregates:
+    """Buckets of several rows as one."""
+    return Aggregates(*(np.concatenate([getattr(one, name) for one in parts]) for name in ("start_ms", *FIELDS)))

@@ -1,8 +1,8 @@
 """Reading sums: minutes, hours and days of one channel, from the rollups, or from the samples where no minutes are kept.
 
-Decides which rows answer and gives numbers in the channel's unit. SQL reads hours and days by the views `rollup_hour` and
-`rollup_day`, and in PostgreSQL by tenfold_rollup(device, channel, since, until, 'hour' | 'day'). As fresh as the last `tenfold
-telemetry rollup`.
+Decides which rows answer and gives numbers in the channel's unit. SQL reads them by the views `rollup_minute`, `rollup_hour` and
+`rollup_day`, and in PostgreSQL by tenfold_rollup(device, channel, since, until, 'minute' | 'hour' | 'day'); minutes there as
+far as they are kept. As fresh as the last `tenfold telemetry rollup`.
 """
 
 from collections.abc import Iterator
@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection, Engine, select
 
+from host.store.buckets import Aggregates
 from host.store.channels import Channel
 from host.store.queries import Queries
-from host.store.rollup import DAY_MS, HOUR_MS, MINUTE_MS, Aggregates, aggregate_all, read_hours, read_minutes
+from host.store.rollup import DAY_MS, HOUR_MS, MINUTE_MS, aggregate_all, joined, read_hours, read_minutes
 from host.store.segments import known_series, snapshot
-from host.store.tables import rollup
+from host.store.tables import rollup, rollup_part
 
 STEPS = {"minute": MINUTE_MS, "hour": HOUR_MS, "day": DAY_MS}
 
@@ -69,10 +70,11 @@ class Rollups:
                     row.day * DAY_MS, row.count, row.low, row.high, row.total, row.quality)))
             elif step == "hour":
                 yield read_hours(row.hours, row.day, row.low, row.quality)
-            elif row.minutes is not None:
-                yield read_minutes(row.minutes, row.day)
             else:
-                yield self._minutes(connection, device, channel, row.day)
+                kept = connection.execute(select(rollup_part).where(
+                    rollup_part.c.series == number, rollup_part.c.day == row.day).order_by(rollup_part.c.part)).all()
+                yield (joined([read_minutes(one.minutes, one.day, one.part, one.low, one.quality) for one in kept])
+                       if kept else self._minutes(connection, device, channel, row.day))
 
     def _minutes(self, connection: Connection, device: str, channel: Channel, day: int) -> Aggregates:
         nothing = np.empty(0, np.int64)

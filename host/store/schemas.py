@@ -3,6 +3,7 @@
 import logging
 from collections import OrderedDict
 from decimal import Decimal
+from functools import lru_cache
 from threading import Lock
 
 from sqlalchemy import Connection, select
@@ -15,6 +16,7 @@ from node.wire import schema as wire_schema
 log = logging.getLogger(__name__)
 
 SCHEMAS_KEPT = 1024   # parsed schemas in memory, about 1 KB each; a device has one for each period of its channels
+BODIES_KEPT = 256    # parsed bodies, by their bytes
 
 
 class Schemas:
@@ -34,13 +36,25 @@ class Schemas:
         body = connection.scalar(select(schema.c.body).where(schema.c.device == device, schema.c.hash == schema_hash))
         if body is None:
             return ()
-        try:
-            channels = tuple(Channel(name, unit, Decimal(resolution)) for name, unit, resolution in wire_schema.parse(body))
-        except FormatError as error:
-            log.warning("a stored schema of %s does not parse: %s", device, error)
+        channels = channels_of(device, bytes(body))
+        if not channels:
             return ()
         with self._lock:
             self._known[key] = channels
             if len(self._known) > SCHEMAS_KEPT:
                 self._known.popitem(last=False)
         return channels
+
+
+def channels_of(device: str, body: bytes) -> tuple[Channel, ...]:
+    """The channels that a schema's body tells; none when it does not parse. Many devices tell the same."""
+    try:
+        return _parsed(body)
+    except FormatError as error:
+        log.warning("a stored schema of %s does not parse: %s", device, error)
+        return ()
+
+
+@lru_cache(BODIES_KEPT)
+def _parsed(body: bytes) -> tuple[Channel, ...]:
+    return tuple(Channel(name, unit, Decimal(resolution)) for name, unit, resolution in wire_schema.parse(body))

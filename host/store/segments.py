@@ -14,7 +14,7 @@ from itertools import groupby
 from sqlalchemy import Connection, Engine, insert, select
 
 from host.store.channels import Channel
-from host.store.days import DAY_MS, Bool, Int64, read_channel, read_times
+from host.store.days import DAY_MS, Bool, Int64, is_body, read_body, read_channel, read_times
 from host.store.parts import Parts, Row, month_of
 from host.store.tables import packed_day, series
 
@@ -79,11 +79,11 @@ def packed(
 def columns(
     connection: Connection, parts: Parts, device: str, names: Collection[str] | None, days: Mapping[int, int]
 ) -> Iterator[Segment]:
-    """The segments of some days, a month at a time.
+    """The segments of some spans of days, a month at a time.
 
     Args:
         names: of channels; None means all.
-        days: day -> the version of it that is wanted.
+        days: first day of a span -> the version of it that is wanted.
 
     Raises:
         PackingError: a column is damaged; `tenfold db check` finds which.
@@ -91,17 +91,17 @@ def columns(
     if not days:
         return
     known = known_series(connection, device)
-    wanted = [one for one, channel in known.items() if names is None or channel.name in names or channel == TIMES_CHANNEL]
+    wanted = {one for one, channel in known.items() if names is None or channel.name in names or channel == TIMES_CHANNEL}
     there = parts.all(connection)
     for month, some in groupby(sorted(days), key=month_of):
         of_month = list(some)
         tracks: dict[tuple[int, int], list[Row]] = {}
         for part in there:
             if part.month == month:
-                for row in parts.read(connection, part, wanted, (of_month[0], of_month[-1])):
+                for row in parts.read(connection, part, sorted(wanted), (of_month[0], of_month[-1])):
                     if days.get(row.day) == row.version:
                         tracks.setdefault((row.day, row.track), []).append(row)
-        yield from filter(None, (_segment(tracks[key], known) for key in sorted(tracks)))
+        yield from filter(None, (_segment(tracks[key], known, wanted) for key in sorted(tracks)))
 
 
 def known_series(connection: Connection, device: str) -> dict[int, Channel]:
@@ -110,16 +110,21 @@ def known_series(connection: Connection, device: str) -> dict[int, Channel]:
     return {row.id: Channel(row.channel, row.unit, Decimal(row.resolution)) for row in rows}
 
 
-def _segment(rows: list[Row], known: dict[int, Channel]) -> Segment | None:
+def _segment(rows: list[Row], known: dict[int, Channel], wanted: set[int]) -> Segment | None:
     """One track; None when none of its channels is wanted or left."""
     times = [row for row in rows if known[row.series] == TIMES_CHANNEL]   # one of each part
-    bodies = [row for row in rows if known[row.series] != TIMES_CHANNEL]
-    if not bodies or not times:
+    if not times:
         return None
-    at, quality = read_times(times[0].body)
-    read = [read_channel(row.body, len(at)) for row in bodies]
-    return Segment(tuple(known[row.series] for row in bodies), rows[0].day * DAY_MS, at, quality, [one[0] for one in read],
-                   [one[1] for one in read], rows[0].track)
+    if is_body(times[0].body):
+        read = [read_body(row.body, wanted) for row in times]
+        (at, quality, _), found = read[0], [one for _, _, channels in read for one in channels.items()]
+    else:   # as it was written before bodies: a row for each channel
+        at, quality = read_times(times[0].body)
+        found = [(row.series, read_channel(row.body, len(at))) for row in rows if known[row.series] != TIMES_CHANNEL]
+    if not found:
+        return None
+    return Segment(tuple(known[one] for one, _ in found), rows[0].day * DAY_MS, at, quality, [one[0] for _, one in found],
+                   [one[1] for _, one in found], rows[0].track)
 
 
 def series_ids(connection: Connection, device: str, channels: Iterable[Channel]) -> dict[Channel, int]:

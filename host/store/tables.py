@@ -162,8 +162,8 @@ series = Table(
     Column("resolution", Text, nullable=False),
     Column("factor", Float, nullable=False),
     Column("divisor", Float, nullable=False),
-    UniqueConstraint("device", "channel", "unit", "resolution", name="uq_series"),
 )
+Index("ix_series_device", series.c.device)
 
 # A device's UTC days that have day columns, the version of them that counts, and from when to when their samples are.
 packed_day = Table(
@@ -200,8 +200,8 @@ run = Table(
     sqlite_with_rowid=False,
 )
 
-# A series' UTC day in sums, integers in steps of its resolution; `quality` is the worst clock's. `hours` is JSON (rollup.py),
-# `minutes` is packed, and null where samples are so few that they themselves are the better answer.
+# A series' UTC day in sums, integers in steps of its resolution; `quality` is the worst clock's. `hours` is packed as buckets.py
+# says, above the day's low and quality.
 rollup = Table(
     "rollup", metadata,
     Column("series", Integer, primary_key=True, autoincrement=False),
@@ -211,8 +211,20 @@ rollup = Table(
     Column("high", BigInteger, nullable=False),
     Column("total", BigInteger, nullable=False),
     Column("quality", SmallInteger, nullable=False),
-    Column("hours", Text, nullable=False),
-    Column("minutes", LargeBinary),
+    Column("hours", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Minutes of a series, two hours a row (`part` 0 to 11 of the day), packed above `low` and `quality`. There are none of days whose
+# samples are so few that they themselves are the better answer.
+rollup_part = Table(
+    "rollup_part", metadata,
+    Column("series", Integer, primary_key=True, autoincrement=False),
+    Column("day", Integer, primary_key=True, autoincrement=False),
+    Column("part", SmallInteger, primary_key=True, autoincrement=False),
+    Column("low", BigInteger, nullable=False),
+    Column("quality", SmallInteger, nullable=False),
+    Column("minutes", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
 

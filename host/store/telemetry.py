@@ -10,15 +10,16 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import islice
+from operator import attrgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import ColumnElement, Connection, Engine, Table, and_, func, select, tuple_, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ARRAY, ColumnElement, Connection, Engine, Table, Text, and_, any_, bindparam, func, select, tuple_, update
 
 from host.ingest.progress import Gap, Progress
 from host.ingest.senml import MAX_PACK_BYTES
 from host.ingest.sort import Record, Reject
 from host.monitor.presence import LinkEvent, Presence, State
+from host.rows import insert_new, insert_of, upsert
 from host.store import tables as t
 from host.store.foreign import ForeignRows
 
@@ -76,6 +77,10 @@ def is_same(payload: bytes, stored: bytes) -> bool:
 
 
 V = TypeVar("V")
+_SUMS = attrgetter(*Sums.__slots__)
+_LOCK = (   # PostgreSQL's; one text for any number of devices, so that the server plans it once
+    select(t.progress).where(t.progress.c.device == any_(bindparam("devices", type_=ARRAY(Text, dimensions=1))))
+    .order_by(t.progress.c.device).with_for_update())
 Name = tuple[str, int, int]     # device, boot, seq
 BootName = tuple[str, int]      # device, boot
 
@@ -126,7 +131,6 @@ class Transaction:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._has_one_writer = connection.dialect.name == "sqlite"   # at a time: see Telemetry.begin
-        self._insert = sqlite.insert if self._has_one_writer else postgresql.insert
 
     def foreign(self) -> ForeignRows:
         """The rows of devices that are not ours, in this transaction."""
@@ -135,8 +139,7 @@ class Transaction:
     def enter(self, devices: Iterable[str]) -> None:
         """Insert an empty row for each device that has none."""
         rows = [_progress_row(device, DeviceState()) for device in sorted(devices)]
-        if rows:
-            self._connection.execute(self._insert(t.progress).on_conflict_do_nothing(), rows)
+        insert_new(self._connection, t.progress, rows)
 
     def lock(self, devices: Collection[str]) -> dict[str, DeviceState]:
         """Progress and sums of some devices, which no other writer changes until this transaction ends.
@@ -147,19 +150,23 @@ class Transaction:
             NeverHeardError: PostgreSQL locks rows, and some devices have none. On SQLite, such a device has an empty state.
         """
         found = {device: DeviceState() for device in devices}
-        # One statement, whatever its length: SQLAlchemy leaves FOR UPDATE out for SQLite, which is locked as a whole.
-        query = select(t.progress).where(t.progress.c.device.in_(found)).order_by(t.progress.c.device).with_for_update()
         seen = set()
-        for row in self._connection.execute(query):
+        for row in self._locked(list(found)):
             seen.add(row.device)
             found[row.device] = DeviceState(
                 progress=Progress(row.boot, row.next_seq, row.heard_boot, row.seen_boot, row.ahead),
-                sums=Sums(**{key: getattr(row, key) for key in Sums.__slots__}),
+                sums=Sums(*_SUMS(row)),
                 schema_missing=row.schema_missing, last_ms=row.last_ms,
             )
         if not self._has_one_writer and len(seen) < len(found):
             raise NeverHeardError(frozenset(found.keys() - seen))
         return found
+
+    def _locked(self, devices: list[str]) -> Iterable[Any]:
+        """Their rows of progress, by one statement, whatever their number: the order of the locks is that of the names."""
+        if self._has_one_writer:
+            return self._connection.execute(select(t.progress).where(t.progress.c.device.in_(devices)))
+        return self._connection.execute(_LOCK, {"devices": devices})
 
     def presences(self, devices: Iterable[str]) -> dict[str, Presence]:
         """What is known of the links of those devices that were heard."""
@@ -223,8 +230,6 @@ class Transaction:
         Returns:
             How many were new; fewer than given means that a writer is at work that locks nothing.
         """
-        if not records:
-            return 0
         rows = [
             {
                 "device": one.device, "boot": one.boot, "seq": one.seq, "kind": one.kind, "schema": one.schema,
@@ -233,8 +238,7 @@ class Transaction:
             }
             for one, start_ms in records
         ]
-        statement = self._insert(t.batch).on_conflict_do_nothing()
-        return self._connection.execute(statement, rows, execution_options={"preserve_rowcount": True}).rowcount
+        return insert_new(self._connection, t.batch, rows)
 
     def names_from(self, device: str, progress: Progress, limit: int) -> list[tuple[int, int]]:
         """(boot, seq) of the stored records at or beyond a progress, ascending."""
@@ -263,7 +267,7 @@ class Transaction:
     def save_clock(self, boot: BootName, clock: BootClock, below_quality: int) -> None:
         """Keep a boot's clock and place its batches whose own clock is worse than `below_quality`."""
         device, number = boot
-        self._upsert(t.boots, [{"device": device, "boot": number, **asdict(clock)}])
+        upsert(self._connection, t.boots, [{"device": device, "boot": number, **asdict(clock)}])
         self._connection.execute(
             update(t.batch).values(start_ms=t.batch.c.uptime_ms + clock.epoch_ms)
             .where(t.batch.c.device == device, t.batch.c.boot == number)
@@ -284,7 +288,7 @@ class Transaction:
             rows = [
                 {"device": one.device, "hash": one.schema, "body": one.body, "boot": one.boot, "seq": one.seq} for one in records
             ]
-            insert = self._insert(t.schema)
+            insert = insert_of(self._connection, t.schema)
             told = insert.excluded
             self._connection.execute(insert.on_conflict_do_update(
                 index_elements=[t.schema.c.device, t.schema.c.hash], set_={"boot": told.boot, "seq": told.seq},
@@ -293,7 +297,7 @@ class Transaction:
     def save(self, states: Mapping[str, DeviceState]) -> None:
         """Keep the progress, sums and presence of devices."""
         rows = [_progress_row(device, one) for device, one in states.items()]
-        self._upsert(t.progress, rows)
+        upsert(self._connection, t.progress, rows)
         heard = [
             {
                 "device": device, "online": one.presence.state is State.ONLINE, "since_ms": one.presence.since_ms,
@@ -302,7 +306,7 @@ class Transaction:
             }
             for device, one in states.items() if one.presence.state is not State.UNKNOWN
         ]
-        self._upsert(t.presence, heard)
+        upsert(self._connection, t.presence, heard)
 
     def add_events(self, events: Sequence[tuple[str, LinkEvent]]) -> None:
         """Keep link events."""
@@ -313,7 +317,7 @@ class Transaction:
         """Count what was stored now."""
         at_s = now_ms // 1000
         row = {"at_s": at_s - at_s % TRAFFIC_STEP_S, "records": records, "readings": readings, "bytes": n_bytes}
-        self._add(t.traffic, [row], ("records", "readings", "bytes"))
+        upsert(self._connection, t.traffic, [row], add=("records", "readings", "bytes"))
 
     def quarantine(self, rejects: Iterable[Reject], now_ms: int) -> None:
         """Keep what has no place; the same bytes on the same topic are counted in one row.
@@ -329,34 +333,19 @@ class Transaction:
                 "size": len(one.payload), "payload": one.payload[:kept],
             }
             again = {"times": t.quarantine.c.times + 1, "last_ms": now_ms, "reason": one.reason}
-            statement = self._insert(t.quarantine).on_conflict_do_update(index_elements=["topic", "digest"], set_=again)
-            self._connection.execute(statement, row)
-            self._add(t.tally, [{"name": "quarantined", "value": 1}], ("value",))
+            insert = insert_of(self._connection, t.quarantine)
+            self._connection.execute(insert.on_conflict_do_update(index_elements=["topic", "digest"], set_=again), row)
+            upsert(self._connection, t.tally, [{"name": "quarantined", "value": 1}], add=["value"])
 
     def _rows(self, table: Table, condition: Any) -> Iterable[Any]:
         return self._connection.execute(select(table).where(condition))
-
-    def _upsert(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Insert rows, or replace all other columns where the key is taken."""
-        if rows:
-            statement = self._insert(table)
-            keys = [column.name for column in table.primary_key]
-            fresh = {name: statement.excluded[name] for name in rows[0] if name not in keys}
-            self._connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=fresh), list(rows))
-
-    def _add(self, table: Table, rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
-        """Insert rows, or add to these columns where the key is taken."""
-        statement = self._insert(table)
-        keys = [column.name for column in table.primary_key]
-        sums = {name: table.c[name] + statement.excluded[name] for name in columns}
-        self._connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=sums), list(rows))
 
 
 def _progress_row(device: str, one: DeviceState) -> dict[str, Any]:
     return {
         "device": device, "boot": one.progress.boot, "next_seq": one.progress.next_seq, "heard_boot": one.progress.heard_boot,
         "seen_boot": one.progress.seen_boot, "ahead": one.progress.ahead, "schema_missing": one.schema_missing,
-        "last_ms": one.last_ms, **{name: getattr(one.sums, name) for name in Sums.__slots__},
+        "last_ms": one.last_ms, **dict(zip(Sums.__slots__, _SUMS(one.sums), strict=True)),
     }
 
 

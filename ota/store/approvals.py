@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
+from host.rows import upsert
 from ota.rules.rollout import Event
 from ota.store import tables
-from ota.store.session import upsert
 
 
 @dataclass(frozen=True)

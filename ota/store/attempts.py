@@ -5,10 +5,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, and_, exists, false, func, or_, select
 
+from host.rows import upsert
 from ota.rules.values import OPEN, Attempt, AttemptState, Counts, Failures, Rollout, RolloutState
 from ota.store import tables
 from ota.store.devices import one_of
-from ota.store.session import upsert
 
 REASON_CHARS = 200
 Scope = Collection[tuple[str, int, int]]   # of a rollout: (model, counter, cohort) of the devices that it may be offered to

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from host.rows import insert_new
 from ota.rules.events import CONFIG
 from ota.store import history, tables
-from ota.store.session import insert_new
 
 CHUNK = 500   # as devices.CHUNK
 

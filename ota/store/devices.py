@@ -12,6 +12,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, case, exists, func, or_, select
 
+from host.rows import insert_new, upsert
 from ota.rules import configs as config_rules
 from ota.rules import metrics
 from ota.rules.configs import LINES, ConfigState
@@ -19,7 +20,6 @@ from ota.rules.events import CONFIG, Happened
 from ota.rules.values import OPEN, Exposure, Labels, Report
 from ota.store import history, labels, tables
 from ota.store.history import Event
-from ota.store.session import insert_new, upsert
 
 CHUNK = 500               # values in one IN list; SQLite's default limit of variables is 32,766, older ones 999
 CHECKINS = "checkins"     # total by version beside the metrics

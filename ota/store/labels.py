@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, select
 
+from host.rows import insert_new, upsert
 from ota.rules.values import Labels
 from ota.store import tables
-from ota.store.session import insert_new, upsert
 
 NO_LABELS = 1          # the cohort that every device begins in
 MAX_COHORTS = 5_000    # combinations of site and tags; each is looked at in every tick

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import Connection, func, select
 
+from host.rows import insert_new
 from ota.store import tables
-from ota.store.session import insert_new
 
 KEPT = 10_000   # events; a webhook that is further behind misses the oldest
 

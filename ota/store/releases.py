@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, func, or_, select
 
+from host.rows import insert_new
 from ota.rules.values import Load, Release, Way
 from ota.store import tables
-from ota.store.session import insert_new
 
 REASON_CHARS = 200
 

@@ -1,15 +1,13 @@
-"""Transactions of the update server's database, and the two statements that SQL has no common words for.
+"""Transactions of the update server's database.
 
 Decides that writers take turns: a writing transaction holds the write lock before it reads, so several server processes can
 decide on the same rows without undoing each other.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
-from sqlalchemy import Connection, Engine, Table
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import OperationalError
 
 from ota.store import audit, tables
@@ -46,32 +44,3 @@ def writing(engine: Engine) -> Iterator[Connection]:
             audit.note(connection, act, audit.DONE)
     if act is not None:
         act.noted = True
-
-
-def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert the rows whose primary key is not there yet; leave the others alone."""
-    if rows:
-        connection.execute(_insert(connection, table).on_conflict_do_nothing(), list(rows))
-
-
-def upsert(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, add: Sequence[str] = ()) -> None:
-    """Insert rows or, where the primary key is there, update their other columns.
-
-    Args:
-        rows: all with the same columns.
-        add: columns that are added to what stands there, instead of replacing it.
-    """
-    if not rows:
-        return
-    statement = _insert(connection, table)
-    keys = [column.name for column in table.primary_key]
-    changes = {
-        name: table.c[name] + statement.excluded[name] if name in add else statement.excluded[name]
-        for name in rows[0] if name not in keys
-    }
-    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=changes), list(rows))
-
-
-def _insert(connection: Connection, table: Table) -> Any:
-    """Build the dialect's insert: both have the same two methods, but no common type."""
-    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)

@@ -8,9 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select
 
+from host.rows import upsert
 from ota.rules.gate import LINK_DROPS, LINK_ONLINE_S
 from ota.store import tables
-from ota.store.session import upsert
 
 _ONE = 1
 

@@ -1,14 +1,22 @@
 """`tenfold bench ingest` and `faults`: a report that lacks a figure, records that are none, faults that are not seen."""
 
+import asyncio
 import json
+import math
+import os
 import random
+import resource
+import signal
 
 import pytest
 from typer.testing import CliRunner
 
 from host.bench import faults, ingest, ingest_peers, talking
-from host.bench.talking import BOOT, Records
+from host.bench import strikes as strikes_module
+from host.bench.strikes import Case, Strikes, not_happened
+from host.bench.talking import BOOT, Progress, Records
 from host.cli.root import app
+from host.sim.processes import Child, Program
 from node.errors import FormatError
 from node.wire import batch
 
@@ -52,10 +60,12 @@ def test_the_quick_tier_leaves_a_kind_of_fault_out():
 
 
 ROW = faults.Row(fault="x", database="sqlite", times=2, sent=10, stored=10, lost=0, twice=0, readings_sent=9, readings_stored=9,
-                 again=0, garbage=0, quarantined=0, seconds=1.0)
+                 again=0, garbage=0, quarantined=0, seconds=1.0, not_happened=[])
+DONE = talking.Done(took_s=[], wall_s=1, readings=9, acked=10, sent=10, again=0, duplicates=0, reordered=0, garbage=0,
+                    connections=1, cpu_s=0)
 
 
-@pytest.mark.parametrize("wrong", [{"lost": 1}, {"twice": 1}, {"readings_stored": 8}])
+@pytest.mark.parametrize("wrong", [{"lost": 1}, {"twice": 1}, {"readings_stored": 8}, {"not_happened": ["strike"]}])
 def test_a_loss_ends_the_bench_like_none(wrong, monkeypatch):
     monkeypatch.setattr(faults, "measure", lambda todo, step, quick: [ROW, {**ROW, **wrong}])
     assert invoke("faults", "--json").exit_code == 1
@@ -63,6 +73,73 @@ def test_a_loss_ends_the_bench_like_none(wrong, monkeypatch):
     result = invoke("faults", "--json")
     assert (result.exit_code, json.loads(result.stdout)["bad"]) == (0, False)
     assert "10" in invoke("faults").output
+    monkeypatch.setattr(faults, "measure", lambda todo, step, quick: [{**ROW, **wrong}])
+    assert ("did not happen as told: strike" in invoke("faults").output) == ("not_happened" in wrong)
+
+
+@pytest.mark.parametrize(("case", "done", "missing"), [
+    ({"kill": ("ingest",)}, {}, "strike"), ({"duplicate_pct": 20}, {"duplicates": 1}, "duplicates"),
+    ({"garbage_pct": 1}, {"garbage": 1}, "garbage"), ({"reorder": True}, {"reordered": 1}, "reordering"),
+])
+def test_a_fault_that_never_came_was_withstood(case, done, missing):
+    case = Case("x", "sqlite", **case)
+    assert not_happened(case, 2, 2, {**DONE, **done}, 0) == []
+    assert not_happened(case, 1, 2, DONE, 0) == [missing]
+
+
+def test_clocks_that_never_stepped_are_withstood():
+    assert not_happened(Case("x", "sqlite", steps=True), 0, 2, DONE, 0) == ["clock steps"]
+    for steps in (False, True):
+        records = Records(16, 1, steps=steps)
+        assert bool(faults._clock_steps({seq: records.record(seq) for seq in range(40)})) == steps
+
+
+@pytest.mark.parametrize(("running", "under_way", "times"), [(True, 3, 1), (True, 0, 0), (False, 3, 0)])
+def test_a_kill_of_nothing_or_with_nothing_on_its_way_counts(running, under_way, times, tmp_path):
+    async def once():
+        child = Child(Program("ingest", ("sleep", "600"), tmp_path, tmp_path / "log"), held=True)
+        strikes = Strikes(Case("x", "sqlite", kill=("ingest",)), {"ingest": child}, None, "", 0)
+        if running:
+            await child.start()
+        try:
+            strikes.hear(Progress(acked=5, under_way=under_way, at_s=math.inf))
+            await strikes.strike()
+            assert not running or await child.process.wait() == -signal.SIGKILL
+        finally:
+            await child.stop()
+        return strikes.times
+
+    assert asyncio.run(once()) == times
+
+
+@pytest.mark.parametrize(("said", "failed"), [
+    ("cannot store, nothing is acknowledged, trying again in 0.2 s: disk I/O error", True),
+    ("cannot store, nothing is acknowledged, trying again in 0.2 s: database is locked", False), ("", False),
+])
+def test_a_disk_that_had_room_after_all_was_full(said, failed, tmp_path, monkeypatch):
+    """The limit is set on a real process; what its log says decides, and the limit is lifted again."""
+    monkeypatch.setattr(strikes_module, "LOOK_S", 0.01)
+
+    async def once():
+        program = Program("ingest", ("sh", "-c", 'read x < go; ulimit -S -f > limit; echo "$1"; exec sleep 600', "sh", said),
+                          tmp_path, tmp_path / "log")
+        os.mkfifo(tmp_path / "go")
+        child = Child(program)
+        await child.start()
+        strikes = Strikes(Case("x", "sqlite", full=True), {"ingest": child}, None, "", 0.5)
+        try:
+            strikes.hear(Progress(acked=5, under_way=1, at_s=math.inf))
+            struck = asyncio.create_task(strikes.strike())
+            while resource.prlimit(child.pid, resource.RLIMIT_FSIZE)[0] != strikes_module.FULL_BYTES:
+                await asyncio.sleep(0)
+            await asyncio.to_thread((tmp_path / "go").write_text, "go\n")
+            await struck
+            assert resource.prlimit(child.pid, resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+        finally:
+            await child.stop()
+        return strikes.times
+
+    assert asyncio.run(once()) == failed
 
 
 def test_a_case_that_is_not_there_is_run():
@@ -87,7 +164,8 @@ def test_the_ingest_report_lacks_a_figure(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGKILL of broker and ingest, sqlite", "stall of the database, sqlite", "disk full, sqlite",
-                                  "1 % garbage, sqlite", "SIGKILL of database and ingest, postgresql"])
+                                  "all of the devices' at once, SIGKILL of ingest, sqlite", "1 % garbage, sqlite",
+                                  "SIGKILL of database and ingest, postgresql", "disk full, postgresql"])
 def test_a_fault_loses_a_reading_or_stores_it_twice(name, monkeypatch):
     monkeypatch.setattr(faults, "QUICK_RECORDS", 120)
     monkeypatch.setattr(faults, "QUICK_STALL_S", 1.0)
@@ -98,5 +176,5 @@ def test_a_fault_loses_a_reading_or_stores_it_twice(name, monkeypatch):
     (row,) = faults.measure(todo, lambda what: None, quick=True)
     assert not faults.is_bad(row), row
     assert row["stored"] == row["sent"] == 120 * faults.DEVICES
-    assert row["times"] == (0 if "garbage" in name else len(faults.AT))
-    assert bool(row["garbage"]) == bool(row["quarantined"]) == ("garbage" in name)
+    assert (row["times"], row["not_happened"]) == (0 if "garbage" in name else len(faults.AT), [])
+    assert bool(row["garbage"]) == bool(row["quarantined"]) == ("garbage" in name or "at once" in name)

@@ -61,6 +61,11 @@ def test_what_fires_is_listed_with_its_members(firing: Engine, url: str):
     assert (row["told"], row["states"], row["members"][0]["value"]) == ("some", {"firing": 2}, 1000.0)
 
 
+def test_an_empty_list_leaves_open_whether_anybody_looked(engine: Engine, url: str):
+    Runner([rule()], engine, [], lambda _: [], process.now_ms, evaluate_s=30, history_days=30).tick()
+    assert run("list", "--database", url).startswith("nothing is pending, firing or just over; evaluated ")
+
+
 def test_that_nobody_evaluates_is_said(url: str):
     assert "nobody evaluates alerts" in run("list", "--database", url)
 

@@ -12,7 +12,7 @@ import pytest
 
 from host import tls
 from host.console.__main__ import main
-from host.tls import EXIT_CANNOT_START
+from host.stopping import EXIT_CANNOT_START
 from tests.brokers import free_ports
 
 WAIT_S = 60.0   # until a test gives up, on a machine that is busy with other things

@@ -43,6 +43,18 @@ def test_latest_are_those_of_the_page(console, fleet):
     assert console.get(f"/api/v1/devices/{device}/latest").json() == {"device": device, "latest": shown}
 
 
+def test_latest_of_all_devices_come_in_pages(console, fleet):
+    found, after = [], ""
+    while after is not None:
+        answer = console.get(f"/api/v1/latest?limit=4&after={after}").json()
+        assert len(answer["devices"]) <= 4
+        found += answer["devices"]
+        after = answer["next"]
+    assert [one["device"] for one in found] == fleet.devices
+    for one in found[:3]:
+        assert console.get(f"/api/v1/devices/{one['device']}/latest").json() == one
+
+
 @pytest.mark.parametrize("limit", [100, 999, 100_000])
 def test_pages_put_together_are_all_readings(console, fleet, limit):
     device, rows, cursor = fleet.devices[1], [], ""

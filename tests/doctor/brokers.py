@@ -21,6 +21,7 @@ from provisioning.crl import make_crl
 from tests.brokers import free_ports, issue, nats_settings
 
 ONE, OTHER = broker.TEST_DEVICES
+FOREIGN = broker.TEST_FOREIGN
 LISTENER = "svc.doctor"
 MOSQUITTO = shutil.which("mosquitto", path=f"{os.environ['PATH']}:/usr/sbin")
 MARK = "c0ffee00"
@@ -31,7 +32,7 @@ def make_pki(folder):
     """A plant's PKI with the certificates that the doctor tries with."""
     made = pki.make_fleet_pki(folder)
     issuing, now = pki.load_authority(made.cert("issuing"), made.key("issuing")), dt.datetime.now(dt.UTC)
-    issue(made, ONE, OTHER)
+    issue(made, ONE, OTHER, FOREIGN)
     issue(made, LISTENER, make=ca.issue_client)
     (folder / "crl.pem").write_bytes(make_crl(issuing, [], now, dt.timedelta(days=1)).public_bytes(Encoding.PEM))
     return made
@@ -51,13 +52,13 @@ class Running:
 
     def case(self, **changes):
         pairs = {name: Pair(self.pki.cert(who), self.pki.key(who))
-                 for name, who in (("device", ONE), ("second", OTHER), ("ingest", LISTENER))}
+                 for name, who in (("device", ONE), ("second", OTHER), ("ingest", LISTENER), ("foreign", FOREIGN))}
         return Case(self.address, self.pki.ca_file, plain_ports=(self.plain,), **{**pairs, **changes})
 
     def identities(self):
-        """The two devices and the listener."""
+        """The two devices, the listener, and the device that is not ours."""
         return [Identity.load(self.address, self.pki.ca_file, self.pki.cert(name), self.pki.key(name), client_id)
-                for name, client_id in ((ONE, ""), (OTHER, ""), (LISTENER, f"doctor-{MARK}"))]
+                for name, client_id in ((ONE, ""), (OTHER, ""), (LISTENER, f"doctor-{MARK}"), (FOREIGN, ""))]
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A PKI for all tests of the doctor, and patience that is short: what must come is waited for, what must not is not."""
+"""A PKI for all tests of the doctor, and a shorter wait for what must not come."""
 
 import pytest
 
@@ -16,4 +16,3 @@ def made(tmp_path_factory):
 def impatient(monkeypatch):
     monkeypatch.setattr(rights, "GRACE_S", 0.15)
     monkeypatch.setattr(sessions, "GRACE_S", 0.15)
-    monkeypatch.setattr(sessions, "QUIET_S", 1.0)

@@ -8,12 +8,13 @@ from host.broker import SERVICES
 from host.doctor import examine, sessions
 from host.doctor.codes import CODES, Severity, is_bad
 from host.doctor.doors import doors, old_tls
+from host.doctor.foreign import Foreign
 from host.doctor.identity import DoctorError
 from host.doctor.mqtt import Address
 from host.doctor.rights import Rights
 from host.settings import SettingsError
 
-from .brokers import LISTENER, MARK, ONE, OTHER, Pair, listening, mosquitto_with, nats
+from .brokers import FOREIGN, LISTENER, MARK, ONE, OTHER, Pair, listening, mosquitto_with, nats
 
 NO_TLS_CHECK = [("verify_and_map: true, ", ""), ('authorization {\n  include "users.conf"\n}', "")]
 OWN = f"user {ONE}\n"
@@ -28,7 +29,12 @@ def bad(found):
 
 
 def all_rights(server):
-    return list(Rights(*server.identities(), MARK).findings())
+    return list(Rights(*server.identities()[:3], MARK).findings())
+
+
+def all_foreign(server):
+    one, other, listener, stranger = server.identities()
+    return list(Foreign(stranger, one, other, listener, MARK).findings())
 
 
 def all_doors(server):
@@ -38,11 +44,11 @@ def all_doors(server):
 
 
 def all_names(server):
-    return list(sessions.names(*server.identities(), MARK))
+    return list(sessions.names(*server.identities()[:3], MARK))
 
 
 def all_queues(server, messages):
-    one, _, listener = server.identities()
+    one, _, listener, _ = server.identities()
     return list(sessions.queue(one, listener, MARK, messages))
 
 
@@ -63,12 +69,12 @@ def test_our_own_configuration_is_said_to_be_bad_or_a_check_is_left_out(broker, 
     assert codes(found, Severity.WARNING) == warnings
     assert {one.code for one in found} == broker_codes()
     assert not codes(found, Severity.UNTRIED)
-    assert steps == ["doors", "names", "rights", "queues"]
+    assert steps == ["doors", "names", "rights", "foreign devices", "queues"]
 
 
 def test_what_nobody_gave_an_identity_for_looks_well(made, tmp_path):
     with nats(tmp_path, made) as server:
-        found = list(examine.broker(server.case(second=None, ingest=None), lambda step: None))
+        found = list(examine.broker(server.case(second=None, ingest=None, foreign=None), lambda step: None))
     assert codes(found, Severity.UNTRIED) == {code for code in broker_codes() if not code.startswith("door.")}
     assert codes(found, Severity.FINE) == {"door.no_certificate", "door.foreign_ca", "door.plain", "door.old_tls"}
 
@@ -113,6 +119,54 @@ def test_mosquitto_speaks_an_old_tls(made, tmp_path):
 def test_an_acl_of_mosquitto_opens_anothers_doors_or_closes_ones_own(changes, expected, made, tmp_path):
     with mosquitto_with(tmp_path, made, changes) as server:
         assert bad(all_rights(server)) == expected
+
+
+FOREIGNERS = f"user {FOREIGN}\n"
+
+
+@pytest.mark.slow   # a whole examination of foreign devices each
+@pytest.mark.parametrize(("changes", "expected", "happened"), [
+    ([], set(), "dropped"),
+    ([(FOREIGNERS, FOREIGNERS + "topic write s/+/senmlc\n")], {"foreign.publish"}, f"delivered: s/{ONE}/senmlc"),
+    ([(FOREIGNERS, FOREIGNERS + f"topic write t/{ONE}/up\n")], {"foreign.publish"}, f"delivered: t/{ONE}/up"),
+    ([(OWN, OWN + f"topic write s/{FOREIGN}/senml\n")], {"foreign.publish"}, f"delivered: s/{FOREIGN}/senml"),
+    ([(OWN, OWN + f"topic write s/{OTHER}/senml\n")], {"foreign.publish"}, f"delivered: s/{OTHER}/senml"),
+    ([(FOREIGNERS, FOREIGNERS + "topic read t/+/ack\n")], {"foreign.subscribe"}, "dropped"),
+    ([("acl_file", "#acl_file")], {"foreign.publish", "foreign.subscribe"}, None),
+    ([(f"topic write s/{FOREIGN}/senmlc\n", "")], {"foreign.own"}, None),
+])
+def test_an_acl_of_mosquitto_lets_a_foreign_device_speak_as_another_or_ours_as_a_foreign_one(
+        changes, expected, happened, made, tmp_path):
+    with mosquitto_with(tmp_path, made, changes) as server:
+        found = {one.code: one for one in all_foreign(server)}
+    assert bad(found.values()) == expected
+    assert happened is None or found["foreign.publish"].happened == happened
+    untried = {"foreign.publish", "foreign.subscribe"} if "foreign.own" in expected else set()
+    assert codes(found.values(), Severity.UNTRIED) == untried
+
+
+DOORS = f's.{FOREIGN}.senml", "s.{FOREIGN}.senmlc"], subscribe: {{deny: ">"}}'
+
+
+@pytest.mark.parametrize(("changes", "expected"), [
+    ([], set()), ([(DOORS, 's.*.senml"], subscribe: {deny: ">"}')], {"foreign.own"}),
+    ([(DOORS, 's.>"], subscribe: "t.*.up"')], {"foreign.publish", "foreign.subscribe"}),
+])
+def test_users_of_a_nats_server_let_a_foreign_device_speak_as_another(changes, expected, made, tmp_path):
+    with nats(tmp_path, made, changes) as server:
+        assert bad(all_foreign(server)) == expected
+
+
+def test_a_broker_that_was_not_told_of_foreign_devices_is_well(made, tmp_path):
+    """Its files were rendered before there were any: the listener must say that it hears nothing."""
+    old = [(f'"s.{name}.{kind}", ', "") for name in (ONE, OTHER) for kind in ("senml", "senmlc")]
+    with nats(tmp_path, made, old) as server, pytest.raises(DoctorError, match="render the broker's users anew"):
+        all_foreign(server)
+
+
+def test_a_device_of_ours_stands_for_a_foreign_one(made, tmp_path):
+    with nats(tmp_path, made) as server, pytest.raises(SettingsError, match="not ours"):
+        list(examine.broker(server.case(foreign=server.case().device), lambda step: None))
 
 
 @pytest.mark.slow

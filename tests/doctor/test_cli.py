@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from host.broker import TEST_DEVICES
+from host.broker import TEST_DEVICES, TEST_FOREIGN
 from host.cli.root import app
 from host.doctor import examine
 from host.doctor.codes import CODES, judge, untried
@@ -50,4 +50,4 @@ def test_half_an_identity_is_taken(args, said):
 
 def test_the_help_names_other_test_devices_than_brokers_know():
     told = invoke("--help").output
-    assert all(name in told for name in TEST_DEVICES)
+    assert all(name in told for name in (*TEST_DEVICES, TEST_FOREIGN))

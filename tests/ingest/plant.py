@@ -17,7 +17,7 @@ from tests.brokers import issue, nats_settings
 
 WAIT_S = 300.0   # until a test gives up: on a machine that is busy with other things a process takes half a minute to start
 # Ingest that never gives up at a stop what has not ended by itself: a stop that hangs is seen, however slow the machine.
-INGEST = "import sys, host.ingest.__main__ as program; program.STOP_S += 3600; sys.exit(program.main())"
+INGEST = "import sys; from host import stopping; from host.ingest.__main__ import main; stopping.STOP_S += 3600; sys.exit(main())"
 
 
 def until(condition, what):

@@ -235,6 +235,14 @@ def test_batches_that_came_late_or_without_a_clock_are_counted_once_each(engine,
     assert (found.late, found.unclocked, found.batches, found.duplicates) == (1, 2, 4, 1)
 
 
+def test_batch_whose_clock_is_not_believed_counts_by_the_time_it_was_given(engine, committer):
+    """As unclocked where it has none left; not as years late where its boot's clock overruled its own."""
+    put(committer, up(batch_of(1, 1, quality=3, epoch_ms=NOW + 2 * DAY_MS)))
+    put(committer, up(batch_of(2, 2, quality=3, epoch_ms=NOW)), up(batch_of(2, 3, quality=2, epoch_ms=NOW - 800 * DAY_MS)))
+    found = one(engine, t.progress)
+    assert (found.unclocked, found.late) == (1, 0)
+
+
 def test_retained_copy_after_a_reconnect_of_ours_is_no_drop(engine, committer):
     put(committer, state(1, (1, 0)))
     committer.commit([sort(*state(1, (1, 0)), copy=True)], NOW + 1)

@@ -8,9 +8,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from host.ingest.commit import Ack, Outcome
 from host.ingest.figures import BUCKETS_S, Figures
 from host.ingest.inbox import Inbox, Message
-from host.ingest.scrape import serve
 from host.monitor.catalogue import INGEST_METRICS
 from host.monitor.exposition import render
+from host.monitor.scrape import serve
 from host.settings import SettingsError
 
 

@@ -1,5 +1,6 @@
 """A day column gives back what was put into it, or says that it is damaged."""
 
+import lzma
 from binascii import crc32
 from contextlib import suppress
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host.store.packing import MAX_COUNT, PackingError, pack, unpack
+from host.store.streams import ENDED, StreamError, smallest, whole
 
 SIGNALS = {
     "empty": [], "one": [5], "two": [5, -7], "constant": [3] * 1000,
@@ -51,3 +53,30 @@ def test_garbage_with_a_right_checksum_is_refused_or_read_in_bounds(body):
 def test_more_than_a_day_can_hold_is_refused():
     with pytest.raises(ValueError, match="do not fit"):
         pack(np.array([1 << 60]))
+
+
+def test_a_channel_that_moves_now_and_then_pays_less_than_a_number_to_a_byte():
+    """So LZMA does not see whether the channel moved just before."""
+    chance = np.random.default_rng(2)
+    busy = np.repeat(chance.random(432) < 0.3, 20)
+    steps = np.where(busy & (chance.random(8640) < 0.5), chance.choice((-1, 1), 8640), 0)
+    plane = (steps << 1 ^ steps >> 63).astype(np.uint8).tobytes()
+    assert len(pack(np.cumsum(steps))) < 0.9 * len(smallest(plane)[1])
+
+
+@pytest.mark.parametrize("values", [list(range(0, 3000, 3)), [0, 1] * 500, [0] * 999 + [1 << 40], [3] * 15 + [-3] * 15])
+def test_a_stream_that_was_cut_comes_back(values):
+    assert unpack(pack(np.array(values, np.int64))).tolist() == values
+
+
+def test_streams_with_an_end_marker_are_read():
+    """As they were written before: in the columns of a release before this one."""
+    raw = bytes(np.random.default_rng(4).integers(0, 5, 500, np.uint8))
+    filters = [{"id": lzma.FILTER_LZMA1, "lc": 3, "lp": 0, "pb": 0, "dict_size": 1 << 16, "preset": 6}]
+    assert whole(ENDED, lzma.compress(raw, lzma.FORMAT_RAW, filters=filters), 500) == raw
+
+
+@given(st.integers(0, 9), st.binary(max_size=60), st.integers(0, 5000))
+def test_a_stream_of_garbage_is_refused_or_has_the_length_that_was_told(form, data, size):
+    with suppress(StreamError):
+        assert len(whole(form, data, size)) == size

@@ -17,10 +17,10 @@ from host.store.maintenance import MaintenanceError, alone
 from host.store.parts import parts_of
 from host.store.queries import Queries
 from host.store.rolling import roll
-from host.store.rollups import Rollups
+from host.store.rollups import STEPS, Rollups
 from tests.ingest.records import DEVICE
 from tests.ota import postgresql
-from tests.store.days_of import NOW, START, fill, history
+from tests.store.days_of import NOW, START, fill, history, quick_history
 from tests.store.test_compact import answers
 
 TWO = Classes(classes=(ChannelClass(name="fast", channels=("vib*",), days=30), ChannelClass(name="rest")))
@@ -67,12 +67,12 @@ def test_two_cannot_be_at_work(engine):
 
 def test_grafanas_function_and_the_views_say_what_rollups_say(engine):
     """By psql, not by our driver."""
-    fill(engine, *history())
+    fill(engine, *quick_history())
     roll(engine, NOW)
     folder = engine.url.query["host"]
     given = [f"device={DEVICE}", f"since={START // 1000}", f"until={NOW // 1000}"]
     columns = "SELECT extract(epoch FROM time)::bigint, count, low, high, "
-    for step in ("hour", "day"):
+    for step in STEPS:
         for query in (
             columns + "value FROM tenfold_rollup(:'device', 'temperature', to_timestamp(:since), to_timestamp(:until), :'step');",
             columns + f"mean FROM rollup_{step} WHERE device = :'device' AND channel = 'temperature' ORDER BY time;",

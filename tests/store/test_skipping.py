@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host.store import compact as compaction
+from host.store import days
 from host.store import queries as module
-from host.store import segments
 from host.store.classes import ONE_CLASS
 from host.store.compact import compact
 from host.store.days import DAY_MS
@@ -20,7 +21,8 @@ WINDOWS = [(START, START + 30 * DAY_MS - 1, 10), (START + 12_345, START + 29 * D
 
 
 @pytest.fixture
-def month(engine):
+def month(engine, monkeypatch):
+    monkeypatch.setattr(compaction, "SPAN_SAMPLES", 1)   # a body for each day, as of a device that samples faster
     fill(engine, *history(days=30, period_ms=3_000_000), now_ms=NOW - DAY_MS)
     compact(engine, NOW, ONE_CLASS)
     roll(engine, NOW)
@@ -36,8 +38,8 @@ def whole(engine, monkeypatch, *window):
 @pytest.mark.parametrize("window", WINDOWS)
 def test_the_answer_is_that_of_all_days(month, monkeypatch, window):
     read = []
-    real = segments.read_channel
-    monkeypatch.setattr(segments, "read_channel", lambda raw, n: (read.append(n), real(raw, n))[1])
+    real = days.read_channel
+    monkeypatch.setattr(days, "read_channel", lambda raw, n: (read.append(n), real(raw, n))[1])
     meant = whole(month, monkeypatch, *window)
     of_all, read[:] = len(read), []
     assert Queries(month).series(DEVICE, None, *window) == meant

@@ -121,8 +121,8 @@ def harm_day(path, parts):
 
 def harm_column(path, parts):
     with sqlite3.connect(parts) as file:
-        (body,) = file.execute("SELECT body FROM day_column WHERE series = 3").fetchone()
-        file.execute("UPDATE day_column SET body = ? WHERE series = 3", (body[:-1] + bytes((body[-1] ^ 1,)),))
+        (body,) = file.execute("SELECT body FROM day_column WHERE rowid = 1").fetchone()
+        file.execute("UPDATE day_column SET body = ? WHERE rowid = 1", (body[:-1] + bytes((body[-1] ^ 1,)),))
 
 
 def harm_file(path, parts):

@@ -82,6 +82,12 @@ def upgrade() -> None:
             "CREATE TABLE day_column (part text NOT NULL, series integer NOT NULL, day integer NOT NULL, version bigint NOT NULL, "
             "track integer NOT NULL, body bytea NOT NULL) PARTITION BY LIST (part)")
         op.execute("ALTER TABLE day_column ALTER COLUMN body SET STORAGE EXTERNAL")   # it is as small as it gets
+    views()
+
+
+def views() -> None:
+    """What SQL reads of rollups."""
+    if op.get_bind().dialect.name == "postgresql":
         op.execute(POSTGRESQL_HOUR)
         op.execute(DAY.format(time="to_timestamp(r.day::bigint * 86400)"))
         op.execute(FUNCTION_HOUR)
@@ -127,17 +133,7 @@ def _tables() -> None:
         sa.Column("tails", sa.LargeBinary, nullable=False),
         sqlite_with_rowid=False,
     )
-    op.create_table(
-        "rollup",
-        sa.Column("series", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
-        sa.Column("count", sa.Integer, nullable=False),
-        *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("low", "high", "total")),
-        sa.Column("quality", sa.SmallInteger, nullable=False),
-        sa.Column("hours", sa.Text, nullable=False),
-        sa.Column("minutes", sa.LargeBinary),
-        sqlite_with_rowid=False,
-    )
+    rollup_table()
     op.create_table(
         "rolled_day",
         sa.Column("device", sa.Text, primary_key=True),
@@ -147,6 +143,21 @@ def _tables() -> None:
         sa.Column("schemas", sa.Integer, nullable=False),
         sa.Column("version", sa.BigInteger, nullable=False),
         sa.Column("at_ms", sa.BigInteger, nullable=False),
+        sqlite_with_rowid=False,
+    )
+
+
+def rollup_table() -> None:
+    """Sums of days."""
+    op.create_table(
+        "rollup",
+        sa.Column("series", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("day", sa.Integer, primary_key=True, autoincrement=False),
+        sa.Column("count", sa.Integer, nullable=False),
+        *(sa.Column(name, sa.BigInteger, nullable=False) for name in ("low", "high", "total")),
+        sa.Column("quality", sa.SmallInteger, nullable=False),
+        sa.Column("hours", sa.Text, nullable=False),
+        sa.Column("minutes", sa.LargeBinary),
         sqlite_with_rowid=False,
     )
 
