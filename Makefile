@@ -72,7 +72,7 @@ test: $(VENV)/.dev build/umqtt/simple.py ## all fast tests, on CPython and on re
 	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 test-slow: $(VENV)/.dev build/umqtt/simple.py ## the long tiers: every power cut, end to end
-	@$(BIN)/pytest -n 3 --dist worksteal -m slow
+	@$(BIN)/pytest -n 2 --dist worksteal -m slow
 
 test-power: $(VENV)/.demo ## every power cut of the ring, and every one again during recovery: some minutes
 	@$(BIN)/tenfold bench powercut --exhaustive

@@ -13,6 +13,7 @@ import pytest
 from host import tls
 from host.console.__main__ import main
 from host.stopping import EXIT_CANNOT_START
+from tests.brokers import free_ports
 
 WAIT_S = 60.0   # until a test gives up, on a machine that is busy with other things
 
@@ -21,11 +22,6 @@ def start(folder, **settings):
     path = folder / "console.json"
     path.write_text(json.dumps(settings))
     return subprocess.Popen([sys.executable, "-m", "host.console", "--config", path], stderr=subprocess.PIPE, text=True)
-
-
-def free_port():
-    with tls.listen("127.0.0.1", 0) as listener:
-        return listener.getsockname()[1]
 
 
 def connect(port, process):
@@ -39,7 +35,7 @@ def connect(port, process):
 
 
 def test_it_serves_and_ends_at_once_with_a_browser_connected(tmp_path):
-    port = free_port()
+    port = free_ports(1)[0]
     with start(tmp_path, port=port, database=f"sqlite:///{tmp_path}/telemetry.db") as process:
         connect(port, process).close()
         browser = http.client.HTTPConnection("127.0.0.1", port)   # keeps its connection, as browsers do

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from host import broker, mosquitto, tls
+from host import broker, mosquitto
 from host.doctor.examine import Case, Pair
 from host.doctor.identity import Identity
 from host.doctor.mqtt import Address
 from provisioning import ca, pki
 from provisioning.crl import make_crl
+from tests.brokers import free_ports, issue, nats_settings
 
 ONE, OTHER = broker.TEST_DEVICES
 FOREIGN = broker.TEST_FOREIGN
@@ -31,20 +32,10 @@ def make_pki(folder):
     """A plant's PKI with the certificates that the doctor tries with."""
     made = pki.make_fleet_pki(folder)
     issuing, now = pki.load_authority(made.cert("issuing"), made.key("issuing")), dt.datetime.now(dt.UTC)
-    for name, make in ((ONE, ca.issue_device), (OTHER, ca.issue_device), (FOREIGN, ca.issue_device), (LISTENER, ca.issue_client)):
-        key = ca.make_key()
-        pki.write_key(made.key(name), key)
-        pki.write_pem(made.cert(name), make(issuing, key.public_key(), name, now))
+    issue(made, ONE, OTHER, FOREIGN)
+    issue(made, LISTENER, make=ca.issue_client)
     (folder / "crl.pem").write_bytes(make_crl(issuing, [], now, dt.timedelta(days=1)).public_bytes(Encoding.PEM))
     return made
-
-
-def free_ports(count):
-    listeners = [tls.listen("127.0.0.1", 0) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
 
 
 @dataclass
@@ -73,10 +64,8 @@ class Running:
 @contextmanager
 def nats(folder, made, changes=()):
     """nats-server; `changes` are (text, other text) of nats.conf or users.conf."""
-    mqtt_port, client_port, monitor_port, plain = free_ports(4)
-    settings = broker.BrokerSettings(
-        mqtt_port=mqtt_port, client_port=client_port, monitor_port=monitor_port, cert_file=made.cert("svc.broker"),
-        key_file=made.key("svc.broker"), ca_file=made.ca_file, store_dir=folder / "store")
+    mqtt_port, plain = free_ports(2)
+    settings = nats_settings(made, folder / "store", mqtt_port=mqtt_port)
     config = broker.write(folder / "etc", settings, [])
     _change([config, config.parent / broker.USERS_FILE], changes)
     with _serving([broker.nats_server_binary(), "-c", config], "Server is ready"):

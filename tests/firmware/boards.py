@@ -31,6 +31,16 @@ SITE = {
 }
 
 
+def append_to_new_ring(flash):
+    """The ring of an image that was just built is empty, and takes a record."""
+    ring = Ring(ring_partition(flash))
+    ring.mount()
+    ring.append(1, 0, b"record", 1)
+    again = Ring(ring_partition(bytes(flash)))
+    again.mount()
+    assert [data for _, _, data in again.records(0)] == [b"record"]
+
+
 def keep_powered(board):
     """What a power supply does: a board that reset itself starts again."""
     if board.process.poll() == RESET:

@@ -32,6 +32,15 @@ def make_board(bundle, tmp_path):
 
 
 @pytest.fixture
+def released(field, make_board, bundle):
+    """A board that is off, with the factory release that the update server has too."""
+    raw, artifact, name = field.sign_release(bundle, "1.0.0", 1)
+    field.publish(raw, artifact)
+    return make_board(ca_der=field.pki.root_der.read_bytes(), root=field.root, release={**RELEASE, "manifest": name},
+                      mqtt_port=field.mqtt_port, est_port=field.est_port, ota_port=field.ota_port)
+
+
+@pytest.fixture
 def field(tmp_path):
     """What a board meets in the field, all of it running."""
     field = Field(tmp_path, "hall-0242ac110001")

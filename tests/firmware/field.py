@@ -24,14 +24,7 @@ from provisioning.enrol.app import create_app
 from provisioning.enrol.settings import EnrolSettings
 from provisioning.ledger import Ledger
 from provisioning.line.station import Station
-
-
-def free_ports(count):
-    listeners = [tls.listen("127.0.0.1", 0) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
+from tests.brokers import nats_settings
 
 
 class Field:
@@ -57,10 +50,8 @@ class Field:
         self._operator = None
 
     def _write_broker(self, folder, cert_file):
-        mqtt_port, client_port, monitor_port = free_ports(3)
-        return mqtt_port, broker.write(folder / "nats", broker.BrokerSettings(
-            mqtt_port=mqtt_port, client_port=client_port, monitor_port=monitor_port, cert_file=cert_file,
-            key_file=self.pki.key("svc.broker"), ca_file=self.pki.ca_file, store_dir=folder / "store"), [self.device])
+        settings = nats_settings(self.pki, folder / "store", cert_file=cert_file)
+        return settings.mqtt_port, broker.write(folder / "nats", settings, [self.device])
 
     def _start_est(self, folder):
         settings = EnrolSettings(

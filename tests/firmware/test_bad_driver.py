@@ -8,7 +8,6 @@ import pytest
 
 from ota.release.bundle import compile_tree
 from tests.firmware.boards import FIRMWARE, ROOT, keep_powered, until
-from tests.firmware.conftest import RELEASE
 from tests.firmware.field import Ingest
 
 BAD = {   # what is put in front of the driver's first line, by what it does to a device
@@ -30,11 +29,8 @@ def bundle_with(folder, line):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("fault", BAD)
-def test_release_with_a_bad_sensor_driver_is_given_up_told_and_followed_by_the_next(field, make_board, bundle, tmp_path, fault):
-    raw, artifact, name = field.sign_release(bundle, "1.0.0", 1)
-    field.publish(raw, artifact)
-    board = make_board(ca_der=field.pki.root_der.read_bytes(), root=field.root, release={**RELEASE, "manifest": name},
-                       mqtt_port=field.mqtt_port, est_port=field.est_port, ota_port=field.ota_port)
+def test_release_with_a_bad_sensor_driver_is_given_up_told_and_followed_by_the_next(field, released, bundle, tmp_path, fault):
+    board = released
     board.power_on()
     field.station.hear("BIRTH " + json.dumps(board.console("BIRTH")), int(time.time()))
     ingest = Ingest(field)

@@ -4,7 +4,6 @@ import subprocess
 
 import pytest
 
-from node.ring import Ring
 from provisioning.line.image import (
     SECTOR_BYTES,
     ImageError,
@@ -13,9 +12,8 @@ from provisioning.line.image import (
     read_partitions,
     read_table,
     read_vfs,
-    ring_partition,
 )
-from tests.firmware.boards import CSV, FIRMWARE, MICROPYTHON
+from tests.firmware.boards import CSV, FIRMWARE, MICROPYTHON, append_to_new_ring
 
 FILES = {"/boot.py": b"x = 1\n", "/state/site.json": b"{}", "/factory/node/wire/a.mpy": bytes(range(256)) * 40, "/empty": b""}
 
@@ -35,12 +33,7 @@ def test_files_come_back_as_they_went_in():
 
 def test_ring_of_a_new_image_is_empty_and_writable():
     flash = bytearray(build_flash(CSV, FILES))
-    ring = Ring(ring_partition(flash))
-    ring.mount()
-    ring.append(1, 0, b"record", 1)
-    again = Ring(ring_partition(bytes(flash)))
-    again.mount()
-    assert [data for _, _, data in again.records(0)] == [b"record"]
+    append_to_new_ring(flash)
     assert read_vfs(bytes(flash)) == FILES
 
 

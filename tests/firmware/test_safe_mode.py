@@ -9,7 +9,6 @@ import choose
 from node.wire import batch
 from provisioning.line.image import build_flash
 from tests.firmware.boards import CSV, keep_powered, until
-from tests.firmware.conftest import RELEASE
 from tests.firmware.field import Ingest
 
 CRASHES = 3   # in a row when the test begins, by the watchdog
@@ -17,16 +16,12 @@ LEFT = choose.MAX_CRASHES - CRASHES
 
 
 @pytest.fixture
-def board(field, make_board, bundle):
-    raw, artifact, name = field.sign_release(bundle, "1.0.0", 1)
-    field.publish(raw, artifact)
-    board = make_board(ca_der=field.pki.root_der.read_bytes(), root=field.root, release={**RELEASE, "manifest": name},
-                       mqtt_port=field.mqtt_port, est_port=field.est_port, ota_port=field.ota_port)
-    files = board.files()
+def board(released):
+    files = released.files()
     files["/boot.json"] = json.dumps(
         {"slot": "factory", "trial": None, "tries": CRASHES, "bad": None, "exit": "watchdog"}).encode()
-    board.flash.write_bytes(build_flash(CSV, files))
-    return board
+    released.flash.write_bytes(build_flash(CSV, files))
+    return released
 
 
 def bite(board):

@@ -9,21 +9,16 @@ from node.wire.bundle import build, parse
 from ota.release import delta
 from ota.release.bundle import compile_sources
 from tests.firmware.boards import keep_powered, until
-from tests.firmware.conftest import RELEASE
 from tests.firmware.field import Ingest
 
 BROKEN = b"def run(boot_info):\n    raise ValueError('a release that cannot start')\n"
 
 
 @pytest.fixture
-def board(field, make_board, bundle):
-    raw, artifact, name = field.sign_release(bundle, "1.0.0", 1)
-    field.publish(raw, artifact)
-    board = make_board(ca_der=field.pki.root_der.read_bytes(), root=field.root, release={**RELEASE, "manifest": name},
-                       mqtt_port=field.mqtt_port, est_port=field.est_port, ota_port=field.ota_port)
-    board.power_on()
-    field.station.hear("BIRTH " + json.dumps(board.console("BIRTH")), int(time.time()))
-    return board
+def board(field, released):
+    released.power_on()
+    field.station.hear("BIRTH " + json.dumps(released.console("BIRTH")), int(time.time()))
+    return released
 
 
 def roll_out(field, files, release, counter, deltas=()):

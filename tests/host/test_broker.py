@@ -16,6 +16,7 @@ from host import broker, tls
 from host.ingest.source_mqtt import RECORDS, STATES
 from provisioning import ca, pki
 from provisioning.ca import CLIENT_DAYS
+from tests.brokers import issue, nats_settings
 
 A, B, C = "hall-0242ac110001", "hall-0242ac110002", "hall-0242ac110003"
 WAIT_S = 5   # for what must come; what must not come is shown by something that comes after it
@@ -27,10 +28,7 @@ class Broker:
 
     def __init__(self, folder, fleet, **changes):
         self.folder, self.fleet = folder, fleet
-        mqtt_port, client_port, monitor_port = free_ports(3)
-        self.settings = broker.BrokerSettings(
-            mqtt_port=mqtt_port, client_port=client_port, monitor_port=monitor_port, cert_file=fleet.cert("svc.broker"),
-            key_file=fleet.key("svc.broker"), ca_file=fleet.ca_file, store_dir=folder / "store", **changes)
+        self.settings = nats_settings(fleet, folder / "store", **changes)
         self.config = broker.write(folder / "etc", self.settings, [A, B])
         self.start()
 
@@ -107,21 +105,9 @@ class Client:
         self.paho.loop_stop()
 
 
-def free_ports(count):
-    listeners = [tls.listen("127.0.0.1", 0) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
-
-
 def issue_devices(made):
-    issuing = pki.load_authority(made.cert("issuing"), made.key("issuing"))
     now = pki.load_certificates(made.cert("issuing"))[0].not_valid_before_utc + ca.BACKDATE
-    for device in (A, B, C):
-        key = ca.make_key()
-        pki.write_key(made.key(device), key)
-        pki.write_pem(made.cert(device), ca.issue_device(issuing, key.public_key(), device, now, days=CLIENT_DAYS))
+    issue(made, A, B, C, now=now, days=CLIENT_DAYS)
     return made
 
 

@@ -61,8 +61,9 @@ def running(app, tls_settings):
         yield listener.getsockname()[1]
     finally:
         server.should_exit = True
-        thread.join()
+        thread.join(WAIT_S)
         listener.close()
+        assert not thread.is_alive()
 
 
 def client(port, fleet, name=None, **changes):

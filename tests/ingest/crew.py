@@ -1,6 +1,5 @@
 """Several ingest workers, real brokers, and devices that send until they are acked: for the tests of workers and clusters."""
 
-import datetime as dt
 import json
 import os
 import re
@@ -18,6 +17,7 @@ from host.ingest import stream
 from host.store import tables as t
 from node.wire import topics
 from provisioning import ca, pki
+from tests.brokers import free_ports, issue, nats_settings
 from tests.ingest.plant import WAIT_S
 from tests.ingest.records import batch_of, schema_of, state, up
 
@@ -27,12 +27,8 @@ STALLS = 2        # so often in a row, and it ends the session and tries the nex
 CONNECT_S = 5.0
 
 
-def free_ports(count):
-    listeners = [tls.listen("127.0.0.1", 0) for _ in range(count)]
-    ports = [listener.getsockname()[1] for listener in listeners]
-    for listener in listeners:
-        listener.close()
-    return ports
+def _issue_node(issuing, key, name, now):
+    return ca.issue_server(issuing, key, name, ["localhost"], now, peer=True)
 
 
 class Crew:
@@ -45,28 +41,18 @@ class Crew:
     def __init__(self, folder, devices, database, nodes=1):
         self.folder, self.names, self.database = folder, devices, database
         self.pki = pki.make_fleet_pki(folder / "pki")
-        self._issuing = pki.load_authority(self.pki.cert("issuing"), self.pki.key("issuing"))
-        now = dt.datetime.now(dt.UTC)
-        for device in devices:
-            self._issue(device, lambda key, device=device: ca.issue_device(self._issuing, key, device, now))
-        for name in ("op.broker", "svc.ingest1", "svc.ingest2"):
-            self._issue(name, lambda key, name=name: ca.issue_client(self._issuing, key, name, now))
-        self._issue("svc.node", lambda key: ca.issue_server(self._issuing, key, "svc.node", ["localhost"], now, peer=True))
+        issue(self.pki, *devices)
+        issue(self.pki, "op.broker", "svc.ingest1", "svc.ingest2", make=ca.issue_client)
+        issue(self.pki, "svc.node", make=_issue_node)
         self.ports, self.nats_ports, self._route_ports, self._status_ports = (free_ports(nodes) for _ in range(4))
         self.brokers, self.processes, self.devices = {}, [], []
-
-    def _issue(self, name, make):
-        key = ca.make_key()
-        pki.write_key(self.pki.key(name), key)
-        pki.write_pem(self.pki.cert(name), make(key.public_key()))
 
     def start_node(self, number):
         """One nats-server; one of a cluster when there are several."""
         routes = tuple(f"localhost:{port}" for port in self._route_ports)
-        settings = broker.BrokerSettings(
-            server_name=f"node{number}", mqtt_port=self.ports[number], client_port=self.nats_ports[number],
-            monitor_port=self._status_ports[number], cert_file=self.pki.cert("svc.node"), key_file=self.pki.key("svc.node"),
-            ca_file=self.pki.ca_file, store_dir=self.folder / f"store{number}", ack_wait_s=5,
+        settings = nats_settings(
+            self.pki, self.folder / f"store{number}", "svc.node", server_name=f"node{number}", mqtt_port=self.ports[number],
+            client_port=self.nats_ports[number], monitor_port=self._status_ports[number], ack_wait_s=5,
             cluster=broker.ClusterSettings(port=self._route_ports[number], routes=routes) if len(routes) > 1 else None,
         )
         config = broker.write(self.folder / f"node{number}", settings, self.names)

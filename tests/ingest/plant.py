@@ -1,6 +1,5 @@
 """The real thing, small: nats-server, the ingest process, and devices that speak through paho. For test_processes.py."""
 
-import datetime as dt
 import json
 import signal
 import sqlite3
@@ -13,11 +12,12 @@ import paho.mqtt.client as mqtt
 
 from host import broker, tls
 from node.wire import topics
-from provisioning import ca, pki
+from provisioning import pki
+from tests.brokers import issue, nats_settings
 
-WAIT_S = 60.0   # until a test gives up
+WAIT_S = 300.0   # until a test gives up: on a machine that is busy with other things a process takes half a minute to start
 # Ingest that never gives up at a stop what has not ended by itself: a stop that hangs is seen, however slow the machine.
-INGEST = "import sys, host.ingest.__main__ as program; program.stopping.STOP_S += 3600; sys.exit(program.main())"
+INGEST = "import sys; from host import stopping; from host.ingest.__main__ import main; stopping.STOP_S += 3600; sys.exit(main())"
 
 
 def until(condition, what):
@@ -34,19 +34,9 @@ class Plant:
     def __init__(self, folder, devices, foreign=()):
         self.folder, self.devices = folder, devices
         self.pki = pki.make_fleet_pki(folder / "pki")
-        issuing = pki.load_authority(self.pki.cert("issuing"), self.pki.key("issuing"))
-        for device in (*devices, *foreign):
-            key = ca.make_key()
-            pki.write_key(self.pki.key(device), key)
-            pki.write_pem(self.pki.cert(device), ca.issue_device(issuing, key.public_key(), device, dt.datetime.now(dt.UTC)))
-        listeners = [tls.listen("127.0.0.1", 0) for _ in range(3)]
-        self.port, client_port, monitor_port = (listener.getsockname()[1] for listener in listeners)
-        for listener in listeners:
-            listener.close()
-        settings = broker.BrokerSettings(
-            mqtt_port=self.port, client_port=client_port, monitor_port=monitor_port, cert_file=self.pki.cert("svc.broker"),
-            key_file=self.pki.key("svc.broker"), ca_file=self.pki.ca_file, store_dir=folder / "store", ack_wait_s=1,
-        )
+        issue(self.pki, *devices, *foreign)
+        settings = nats_settings(self.pki, folder / "store", ack_wait_s=1)
+        self.port = settings.mqtt_port
         self.broker_config = broker.write(folder / "broker", settings, devices, foreign_ids=foreign)
         self.database = folder / "telemetry.db"
         self.config = folder / "ingest.json"

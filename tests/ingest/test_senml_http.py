@@ -1,9 +1,7 @@
 """SenML over HTTP with real mutual TLS: an answer comes after the commit, and tells what became of the pack."""
 
-import datetime as dt
 import json
 import sqlite3
-import threading
 
 import cbor2
 import httpx
@@ -19,7 +17,9 @@ from host.ingest.sort import sort
 from host.store import tables as t
 from host.store.queries import Queries
 from host.store.telemetry import Telemetry
-from provisioning import ca, pki
+from provisioning import pki
+from tests.brokers import issue
+from tests.host.test_tls import running
 from tests.ingest.records import DEVICE, batch_of, up
 
 NOW = 1_790_000_000_000
@@ -32,11 +32,7 @@ WAIT_S = 20.0
 @pytest.fixture(scope="module")
 def fleet(tmp_path_factory):
     fleet = pki.make_fleet_pki(tmp_path_factory.mktemp("pki"))
-    issuing = pki.load_authority(fleet.cert("issuing"), fleet.key("issuing"))
-    for device in (PUMP, STRANGER, DEVICE):
-        key = ca.make_key()
-        pki.write_key(fleet.key(device), key)
-        pki.write_pem(fleet.cert(device), ca.issue_device(issuing, key.public_key(), device, dt.datetime.now(dt.UTC)))
+    issue(fleet, PUMP, STRANGER, DEVICE)
     return fleet
 
 
@@ -46,22 +42,14 @@ def post(engine, fleet, tmp_path):
     known = tmp_path / "known.txt"
     known.write_text(f"pump-*  # all pumps\n{DEVICE}\n")
     settings = tls.TlsSettings(cert_file=fleet.cert("svc.ota"), key_file=fleet.key("svc.ota"), ca_file=fleet.ca_file)
-    server = tls.make_server(create_app(engine, lambda: NOW, known=KnownDevices(known)), settings)
-    listener = tls.listen("127.0.0.1", 0)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    url = f"https://localhost:{listener.getsockname()[1]}{PATH}"
+    with running(create_app(engine, lambda: NOW, known=KnownDevices(known)), settings) as port:
+        def send(name, body, headers=JSON):
+            context = tls.client_context(fleet.ca_file, fleet.cert(name), fleet.key(name))
+            with httpx.Client(verify=context, timeout=WAIT_S) as client:
+                content = body if isinstance(body, bytes) else json.dumps(body)
+                return client.post(f"https://localhost:{port}{PATH}", content=content, headers=headers)
 
-    def send(name, body, headers=JSON):
-        context = tls.client_context(fleet.ca_file, fleet.cert(name), fleet.key(name))
-        with httpx.Client(verify=context, timeout=WAIT_S) as client:
-            return client.post(url, content=body if isinstance(body, bytes) else json.dumps(body), headers=headers)
-
-    yield send
-    server.should_exit = True
-    thread.join(WAIT_S)
-    listener.close()
-    assert not thread.is_alive()
+        yield send
 
 
 def count(engine, table):

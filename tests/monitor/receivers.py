@@ -26,6 +26,9 @@ class Receiver:
     def bodies(self) -> list[dict[str, Any]]:
         return [json.loads(body) for _, body in self.got]
 
+    def kinds(self) -> list[str]:
+        return [each["kind"] for each in self.bodies()]
+
     def wait(self) -> None:
         """Wait for one more request."""
         assert self.came.acquire(timeout=300)   # a process that starts on a busy machine takes its time

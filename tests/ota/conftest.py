@@ -1,17 +1,16 @@
 """A server for each test, called in the test's own thread or real and behind TLS; keys that nothing changes are made once."""
 
-import datetime as dt
-import threading
 import zoneinfo
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from host import tls
 from ota.server.app import create_app
 from ota.server.settings import OtaSettings
-from provisioning import ca, pki
+from provisioning import pki
+from tests.brokers import issue
+from tests.host.test_tls import running
 from tests.ota.support import PEER, Keys, Plant, PretendDevice, fleet, plant
 from tests.ota.targets import label
 
@@ -70,10 +69,7 @@ def zone_that_goes(tmp_path: Path) -> Iterator[tuple[str, Callable[[], None]]]:
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> pki.FleetPki:
     """Of servers and operators, and of one device that is in the field."""
     made = pki.make_fleet_pki(tmp_path_factory.mktemp("pki") / "ours")
-    issuing = pki.load_authority(made.cert("issuing"), made.key("issuing"))
-    key = ca.make_key()
-    pki.write_key(made.key(PEER), key)
-    pki.write_pem(made.cert(PEER), ca.issue_device(issuing, key.public_key(), PEER, dt.datetime.now(dt.UTC)))
+    issue(made, PEER)
     return made
 
 
@@ -93,10 +89,5 @@ def config(tmp_path: Path, certificates: pki.FleetPki, signing: Keys) -> dict[st
 def port(config: dict[str, object]) -> Iterator[int]:
     """Where the real server listens, with TLS and its background work."""
     settings = OtaSettings.model_validate(config)
-    server, listener = tls.make_server(create_app(settings), settings.tls()), tls.listen("127.0.0.1", 0)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    yield listener.getsockname()[1]
-    server.should_exit = True
-    thread.join()
-    listener.close()
+    with running(create_app(settings), settings.tls()) as port:
+        yield port

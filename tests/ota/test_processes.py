@@ -1,10 +1,8 @@
 """Several servers on one database: whoever starts or decides first, no stage is exceeded and nothing is made twice."""
 
 import json
-import socket
 import subprocess
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +14,7 @@ from ota.server.desk import Desk, sighting_of
 from ota.store import attempts, rollouts
 from ota.store.session import reading
 from provisioning import pki
+from tests.brokers import free_ports
 from tests.ota import support
 from tests.ota.support import Keys, Plant, fleet, operator, until
 
@@ -90,11 +89,6 @@ def test_desks_that_decide_at_once_never_exceed_a_stage(server: Plant, released:
         assert rollout.offered == rollout.capacity == 12
         assert {each.device for each in attempts.page(connection, ident, 100)} == set(directed)
     assert len(set(directed)) == 12
-
-
-def free_ports(number: int) -> Sequence[int]:
-    with ExitStack() as stack:
-        return [stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(number)]
 
 
 def test_servers_that_start_together_on_an_empty_database_all_serve(

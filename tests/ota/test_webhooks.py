@@ -4,11 +4,8 @@ import asyncio
 import hashlib
 import hmac
 import json
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import httpx
@@ -21,54 +18,17 @@ from ota.server.webhooks import Teller, tellers
 from ota.store import outbox
 from ota.store.session import reading, writing
 from provisioning import pki
+from tests.monitor import receivers
+from tests.monitor.receivers import Receiver
 from tests.ota.support import Keys, Plant, PretendDevice, as_device, check_in, code, fleet, operator, until
 
 SECRET = "correct horse battery"
 
 
-@dataclass
-class Receiver:
-    """Takes events; answers with `status`, or not before `gate` opens."""
-
-    port: int = 0
-    status: int = 204
-    got: list[tuple[dict[str, str], bytes]] = field(default_factory=list)
-    gate: threading.Event = field(default_factory=threading.Event)
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/hook"
-
-    def kinds(self) -> list[str]:
-        return [json.loads(body)["kind"] for _, body in self.got]
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    made.gate.set()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            made.got.append((dict(self.headers), self.rfile.read(int(self.headers["Content-Length"]))))
-            made.gate.wait(20)
-            self.send_response(made.status)
-            if 300 <= made.status < 400:
-                self.send_header("Location", made.url)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
-        made.port = listening.server_address[1]
-        thread = threading.Thread(target=listening.serve_forever)
-        thread.start()
+    with receivers.receiver() as made:
         yield made
-        made.gate.set()
-        listening.shutdown()
-        thread.join()
 
 
 @pytest.fixture

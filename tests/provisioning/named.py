@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.firmware.field import free_ports
+from tests.brokers import free_ports
 
 ZONE = "gw.example.org"
 START_S = 60   # bounds nothing but a failure

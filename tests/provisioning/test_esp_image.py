@@ -10,7 +10,6 @@ from esptool.bin_image import LoadFirmwareImage
 from typer.testing import CliRunner
 
 from host.cli.root import app
-from node.ring import Ring
 from provisioning.line import esp_image
 from provisioning.line.esp_image import build_esp_flash, layout, read_stock, rooms
 from provisioning.line.fetch import fetch_umqtt
@@ -25,8 +24,8 @@ from provisioning.line.image import (
     read_partitions,
     read_table,
     read_vfs,
-    ring_partition,
 )
+from tests.firmware.boards import append_to_new_ring
 from tests.provisioning.esp_images import ESP32, ESP32C2, ESP32C3, ESP32C6, ESP32S3, STOCK_TABLE, application, merged
 
 MIB = 1 << 20
@@ -169,12 +168,7 @@ def test_flash_size_without_a_layout_is_refused(text):
 
 def test_ring_of_a_new_flash_is_empty_and_writable(stock_file):
     flash = bytearray(build_esp_flash(read_stock(stock_file(merged())), LAYOUT, FILES))
-    ring = Ring(ring_partition(flash))
-    ring.mount()
-    ring.append(1, 0, b"record", 1)
-    again = Ring(ring_partition(bytes(flash)))
-    again.mount()
-    assert [data for _, _, data in again.records(0)] == [b"record"]
+    append_to_new_ring(flash)
     assert read_vfs(bytes(flash)) == FILES
 
 
