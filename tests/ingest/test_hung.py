@@ -128,8 +128,8 @@ def test_an_idle_transaction_of_an_engine_that_is_not_brief_is_ended(rows, monke
         engine.dispose()
 
 
-def test_a_worker_that_hangs_between_the_statements_of_a_pipeline_holds_its_rows(rows, monkeypatch):
-    """PostgreSQL waits for the rest of a pipeline without a limit: who leads ends it."""
+def test_a_worker_that_hangs_while_it_sends_holds_its_rows(rows, monkeypatch):
+    """PostgreSQL waits for the rest of what is sent without a limit, here for the end of a pipeline: who leads ends it."""
     monkeypatch.setattr(db, "IDLE_MS", 50)
     monkeypatch.setattr(lead, "HUNG_S", 0.0)
     brief, other = open_engine(rows, brief=True), open_engine(rows)
