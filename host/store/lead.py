@@ -53,6 +53,8 @@ class Lead:
             os.close(self._file)
         if self._connection is not None:
             with suppress(SQLAlchemyError):
+                self._connection.exec_driver_sql(f"SELECT pg_advisory_unlock({LEADING})")   # now, not when the server sees our end
+            with suppress(SQLAlchemyError):
                 self._connection.invalidate()   # the lock belongs to the session, which a pool would keep
                 self._connection.close()
         self._file = self._connection = None

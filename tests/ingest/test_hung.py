@@ -22,22 +22,24 @@ RECORDS = 300
 SURE_MS = 120_000   # of the test's own wait for a lock: longer than any limit under test
 # The real ingest; it stops itself once, with batches written and the COMMIT not sent, when the test has asked for it.
 STOPS = """
-import os, signal, sys
+import os, signal, sys, threading
 from sqlalchemy import Engine, event
 from host.ingest import __main__ as ingest
 
-wrote = 0
+wrote = False
 
 @event.listens_for(Engine, "before_cursor_execute")
 def look(connection, cursor, statement, *_):
     global wrote
-    wrote += statement.startswith("INSERT INTO batch")
+    wrote = wrote or statement.startswith("INSERT INTO batch")
 
 @event.listens_for(Engine, "commit")
 def stop(connection):
-    if wrote and os.path.exists(sys.argv[2]):
+    global wrote
+    wrote, stops = False, wrote and os.path.exists(sys.argv[2])
+    if stops:
         os.remove(sys.argv[2])
-        os.kill(os.getpid(), signal.SIGSTOP)
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)   # of this thread: else the COMMIT may be sent before all stop
 
 sys.exit(ingest.main(["--config", sys.argv[1]]))
 """
