@@ -44,7 +44,7 @@ NEED_PORT = $(if $(BOARD_PORT),,echo 'make: name the board'"'"'s serial port: ma
 # Settings of `make fuzz`: SECONDS=60, for all decoders together
 SECONDS ?= 60
 
-.PHONY: help demo test test-slow test-power fuzz test-esp32 bench budget image firmware ports flash app monitor shell provision line secure second-source lint fix lock clean setup dev check-machine
+.PHONY: help demo test test-slow test-power fuzz test-esp32 bench bench-smoke budget image firmware ports flash app monitor shell provision line secure second-source lint fix lock clean setup dev check-machine
 
 help: ## this help
 	@printf 'Tenfold: a fleet in one repository. Start with:  make demo\n\n'
@@ -69,10 +69,10 @@ demo: $(VENV)/.demo ## a whole fleet on this machine: broker, servers, console, 
 	  $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(ESP32),--qemu "$(QEMU)" --image "$(IMAGE)" $(if $(ROMS),--roms "$(ROMS)"))
 
 test: $(VENV)/.dev build/umqtt/simple.py ## all fast tests, on CPython and on real MicroPython
-	@$(BIN)/pytest -n 2 -m "not slow"
+	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
 
 test-slow: $(VENV)/.dev build/umqtt/simple.py ## the long tiers: every power cut, end to end
-	@$(BIN)/pytest -n 2 -m slow
+	@$(BIN)/pytest -n 3 --dist worksteal -m slow
 
 test-power: $(VENV)/.demo ## every power cut of the ring, and every one again during recovery: some minutes
 	@$(BIN)/tenfold bench powercut --exhaustive
@@ -92,6 +92,12 @@ bench: $(VENV)/.demo ## our figures beside our peers': DATA="a.csv b.csv" for by
 	@$(BIN)/tenfold bench ingest
 	@$(BIN)/tenfold bench faults --quick
 	@$(BIN)/tenfold bench line
+
+bench-smoke: $(VENV)/.demo ## the plant's benches, briefly: each must end, and nothing be lost or stored twice: DATA="a.csv b.csv"
+	@$(BIN)/tenfold bench ingest --quick --json
+	@$(BIN)/tenfold bench faults --quick --json
+	@$(BIN)/tenfold bench anomaly $(if $(wildcard ../shared/data/nab-office),nab-office,synthetic --weeks 4) --json
+	@$(if $(DATA),$(BIN)/tenfold bench store $(DATA) --quick --json,echo 'make: bytes on disk are left out: name recordings: make bench-smoke DATA="a.csv b.csv"' >&2)
 
 budget: $(VENV)/.demo ## flash life, ring depth, traffic, memory of a configuration: BOARD=esp32-generic CONFIG=site.json
 	@$(BIN)/tenfold budget --board "$(BOARD)" --config "$(CONFIG)" $(if $(DATA),--data "$(DATA)")

@@ -2,11 +2,23 @@
 
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
+
+
+def others_may_read(status: os.stat_result) -> bool:
+    """Whether a file with a secret is open to anybody but its owner.
+
+    A file of root:root with mode 0440 is not: so systemd hands a service its credentials, by an ACL whose mask stands where the
+    group's bits stand.
+    """
+    mode = stat.S_IMODE(status.st_mode)
+    is_credential = (mode, status.st_uid, status.st_gid) == (0o440, 0, 0)
+    return bool(mode & (stat.S_IRWXO | stat.S_IRWXG)) and not is_credential
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from host.revoked import RevocationList, Unrevoked
 from host.settings import Settings, SettingsError
+from host.stopping import EXIT_CANNOT_START
 
 if TYPE_CHECKING:
     # The two methods the mixin extends; at run time it stands in front of whichever protocol class is installed.
@@ -31,7 +32,6 @@ else:
     _Base = object
 
 EXIT_OK = 0
-EXIT_CANNOT_START = 2        # wrong setting, unreadable key or port in use: the caller's to mend, a restart does not help
 FIRST_REQUEST_S = 10.0       # a connection that has sent no request by then is closed; a handshake on an ESP32 takes 0.6 s
 STREAM_GRACE_S = 1.0         # at a stop, a running answer (a download, an event stream) gets this long, then is cut
 STOP_LIMIT_S = 3             # uvicorn cancels what still runs; whole seconds by its interface

@@ -8,6 +8,7 @@ import hmac
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from host.files import others_may_read
 from host.settings import SettingsError
 
 FIRST_GAP_S = 5.0        # a receiver that restarts
@@ -69,10 +70,11 @@ def private_lines(path: Path, key: str) -> list[str]:
         SettingsError: no such file, or others may read it.
     """
     try:
-        mode = path.stat().st_mode
+        status = path.stat()
         lines = path.read_text(encoding="utf-8").split("\n")
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(key, f"{path} ({error})", "a file with a secret") from None
-    if mode & 0o077:
-        raise SettingsError(key, f"{path} with mode {mode & 0o777:o}", f"mode 600, by `chmod 600 {path}`: others could read it")
+    if others_may_read(status):
+        got = f"{path} with mode {status.st_mode & 0o777:o}"
+        raise SettingsError(key, got, f"mode 600, by `chmod 600 {path}`: others could read it")
     return lines

@@ -21,7 +21,7 @@ from provisioning import ca
 from provisioning.held import held
 
 SERVERS = ("svc.broker", "svc.ota", "svc.enrol")
-CLIENTS = ("svc.ingest", "op.console", "op.release")
+CLIENTS = ("svc.ingest", "op.console", "op.alerts", "op.upkeep", "op.release")
 LOCAL_HOSTS = ("localhost", "127.0.0.1")   # every server certificate also carries these
 
 

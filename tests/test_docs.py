@@ -66,6 +66,11 @@ def test_every_command_explains_itself(name: str, command: TyperCommand) -> None
         assert not set(re.findall(r"--[a-z-]+", example)) - known
 
 
+def test_a_group_of_commands_is_taken_for_a_command_without_options() -> None:
+    assert len(LEAVES) > 100
+    assert "telemetry compact" in dict(LEAVES)
+
+
 def test_every_folder_of_the_readme_exists() -> None:
     folders = re.findall(r"^\| `([a-z]+/)` \|", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert folders

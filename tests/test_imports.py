@@ -16,6 +16,7 @@ NODE_RUNTIME = {"micropython", "struct", "binascii", "hashlib", "json", "gc", "a
 # Pure packages: decisions from values only. No clock, chance, file, network or database.
 PURE = [
     "ota/rules", "provisioning/rules", "host/budget", "host/boards", "host/monitor/anomaly", "firmware/lib/node/wire",
+    "host/upkeep/schedule.py",
     *(f"host/monitor/alerting/{name}.py" for name in ("member", "group", "engine", "observe", "rise", "silences", "words")),
 ]
 IMPURE = {
@@ -39,6 +40,7 @@ FORBIDDEN = {
     "host/ingest": ["host.console", "host.cli", "host.sim", "ota", "provisioning"],
     "host/monitor": ["host.console", "host.cli", "host.sim", "ota", "provisioning"],
     "host/console": ["host.cli", "host.sim"],
+    "host/upkeep": ["host.cli", "host.sim", "host.console", "host.ingest"],
     "host/budget": ["host.cli", "host.sim", "host.bench", "host.db", "ota", "provisioning"],   # what they find comes in as values
     "host/boards": ["host.cli", "host.sim", "host.db", "host.budget", "ota", "provisioning"],
     "host/sim": ["host.cli"],

@@ -30,8 +30,10 @@ from host.bench.lossy import Proxy
 from host.db import open_engine
 from host.sim import audit, releases
 from host.sim.fleet import Board
-from host.sim.plant import REPOSITORY, Pace, Plant, free_ports
+from host.sim.plant import REPOSITORY, Pace, Plant
+from host.sim.ports import free_ports
 from host.sim.processes import Child, stop_all
+from host.sim.programs import Programs
 from ota.client import OtaClient, OtaError
 from provisioning.line.fetch import fetch_umqtt
 
@@ -179,8 +181,9 @@ async def measure(case: Case, tell: Callable[[str, int], None]) -> Report:
     plant = Plant.make(folder, case.devices, free_ports(1)[0], case.pace)
     await asyncio.to_thread(plant.make_authorities)
     await asyncio.to_thread(plant.make_signals, None)
-    plant.write_broker()
-    children = [Child(program) for program in (plant.broker(), plant.enrol(), plant.ota(), plant.ingest())]
+    programs = Programs(plant)
+    programs.write_broker()
+    children = [Child(program) for program in (programs.broker(), programs.enrol(), programs.ota(), programs.ingest())]
     ota, mqtt = Proxy(LINK, plant.ports.ota, case.seed), Proxy(LINK, plant.ports.mqtt, case.seed + 1)
     fleet = _Fleet(case, plant, random.Random(case.seed))   # noqa: S311  repeatable
     try:

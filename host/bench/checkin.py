@@ -27,7 +27,8 @@ from typing import TypedDict
 from host.bench import fleet, goosebit
 from host.bench.fleet import Device, Rate, RefusedError
 from host.db import migrate, open_engine
-from host.sim.plant import REPOSITORY, free_ports
+from host.sim.plant import REPOSITORY
+from host.sim.ports import free_ports
 from node.wire import checkin
 from node.wire.metrics import METRICS
 from ota.release import keys, sign

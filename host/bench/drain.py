@@ -26,7 +26,8 @@ from host.bench.workload import CHANNELS, typical
 from host.ecdsa import point
 from host.sim import signals
 from host.sim.fleet import HEAP, ROM, micropython
-from host.sim.plant import FIRMWARE, REPOSITORY, free_ports
+from host.sim.plant import FIRMWARE, REPOSITORY
+from host.sim.ports import free_ports
 from host.sim.processes import Child, Program, die_with_parent, stop_all
 from node import config
 from node.ring import Ring

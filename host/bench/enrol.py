@@ -27,7 +27,8 @@ from host.bench.enrolling import Done, Job
 from host.bench.fleet import RefusedError
 from host.db import open_engine
 from host.ecdsa import point
-from host.sim.plant import REPOSITORY, free_ports
+from host.sim.plant import REPOSITORY
+from host.sim.ports import free_ports
 from provisioning import ca, chain, pki
 from provisioning.ledger import Ledger
 from provisioning.tables import births, certificates

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import TypedDict
 
 from host.sim.fleet import Board
-from host.sim.plant import FIRMWARE, REPOSITORY, Pace, Plant, free_ports
+from host.sim.plant import FIRMWARE, REPOSITORY, Pace, Plant
+from host.sim.ports import free_ports
 from host.sim.processes import Child, stop_all
+from host.sim.programs import Programs
 from ota.client import OtaClient, OtaError
 from provisioning.line.fetch import fetch_umqtt
 
@@ -94,8 +96,9 @@ async def measure(heap_kb: int, search: bool) -> Report:
         shutil.copy(await asyncio.to_thread(fetch_umqtt, REPOSITORY / "build"), umqtt)
         plant = Plant.make(Path(folder), SPARE_BOARDS, free_ports(1)[0], PACE)
         await asyncio.to_thread(_prepare, plant)
-        plant.write_broker()
-        children = [Child(program) for program in (plant.broker(), plant.enrol(), plant.ota(), plant.ingest())]
+        programs = Programs(plant)
+        programs.write_broker()
+        children = [Child(program) for program in (programs.broker(), programs.enrol(), programs.ota(), programs.ingest())]
         try:
             await asyncio.gather(*(child.start() for child in children))
             devices = iter(plant.devices)

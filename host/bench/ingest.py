@@ -27,7 +27,8 @@ from host.bench.fleet import RefusedError
 from host.bench.talking import Done, Job, Member
 from host.bench.workload import CHANNELS
 from host.db import open_engine
-from host.sim.plant import REPOSITORY, free_ports
+from host.sim.plant import REPOSITORY
+from host.sim.ports import free_ports
 from host.sim.processes import die_with_parent
 from host.store import tables
 from provisioning import ca, pki

@@ -19,7 +19,7 @@ from typing import Any, TypedDict
 from host.bench import postgres
 from host.bench.talking import EPOCH_MS, PERIOD_MS
 from host.bench.workload import CHANNELS, typical
-from host.sim.plant import free_ports
+from host.sim.ports import free_ports
 from host.sim.processes import die_with_parent
 
 DEVICES, GROUP = 100, 100     # devices, and batches of one commit or request

@@ -6,8 +6,9 @@ each cut the ring is mounted and compared with all that it had promised. Decides
 """
 
 import random
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from host.sim.flash import TEARS, NorFlash, PowerCut
 from node.ring import NEWEST, OLDEST, THIN, Ring
@@ -85,6 +86,39 @@ class Outcome:
     faults: tuple[str, ...]
 
 
+@dataclass
+class _Device:
+    """A device between two power cuts, and the faults it has shown."""
+
+    workload: Workload
+    flash: NorFlash
+    told: _Told = field(default_factory=_Told)
+    faults: set[str] = field(default_factory=set)
+
+    def copy(self) -> "_Device":
+        flash = NorFlash(SECTORS, self.flash.image[:], self.flash.unit)
+        flash.violations = self.flash.violations
+        return _Device(self.workload, flash, replace(self.told, data=self.told.data.copy()), self.faults.copy())
+
+    def cut(self, number: int, op: int, tear: str) -> bool:
+        """Work until the cut, switch on again, and compare; gives whether the work lasted until then."""
+        self.flash.cut_power_at(op, tear)
+        try:
+            _work(self.flash, self.workload, self.told, number, MORE_APPENDS if number else self.workload.appends)
+            lasted = False
+        except PowerCut:
+            lasted = True
+        self.flash = self.flash.power_on()
+        self.faults |= _check(self.flash, self.workload, self.told)
+        return lasted
+
+    def go_on(self) -> None:
+        """Work without a cut, and compare once more."""
+        _work(self.flash, self.workload, self.told, 99, LAST_APPENDS)
+        self.told.trying = None
+        self.faults = _check(self.flash.power_on(), self.workload, self.told)
+
+
 def run(case: str) -> Outcome | None:
     """Run one case.
 
@@ -94,25 +128,32 @@ def run(case: str) -> Outcome | None:
     Raises:
         ValueError: no such case.
     """
-    workload, cuts = parse(case)
-    flash, told = NorFlash(SECTORS, unit=workload.unit), _Told()
-    faults: set[str] = set()
-    for number, (op, tear) in enumerate(cuts):
-        flash.cut_power_at(op, tear)
-        try:
-            _work(flash, workload, told, number, MORE_APPENDS if number else workload.appends)
-        except PowerCut:
-            pass
-        else:
-            if not number:
-                return None
-        flash = flash.power_on()
-        faults |= _check(flash, workload, told)
-    if not faults:
-        _work(flash, workload, told, 99, LAST_APPENDS)
-        told.trying = None
-        faults = _check(flash.power_on(), workload, told)
-    return Outcome(case, tuple(fault for fault in FAULTS if fault in faults))
+    return run_all([case])[0]
+
+
+def run_all(cases: Sequence[str]) -> list[Outcome | None]:
+    """Run cases, as `run` does. Neighbours with the same first cut go on from one device: it is the longest part of each."""
+    outcomes: list[Outcome | None] = []
+    for (workload, first), group in groupby(map(_parsed, cases), lambda one: one[1:3]):
+        device = _Device(workload, NorFlash(SECTORS, unit=workload.unit))
+        lasted = device.cut(0, *first)
+        outcomes += (_after(device, case, second) if lasted else None for case, _, _, second in group)
+    return outcomes
+
+
+def _parsed(case: str) -> tuple[str, Workload, tuple[int, str], list[tuple[int, str]]]:
+    workload, (first, *second) = parse(case)
+    return case, workload, first, second
+
+
+def _after(first: _Device, case: str, second: list[tuple[int, str]]) -> Outcome:
+    """What comes after a case's first cut."""
+    device = first.copy()
+    for op, tear in second:
+        device.cut(1, op, tear)
+    if not device.faults:
+        device.go_on()
+    return Outcome(case, tuple(fault for fault in FAULTS if fault in device.faults))
 
 
 def parse(case: str) -> tuple[Workload, list[tuple[int, str]]]:

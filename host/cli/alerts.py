@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Column
 
 from host.cli import silences
 from host.cli.alerts_common import database, reader, samples, since_ms, time_ms, when
@@ -106,7 +107,11 @@ def list_(url: Database = "", as_json: AsJson = False) -> None:
         print(json.dumps({"evaluated_ms": at_ms, "alerts": rows, "waiting": waiting}))
         return
     console = Console()
-    console.print(filled([whole("rule"), whole("group"), "states", "told", whole("since"), "members"], [_row(row) for row in rows]))
+    if rows:
+        columns: list[Column | str] = [whole("rule"), whole("group"), "states", "told", whole("since"), "members"]
+        console.print(filled(columns, [_row(row) for row in rows]))
+    elif at_ms:
+        console.print(f"nothing is pending, firing or just over; evaluated {when(at_ms)}")
     for each in waiting:
         why = f", {each['error']}" if each["error"] else ""
         console.print(f"{each['target']}: {each['waiting']} notices wait{why}", markup=False)

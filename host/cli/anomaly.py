@@ -22,7 +22,7 @@ from host.monitor.anomaly.findings import ALL, Finding, duration
 from host.monitor.anomaly.forest import ModelError
 from host.monitor.anomaly.scores import KINDS
 from host.monitor.anomaly.trend import NO_TREND, NOT_IN_SIGHT, REACHED, UNKNOWN, Forecast, forecast
-from host.monitor.anomaly.tuning import DAY_MS, HOUR_MS, Tuning
+from host.monitor.anomaly.tuning import DAY_MS, Tuning
 from host.store.anomalies import AnomalyRows
 from host.store.queries import Queries
 
@@ -45,7 +45,7 @@ def list_(
 ) -> None:
     """List what looks wrong in the whole fleet, the farthest first: channel, kind, how far, since when.
 
-    Reads on from where `tenfold anomaly train` or the monitor stopped; without one, from 28 days ago. Writes nothing.
+    Reads on from where `tenfold upkeep` or `tenfold anomaly train` stopped; without one, from 28 days ago. Writes nothing.
 
     Example: tenfold anomaly list --database sqlite:///build/demo/telemetry.db
     """
@@ -117,39 +117,34 @@ def explain(
 @app.command()
 def train(
     database: Database = "", zone: Zone = "UTC", budget: Budget = 1.0, days: Days = PAST_DAYS,
-    every: Annotated[float | None, typer.Option(min=0.01, help="Do it again every so many hours, until Ctrl-C.")] = None,
     forests: Annotated[bool, typer.Option(help="Also grow each device's isolation forest; needs scikit-learn.")] = True,
     as_json: AsJson = False,
 ) -> None:
     """Bring all detectors to now and keep them, what they found, and a new isolation forest for each device.
 
-    Example: tenfold anomaly train --every 24
+    `tenfold upkeep` does it by schedule. Example: tenfold anomaly train --days 28
     """
-    while True:
-        started = time.monotonic()
-        with _anomalies(database, _tuning(zone, budget), write=True) as anomalies, progress(as_json) as bar:
-            names, found, grown, why = anomalies.devices(), 0, 0, dict[str, str]()
-            task = bar.add_task("devices", total=len(names))
-            for name in names:
-                if forests:
-                    try:
-                        anomalies.train(name, days)
-                        grown += 1
-                    except ModelError as error:
-                        why[name] = str(error)
-                found += len(anomalies.catch_up(name))
-                bar.advance(task)
-        seconds = time.monotonic() - started
-        if as_json:
-            print(json.dumps({"devices": len(names), "findings_changed": found, "forests": grown, "without_forest": why,
-                              "seconds": seconds}), flush=True)
-        else:
-            print(f"{len(names)} devices in {seconds:.1f} s: {found} findings changed, {grown} forests grown", flush=True)
-            for name, reason in why.items():
-                print(f"  {name} has no new forest: {reason}", flush=True)
-        if every is None:
-            return
-        time.sleep(max(0.0, every * HOUR_MS / 1000 - seconds))
+    started = time.monotonic()
+    with _anomalies(database, _tuning(zone, budget), write=True) as anomalies, progress(as_json) as bar:
+        names, found, grown, why = anomalies.devices(), 0, 0, dict[str, str]()
+        task = bar.add_task("devices", total=len(names))
+        for name in names:
+            if forests:
+                try:
+                    anomalies.train(name, days)
+                    grown += 1
+                except ModelError as error:
+                    why[name] = str(error)
+            found += len(anomalies.catch_up(name))
+            bar.advance(task)
+    seconds = time.monotonic() - started
+    if as_json:
+        print(json.dumps({"devices": len(names), "findings_changed": found, "forests": grown, "without_forest": why,
+                          "seconds": seconds}), flush=True)
+    else:
+        print(f"{len(names)} devices in {seconds:.1f} s: {found} findings changed, {grown} forests grown", flush=True)
+        for name, reason in why.items():
+            print(f"  {name} has no new forest: {reason}", flush=True)
 
 
 @app.command("forecast")

@@ -185,13 +185,15 @@ def bench_powercut(
         except ValueError as error:
             raise typer.BadParameter(str(error), param_hint="--replay") from None
     outcomes = []
+    size = max(1, min(100, len(cases) // 20))
     with progress(as_json) as bar, ProcessPoolExecutor(os.cpu_count()) as pool:
         task = bar.add_task("power cuts", total=len(cases))
-        for outcome in pool.map(powercut.run, cases, chunksize=max(1, min(100, len(cases) // 20))):
-            bar.advance(task)
-            if outcome is None:
-                raise typer.BadParameter(f"{replay}: the workload ends before this operation", param_hint="--replay")
-            outcomes.append(outcome)
+        for some in pool.map(powercut.run_all, [cases[at:at + size] for at in range(0, len(cases), size)]):
+            bar.advance(task, len(some))
+            for outcome in some:
+                if outcome is None:
+                    raise typer.BadParameter(f"{replay}: the workload ends before this operation", param_hint="--replay")
+                outcomes.append(outcome)
     failed = [one for one in outcomes if one.faults]
     tears = Counter(tear for one in outcomes for _, tear in powercut.parse(one.case)[1])
     report: dict[str, object] = {"cuts": tears.total(), "cases": len(outcomes), "tears": dict(tears)}

@@ -15,17 +15,13 @@ from host.cli.database import Database, opened
 from host.cli.drawn import filled, right, whole
 from host.cli.known import Ca, Cert, Hours, Key, Known, Ledger, Sources, Url, read
 from host.cli.server import AsJson
-from host.monitor.evidence import link_evidence, word
 from host.monitor.standing import GroupRow, OfflineRow, offline_rows, release_rows, site_rows, summary
 from host.settings import SettingsError
-from host.store.fleet import read_fleet
+from host.upkeep import gates
 from ota.client import OtaClient
 
 app = typer.Typer(no_args_is_help=True, help="Who is online, who is not, and which version drops connections.")
 Limit = Annotated[int, typer.Option(min=1, help="Rows at most.")]
-LAG_S = 60          # a commit under way may still bring an event from so long ago
-FIRST_S = 3600      # the first word of a monitor reaches so far back
-LONGEST_S = 86_400  # and each one after it
 
 
 @app.command()
@@ -114,30 +110,21 @@ def versions(
 def feed(
     server: Url = "", ca: Ca = None, cert: Cert = None, key: Key = None, database: Database = "", as_json: AsJson = False,
 ) -> None:
-    """Tell the OTA server how links did since the last time, for the rollout gates' check `links`. To be run every hour.
+    """Tell the OTA server how links did since the last time, for the rollout gates' check `links`. `tenfold upkeep` does it hourly.
 
     From the first time on gates wait for it: silence never passes. `tenfold fleet unfeed` ends that.
 
     Example: tenfold fleet feed
     """
     with _server(server, ca, cert, key) as client, opened(database) as engine:
-        now_s = int(time.time())
-        known_s, until_s = client.links_until(), now_s - LAG_S
-        from_s = until_s - FIRST_S if known_s is None else max(known_s, until_s - LONGEST_S)
-        if from_s >= until_s:
-            print(json.dumps({"until_s": known_s, "rows": 0, "left_out": 0}) if as_json else "told already, nothing to add")
-            return
-        fleet = read_fleet(engine, until_s * 1000, (until_s - from_s) * 1000)
-        rows = list(client.metrics())
-        counters = {(row["model"], row["release"]): row["counter"] for row in client.metric_totals()}
-        told = word(link_evidence(fleet.start, fleet.events, fleet.from_ms, fleet.now_ms),
-                    {row["device"]: (row["model"], row["cohort"]) for row in rows}, counters)
-        client.tell_links(from_s, until_s, told.rows)
+        told = gates.feed(engine, client, int(time.time()))
     if as_json:
-        print(json.dumps({"from_s": from_s, "until_s": until_s, "rows": len(told.rows), "left_out": told.left_out}))
+        print(json.dumps({"rows": 0, "left_out": 0} if told is None else asdict(told)))
+    elif told is None:
+        print("told already, nothing to add")
     else:
         left = f"; {told.left_out} left out: never checked in" if told.left_out else ""
-        print(f"told of {until_s - from_s} s of links in {len(told.rows)} groups{left}")
+        print(f"told of {told.until_s - told.from_s} s of links in {told.rows} groups{left}")
 
 
 @app.command()

@@ -18,6 +18,9 @@ COMMANDS = {
         "host.cli.up", "up",
         "Bring a plant up and leave it running until Ctrl-C: broker, all servers, devices of real MicroPython."),
     "ingest": Part("host.cli.ingest", "ingest", "Store what devices send, then acknowledge it. Ends at Ctrl-C or SIGTERM."),
+    "upkeep": Part(
+        "host.cli.upkeep", "upkeep",
+        "Do by schedule what must be done again and again: sums and day columns, retention, detectors, the word to rollout gates."),
     "budget": Part(
         "host.cli.budget", "budget",
         "Flash life, ring depth, bytes on the wire, RAM and flash to spare: what a configuration costs a board over the years."),

@@ -1,9 +1,8 @@
-"""`tenfold telemetry`: upkeep of the telemetry database: sums, day columns, retention, backup."""
+"""`tenfold upkeep`, and `tenfold telemetry`, which does by hand what it does by schedule, and more: backup, restore."""
 
 import json
-import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -21,11 +20,10 @@ from host.settings import load
 from host.store import backup as backups
 from host.store.check import check
 from host.store.classes import Classes
-from host.store.compact import Compacted
-from host.store.compact import compact as compacted
 from host.store.dropping import retain
-from host.store.maintenance import MaintenanceError
 from host.store.rolling import roll
+from host.upkeep.__main__ import main
+from host.upkeep.columns import go_round
 
 app = typer.Typer(no_args_is_help=True, help="Upkeep of the telemetry database: sums, day columns, retention, backup.")
 
@@ -33,10 +31,21 @@ Config = Annotated[Path | None, typer.Option(
     "--config", exists=True, dir_okay=False, help="TOML or JSON: channel classes, and how long each is kept (host/DESIGN.md).")]
 
 
+def upkeep(
+    config: Annotated[Path, typer.Option(help="TOML or JSON file; the keys stand in host/DESIGN.md, \"Upkeep\".")],
+) -> None:
+    """Do by schedule what must be done again and again: sums and day columns, retention, detectors, the word to rollout gates.
+
+    One task after another, until Ctrl-C or SIGTERM; safe beside ingest, and to kill at any instant. One process a database.
+
+    Example: tenfold upkeep --config upkeep.toml
+    """
+    raise typer.Exit(main(["--config", str(config)]))
+
+
 @app.command()
 def compact(
     database: Database = "", config: Config = None,
-    every: Annotated[int, typer.Option(min=0, help="Again after so many seconds, for ever; 0: once.")] = 0,
     retention: Annotated[bool, typer.Option("--retention", help="Also drop what is beyond its bounds.")] = False,
     vacuum: Annotated[bool, typer.Option(
         "--vacuum", help="SQLite: give freed room back to the disk; needs as much room again, and ingest waits.")] = False,
@@ -44,20 +53,21 @@ def compact(
 ) -> None:
     """Bring sums up to date and repack batches of closed days into day columns, verified before the batches go.
 
-    Safe beside ingest, and to kill at any instant. Example: tenfold telemetry compact --every 3600 --retention
+    Safe beside ingest, and to kill at any instant. `tenfold upkeep` does it hourly. Example: tenfold telemetry compact --retention
     """
     classes = load(Classes, config)
     with opened(database) as engine:
-        while True:
-            try:
-                _compact(engine, classes, retention=retention, vacuum=vacuum, as_json=as_json)
-            except (SQLAlchemyError, MaintenanceError) as error:
-                if not every:
-                    raise
-                print(f"tenfold: {_brief(error)}; again in {every} s", file=sys.stderr)
-            if not every:
-                return
-            time.sleep(every)
+        with progress(as_json) as bar:
+            one = bar.add_task("days", total=None)
+            done = go_round(engine, classes, retention=retention, step=lambda at, total: bar.update(one, completed=at, total=total))
+        if vacuum and engine.dialect.name == "sqlite":
+            with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                connection.exec_driver_sql("VACUUM")
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
+        if as_json:
+            print(json.dumps({**asdict(done.compacted), "dropped": [one.part.name for one in done.dropped]}))
+        else:
+            print(done.says())
 
 
 @app.command()
@@ -150,32 +160,6 @@ def opened(url: str) -> Iterator[Engine]:
         raise DatabaseError(f"database {engine.url!r}: {_brief(error)}") from None
     finally:
         engine.dispose()
-
-
-def _compact(engine: Engine, classes: Classes, *, retention: bool, vacuum: bool, as_json: bool) -> None:
-    """One round: sums, columns, the sums of what was moved, and what is beyond its bounds."""
-    with progress(as_json) as bar:
-        task = bar.add_task("days", total=None)
-        done = _round(engine, classes, lambda at, total: bar.update(task, completed=at, total=total))
-    gone = retain(engine, classes, _now_ms()) if retention else []
-    if vacuum and engine.dialect.name == "sqlite":
-        with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            connection.exec_driver_sql("VACUUM")
-            connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
-    if as_json:
-        print(json.dumps({**asdict(done), "dropped": [one.part.name for one in gone]}), flush=True)
-        return
-    dropped = f", {len(gone)} months dropped" if retention else ""
-    print(f"{done.batches:,} batches of {done.days:,} days of devices, {done.readings:,} readings, are day columns now; "
-          f"{done.left:,} batches of closed days stay as they came{dropped}", flush=True)
-
-
-def _round(engine: Engine, classes: Classes, step: Callable[[int, int], None]) -> Compacted:
-    now_ms = _now_ms()
-    roll(engine, now_ms)
-    done = compacted(engine, now_ms, classes, older_days=classes.older_days, step=step)
-    roll(engine, now_ms)
-    return done
 
 
 def _now_ms() -> int:

@@ -8,7 +8,8 @@ from pathlib import Path
 from host.console.app import create_app
 from host.console.settings import ConsoleSettings
 from host.settings import SettingsError, load
-from host.tls import EXIT_CANNOT_START, serve
+from host.stopping import EXIT_CANNOT_START
+from host.tls import serve
 
 HOST = "127.0.0.1"   # never another: the console asks nobody who they are
 

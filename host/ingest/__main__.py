@@ -10,16 +10,14 @@ from threading import Thread
 from host import stopping
 from host.db import DatabaseError, migrate, open_engine
 from host.ingest.ingest import Ingest
-from host.ingest.scrape import serve
 from host.ingest.settings import IngestSettings
 from host.ingest.source import Source
 from host.ingest.source_mqtt import MqttSource
 from host.ingest.source_nats import NatsSource
-from host.ingest.workers import EXIT_CANNOT_START, EXIT_CRASHED, supervise
+from host.ingest.workers import supervise
+from host.monitor.scrape import serve
 from host.settings import SettingsError, load
 from host.tls import client_context
-
-STOP_S = 3.0    # a commit that waits longer than this for the database is abandoned: nothing of it was acknowledged
 
 log = logging.getLogger("host.ingest")
 
@@ -46,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
             serve(settings.metrics_port + max(0, settings.worker - 1), ingest.samples)   # a daemon thread: it ends with the process
     except (SettingsError, DatabaseError) as error:
         log.error("cannot start: %s", error)
-        return EXIT_CANNOT_START
+        return stopping.EXIT_CANNOT_START
     return _run(ingest, os.getppid() if settings.worker else None)
 
 
@@ -69,25 +67,18 @@ def _check_shared(settings: IngestSettings, count: int) -> None:
 
 
 def _run(ingest: Ingest, parent: int | None) -> int:
-    """Work in a thread until a signal; the main thread only waits, so that a busy database cannot delay the stop.
+    """Work until a signal.
 
     Args:
         parent: a worker ends when its parent is gone; None has none.
     """
-    stopping.block()
-    worker = Thread(target=ingest.run, name="ingest", daemon=True)
-    worker.start()
-    while not stopping.told(1.0):
-        if not worker.is_alive():
-            log.error("ended by a fault, see above")
-            return EXIT_CRASHED
-        if parent is not None and os.getppid() != parent:
-            log.error("the process that started this worker is gone")
-            break
-    ingest.stop()
-    worker.join(STOP_S)
-    log.info("stopped")
-    return 0
+    def has_parent() -> bool:
+        if parent is None or os.getppid() == parent:
+            return True
+        log.error("the process that started this worker is gone")
+        return False
+
+    return stopping.work([Thread(target=ingest.run, name="ingest", daemon=True)], ingest.stop, has_parent)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ from host.ingest.ingest import unix_ms
 from host.ingest.known import KnownDevices
 from host.ingest.senml_http import create_app
 from host.settings import Settings, SettingsError, load
-from host.tls import EXIT_CANNOT_START, TlsSettings, serve
+from host.stopping import EXIT_CANNOT_START
+from host.tls import TlsSettings, serve
 
 log = logging.getLogger("host.ingest.senml_server")
 

@@ -13,8 +13,6 @@ from pathlib import Path
 
 from host import stopping
 
-EXIT_CRASHED = 1
-EXIT_CANNOT_START = 2
 STOP_S = 5.0            # a worker ends within 3 s by itself
 AGAIN_MIN_S = 1.0       # wait before a worker that died is started again; doubles
 AGAIN_MAX_S = 30.0
@@ -52,8 +50,8 @@ def supervise(config: Path, count: int) -> int:
             now_s = time.monotonic()
             for worker in workers:
                 code = None if worker.process is None else worker.process.poll()
-                if code == EXIT_CANNOT_START:
-                    return EXIT_CANNOT_START
+                if code == stopping.EXIT_CANNOT_START:
+                    return stopping.EXIT_CANNOT_START
                 if code is not None:
                     log.error("worker %d ended with %d, starting it again", worker.number, code)
                     worker.died(now_s)

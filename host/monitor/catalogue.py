@@ -11,6 +11,7 @@ GAUGE, COUNTER, HISTOGRAM = "gauge", "counter", "histogram"
 FLEET: Final = ()
 SOURCE: Final = ("source",)
 GROUP: Final = ("release", "model", "site")
+TASK: Final = ("task",)   # of upkeep; `job` is Prometheus's own
 STANDING: Final = ("model", "site")   # sums of a device's life: by release they would fall when it is updated
 CODE: Final = ("code",)
 DEVICE: Final = ("device", "release", "model", "site")
@@ -106,4 +107,10 @@ INGEST_METRICS: Final[dict[str, Metric]] = {
     "tenfold_ingest_commit_seconds": Metric(HISTOGRAM, FLEET, "How long a commit took, tries included."),
     "tenfold_ingest_last_commit_timestamp_seconds": Metric(GAUGE, FLEET, "Unix time of the newest commit; 0: none yet."),
 }
-METRICS: Final = FLEET_METRICS | INGEST_METRICS
+UPKEEP_METRICS: Final[dict[str, Metric]] = {
+    "tenfold_upkeep_period_seconds": Metric(GAUGE, TASK, "How often the task is to be done."),
+    "tenfold_upkeep_failures_total": Metric(COUNTER, TASK, "Turns that failed; the log has the code."),
+    "tenfold_upkeep_duration_seconds": Metric(GAUGE, TASK, "How long the last turn took."),
+    "tenfold_upkeep_last_success_timestamp_seconds": Metric(GAUGE, TASK, "Unix time at which the task was last done; 0: not yet."),
+}
+METRICS: Final = FLEET_METRICS | INGEST_METRICS | UPKEEP_METRICS

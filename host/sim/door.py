@@ -13,7 +13,8 @@ from pathlib import Path
 from host.db import open_engine
 from host.sim import signals
 from host.sim.errors import DemoError
-from host.sim.plant import Pace, Plant, Ports
+from host.sim.plant import Pace, Plant
+from host.sim.ports import Ports
 from provisioning.ledger import Ledger
 
 LOCK = "demo.lock"   # in the build folder; held by the demo that runs there

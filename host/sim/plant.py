@@ -1,15 +1,13 @@
-"""A plant on one machine: folders, ports, certificates, keys, ledger, settings files and flash images of a demo.
+"""A plant on one machine: folders, certificates, keys, ledger, releases and flash images of a demo.
 
-Decides where everything lies and what each part's settings say; starts nothing. `Pace` holds all that makes the demo fast: the days
-of a rollout and the minutes of an uplink are settings here, the code they steer is the same as in a real plant.
+Decides where everything lies; starts nothing. What its processes' settings say is programs.py's. `Pace` holds what makes the demo
+fast: the days of a rollout and the minutes of an uplink are settings here, the code they steer is the same as in a real plant.
 """
 
 import hashlib
 import json
 import shlex
 import shutil
-import socket
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,13 +17,12 @@ from pathlib import Path
 import numpy as np
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from host import broker
 from host.db import open_engine
 from host.ecdsa import point
 from host.files import write_whole
 from host.sim import hall, signals
 from host.sim.errors import DemoError
-from host.sim.processes import Program
+from host.sim.ports import Ports, free_ports, require_free_port
 from host.sim.replay import Replay
 from host.sim.signals import Channel
 from node.wire import bundle as bundle_format
@@ -51,7 +48,6 @@ MAC_PREFIX = "0242ac11"                 # locally administered (IEEE 802, second
 HALL_SEED = 10                          # the same hall in every run, so that runs can be compared
 STATS_SAMPLES = 8                       # one row of minimum, mean, maximum and deviation for each two seconds
 ALARM_QUANTILE = 0.97
-PUSH_S = 0.5                            # a board that was just born is let in by the broker within this
 NEED_DISK_MB = 300                      # flash files, databases and logs of 24 devices take about 100 MB
 
 
@@ -65,6 +61,8 @@ class Pace:
         ack_timeout_s: silence of the server's ack before sending again (60 s). trial_s: a release must prove itself (600 s).
         soak_s: each stage must hold so long (1, 2, 3 days). lease_s: an offer (1 day). backoff_max_s: longest retry gap (300 s).
         outage_s: how long the broker is away. calm_s: watching that nothing more happens after a halt.
+        alerts_s: between evaluations of the rules (30 s). compact_s: between sums (3600 s). detectors_s: of anomalies (360 s).
+        gates_s: gates are told of links each so often (3600 s), up to gates_lag_s ago (60 s).
     """
 
     row_ms: int = 250
@@ -78,21 +76,14 @@ class Pace:
     backoff_max_s: int = 3
     outage_s: float = 10.0
     calm_s: float = 20.0
+    alerts_s: float = 3.0
+    compact_s: float = 30.0
+    detectors_s: float = 30.0
+    gates_s: float = 2.0
+    gates_lag_s: int = 1
 
 
 QUICK = Pace(checkin_s=3, soak_s=(4, 4, 4, 4), calm_s=12.0)
-
-
-@dataclass(frozen=True)
-class Ports:
-    """TCP ports on 127.0.0.1."""
-
-    console: int
-    mqtt: int
-    nats: int
-    monitor: int
-    ota: int
-    enrol: int
 
 
 @dataclass(frozen=True)
@@ -163,7 +154,7 @@ class Plant:
             raise DemoError(f"disk: {folder}: {error.strerror}; make the folder writable or use --build") from None
         (folder / "keys").chmod(0o700)
         devices = [identity.device_id(PRODUCT, bytes.fromhex(f"{MAC_PREFIX}{number:04x}")) for number in range(1, count + 1)]
-        ports = Ports(console_port, *free_ports(5))
+        ports = Ports(console_port, *free_ports(6))
         return cls(folder.resolve(), build.resolve(), ports, pace, [*devices, *emulated], list(emulated), keys_folder=keys_folder)
 
     # --- what exists before anything runs
@@ -247,61 +238,7 @@ class Plant:
                 channels[-1]["high"] = self.alarm
         return {"channels": channels}
 
-    # --- the processes
-
-    def write_broker(self) -> None:
-        """Write the broker's configuration, with no device yet: the enrolment server lets them in as they are born."""
-        settings = broker.BrokerSettings(
-            mqtt_port=self.ports.mqtt, client_port=self.ports.nats, monitor_port=self.ports.monitor,
-            cert_file=self.pki.cert("svc.broker"), key_file=self.pki.key("svc.broker"), ca_file=self.pki.ca_file,
-            store_dir=self.folder / "broker" / "store", ack_wait_s=5, pid_file=self.broker_pid,
-        )
-        broker.write(self.folder / "broker", settings, [])
-
-    def broker(self) -> Program:
-        """The real broker."""
-        return Program(
-            "broker", (str(broker.nats_server_binary()), "-c", str(self.folder / "broker" / broker.MAIN_FILE)),
-            self.folder, self.log("broker"), self.ports.mqtt)
-
-    def enrol(self) -> Program:
-        """The enrolment server; it tells the others who was born and who is revoked."""
-        return self._server("enrol", "provisioning.enrol", self.ports.enrol, {
-            **self._tls("svc.enrol"), "issuing_cert": self.pki.cert("issuing"), "issuing_key": self.pki.key("issuing"),
-            "root_cert": self.pki.cert("root"), "port": self.ports.enrol, "database": self.url("ledger"),
-            "crl_files": [self.crl_file], "broker_folder": self.folder / "broker", "broker_pid_files": [self.broker_pid],
-            "push_s": PUSH_S,
-        })
-
-    def ota(self) -> Program:
-        """The OTA server."""
-        return self._server("ota", "ota.server", self.ports.ota, {
-            **self._tls("svc.ota"), "port": self.ports.ota, "database": self.url("ota"), "archive": self.folder / "archive",
-            "root_file": self.folder / "root.bin", "direction_key": self.key_file("direction"), "period_s": self.pace.checkin_s,
-            "busy_s": 2, "tick_s": 0.5, "crl_file": self.crl_file,
-        })
-
-    def ingest(self) -> Program:
-        """The ingest process."""
-        return self._server("ingest", "host.ingest", None, {
-            **self._tls("svc.ingest"), "host": "localhost", "port": self.ports.mqtt, "database": self.url("telemetry"),
-            "reconnect_max_s": 2,
-        })
-
-    def console(self) -> Program:
-        """The web console."""
-        return self._server("console", "host.console", self.ports.console, {
-            **self._tls("op.console"), "port": self.ports.console, "database": self.url("telemetry"),
-            "ota_url": f"https://localhost:{self.ports.ota}", "ledger": self.url("ledger"), "metrics_devices": len(self.devices),
-        })
-
-    def _tls(self, name: str) -> dict[str, object]:
-        return {"cert_file": self.pki.cert(name), "key_file": self.pki.key(name), "ca_file": self.pki.ca_file}
-
-    def _server(self, name: str, module: str, port: int | None, settings: dict[str, object]) -> Program:
-        path = self.folder / "conf" / f"{name}.json"
-        path.write_text(json.dumps(settings, default=str, indent=1) + "\n", encoding="utf-8")
-        return Program(name, (sys.executable, "-m", module, "--config", str(path)), REPOSITORY, self.log(name), port)
+    # --- while it runs
 
     def enter(self, values: dict[str, object]) -> None:
         """Have the station enter a birth that a board tells on its console.
@@ -363,30 +300,3 @@ class Plant:
     def bench(self) -> Path:
         """The world outside the boards."""
         return self.folder / "bench"
-
-
-def require_free_port(port: int) -> None:
-    """Refuse a port that somebody listens on.
-
-    Raises:
-        DemoError: it is taken, or this user may not open it.
-    """
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError as error:
-            raise DemoError(f"port {port} on 127.0.0.1: {error.strerror}; free it or take another: make demo PORT=8080") from None
-
-
-def free_ports(count: int) -> list[int]:
-    """Find ports that nobody listens on now."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [int(probe.getsockname()[1]) for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
-

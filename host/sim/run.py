@@ -21,6 +21,7 @@ from host.sim.fleet import Board
 from host.sim.plant import LOT, BuiltRelease, Pace, Plant
 from host.sim.powered import Powered
 from host.sim.processes import Child, stop_all
+from host.sim.programs import Programs
 from host.sim.replay import Replay
 from host.sim.view import State, Step, View
 from host.sim.watch import Watch
@@ -35,7 +36,7 @@ PLUG_GAP_S = 0.1     # the line plugs in one board after the other
 COMING_UP = {
     "prepare": "certificates, release keys, birth ledger, sensor signals",
     "build": f"release {FIRST} built and signed, a flash for each board",
-    "servers": "broker, enrolment, OTA server, ingest, console",
+    "servers": "broker, enrolment, OTA server, ingest, console, alerts, upkeep",
     "births": "every device makes its key, is born, enrols",
     "first": f"everybody on {FIRST}, readings arriving",
 }
@@ -138,8 +139,7 @@ class Run(ABC):
         """Before the first board has power."""
 
     async def _start_servers(self) -> None:
-        self._plant.write_broker()
-        for program in (self._plant.broker(), self._plant.enrol(), self._plant.ota(), self._plant.ingest(), self._plant.console()):
+        for program in Programs(self._plant).all():
             self._children[program.name] = Child(program)
         await asyncio.gather(*(child.start() for child in self._children.values()))
         self._view.console_url = f"http://127.0.0.1:{self._plant.ports.console}"

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from host.ecdsa import Signer, point
+from host.files import others_may_read
 
 PrivateKey = ec.EllipticCurvePrivateKey
 
@@ -32,7 +33,6 @@ PASSPHRASE_ENV = "TENFOLD_KEY_PASSPHRASE"            # noqa: S105  the name of a
 PASSPHRASE_FILE_ENV = "TENFOLD_KEY_PASSPHRASE_FILE"  # noqa: S105
 HSM_SCHEME = "pkcs11:"   # a key is named by such a URI (RFC 7512) wherever a path may stand
 PUBLIC_LABEL, PRIVATE_LABEL = b"-----BEGIN PUBLIC KEY-----", b"PRIVATE KEY-----"
-OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class KeyFileError(Exception):
@@ -123,9 +123,9 @@ def load(place: Path, secret: bytes | None = None) -> Signer:
     if str(place).startswith(HSM_SCHEME):
         key: Signer = hsm_module(str(place)).open_key(str(place))
         return key
-    pem, mode = _read(place)
-    if mode & OTHERS:
-        raise KeyFileError(f"{place}: got mode {stat.S_IMODE(mode):04o}, expected 0600: others can read this key")
+    pem, status = _read(place)
+    if others_may_read(status):
+        raise KeyFileError(f"{place}: got mode {stat.S_IMODE(status.st_mode):04o}, expected 0600: others can read this key")
     encrypted = b"ENCRYPTED" in pem
     if encrypted and secret is None:
         raise KeyFileError(f"{place}: encrypted; expected a passphrase in {PASSPHRASE_FILE_ENV} or {PASSPHRASE_ENV}")
@@ -172,10 +172,10 @@ def public65(key: Signer) -> bytes:
     return point(key.public_key())
 
 
-def _read(path: Path) -> tuple[bytes, int]:
-    """Content and mode of a file."""
+def _read(path: Path) -> tuple[bytes, os.stat_result]:
+    """Content and status of a file."""
     try:
-        return path.read_bytes(), path.stat().st_mode
+        return path.read_bytes(), path.stat()
     except OSError as error:
         raise KeyFileError(f"{path}: {error.strerror}; expected a key in PEM") from None
 

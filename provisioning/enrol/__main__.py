@@ -7,7 +7,8 @@ from pathlib import Path
 
 from host.db import DatabaseError
 from host.settings import SettingsError, load
-from host.tls import EXIT_CANNOT_START, serve
+from host.stopping import EXIT_CANNOT_START
+from host.tls import serve
 from ota.release.keys import KeyFileError
 from provisioning.enrol.app import create_app
 from provisioning.enrol.settings import EnrolSettings

@@ -84,9 +84,9 @@ def test_quick_tier_leaves_a_tear_or_a_policy_out():
 
 
 def test_failure_is_printed_with_what_replays_it(monkeypatch):
-    def broken(case):
-        return powercut.Outcome(case, (powercut.LOST,) if case == "mixed:7:half" else ())
-    monkeypatch.setattr(powercut, "run", broken)
+    def broken(cases):
+        return [powercut.Outcome(case, (powercut.LOST,) if case == "mixed:7:half" else ()) for case in cases]
+    monkeypatch.setattr(powercut, "run_all", broken)
     monkeypatch.setattr(powercut, "cases", cases("mixed:7:half", "mixed:8:half"))
     monkeypatch.setattr("host.cli.bench.ProcessPoolExecutor", InProcess)
     result = invoke("powercut")
@@ -108,7 +108,7 @@ class InProcess:
         pass
 
     @staticmethod
-    def map(run, names, chunksize):
+    def map(run, names):
         return map(run, names)
 
 

@@ -1,7 +1,6 @@
 """`tenfold alerts`: commands say what is, and mistakes what to do."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from sqlalchemy import Engine
 from host.cli.alerts_common import reader
 from host.cli.known import Sources
 from host.cli.root import app
-from host.db import DatabaseError, migrate, open_engine
+from host.db import DatabaseError
 from host.ingest.sort import Reject
 from host.monitor.alerting import process
 from host.monitor.alerting.rules import load_rules
@@ -34,14 +33,6 @@ def run(*words: str, code: int = 0) -> str:
         raise done.exception
     assert done.exit_code == code, done.output
     return done.output
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    made = open_engine(f"sqlite:///{tmp_path}/telemetry.db")
-    migrate(made, "host.store")
-    yield made
-    made.dispose()
 
 
 @pytest.fixture
@@ -68,6 +59,11 @@ def test_what_fires_is_listed_with_its_members(firing: Engine, url: str):
     assert "hall-1 hall-2" in said
     (row,) = json.loads(run("list", "--database", url, "--json"))["alerts"]
     assert (row["told"], row["states"], row["members"][0]["value"]) == ("some", {"firing": 2}, 1000.0)
+
+
+def test_an_empty_list_leaves_open_whether_anybody_looked(engine: Engine, url: str):
+    Runner([rule()], engine, [], lambda _: [], process.now_ms, evaluate_s=30, history_days=30).tick()
+    assert run("list", "--database", url).startswith("nothing is pending, firing or just over; evaluated ")
 
 
 def test_that_nobody_evaluates_is_said(url: str):

@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 
 from host.cli import data
 from host.cli.root import app
-from host.db import DatabaseError, migrate, open_engine
+from host.db import DatabaseError, open_engine
 from host.monitor.anomaly.findings import Finding
 from host.monitor.anomaly.scores import LEVEL
 from host.settings import SettingsError
 from host.store.tables import anomaly_finding
+from tests.databases import migrated
 from tests.ingest.records import DEVICE, OTHER, state, will
 from tests.store.filled import NOW, fill
 
@@ -26,8 +27,7 @@ WINDOW = ("--from", "2027-01-15T08:00Z", "--to", "2027-01-15T08:02Z", "--zone", 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory):
-    engine = open_engine(f"sqlite:///{tmp_path_factory.mktemp('data')}/telemetry.db")
-    migrate(engine, "host.store")
+    engine = open_engine(migrated(tmp_path_factory.mktemp("data") / "telemetry.db"))
     made = fill(engine)
     made.say(*will(), now_ms=NOW + 20_000)
     made.say(*state(2, (2, 0), release="1.0.0"), now_ms=NOW + 30_000)

@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from host.cli.quarantine import app
-from host.db import DatabaseError, migrate, open_engine
+from host.db import DatabaseError
 from host.ingest.commit import Committer
 from host.ingest.sort import Reject, sort
 from host.settings import SettingsError
@@ -16,14 +16,6 @@ from tests.ingest.records import DEVICE, OTHER, batch_of, schema_of, up
 
 NOW = 1_790_000_000_000
 PUMP = "pump-0242ac110009"
-
-
-@pytest.fixture
-def engine(tmp_path):
-    engine = open_engine(f"sqlite:///{tmp_path}/telemetry.db")
-    migrate(engine, "host.store")
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

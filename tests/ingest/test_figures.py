@@ -8,10 +8,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from host.ingest.commit import Ack, Outcome
 from host.ingest.figures import BUCKETS_MESSAGES, BUCKETS_S, CODES_MAX, Figures
 from host.ingest.inbox import Inbox, Message, Waiting
-from host.ingest.scrape import serve
 from host.ingest.sort import Reject
 from host.monitor.catalogue import INGEST_METRICS
 from host.monitor.exposition import render
+from host.monitor.scrape import serve
 from host.settings import SettingsError
 
 NOW = 1_700_000_000_000

@@ -2,7 +2,8 @@
 
 import json
 
-from host.ingest.__main__ import EXIT_CANNOT_START, main
+from host.ingest.__main__ import main
+from host.stopping import EXIT_CANNOT_START
 
 
 def start(tmp_path, caplog, **settings):

@@ -6,12 +6,13 @@ import threading
 import pytest
 from sqlalchemy import func, select, update
 
-from host.db import migrate, open_engine
+from host.db import open_engine
 from host.ingest.commit import Ack, Committer
 from host.ingest.sort import sort
 from host.store import tables as t
 from host.store.lead import Lead
 from host.store.telemetry import Telemetry
+from tests.databases import migrated
 from tests.ingest.records import DEVICE, batch_of, schema_of, state, up, will
 
 NOW = 1_800_000_000_000
@@ -22,11 +23,7 @@ WAIT_S = 60.0
 def url(request, tmp_path):
     if request.param == "postgresql":
         return request.getfixturevalue("postgresql_url")
-    url = f"sqlite:///{tmp_path}/telemetry.db"
-    engine = open_engine(url)
-    migrate(engine, "host.store")
-    engine.dispose()
-    return url
+    return migrated(tmp_path / "telemetry.db")
 
 
 @pytest.fixture

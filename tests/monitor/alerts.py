@@ -12,6 +12,8 @@ from host.settings import validated
 
 TICK_S = 30
 METRIC = "tenfold_device_offline_seconds"
+LOST, WELL = 1000.0, 0.0
+MINUTE = 60
 
 
 def rule(**changes: Any) -> Rule:
@@ -26,6 +28,10 @@ def site_rule(**changes: Any) -> Rule:
 
 def samples(values: dict[str, float], site: str = "nord", release: str = "1.0.0") -> list[Sample]:
     return [Sample(METRIC, {"device": device, "site": site, "release": release}, value) for device, value in values.items()]
+
+
+def fleet(count: int) -> list[str]:
+    return [f"hall-{number:012x}" for number in range(count)]
 
 
 @dataclass

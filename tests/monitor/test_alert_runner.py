@@ -16,16 +16,16 @@ import pytest
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import OperationalError
 
-from host.db import migrate, open_engine
+from host.db import open_engine
 from host.monitor.alerting.rules import Rule
 from host.monitor.alerting.runner import PRUNE_MS, Runner
 from host.monitor.alerting.silences import Silence
 from host.monitor.sample import Sample
 from host.store import alert_outbox, alerts
 from host.store import tables as t
+from tests.databases import migrated
 from tests.monitor.alerts import TICK_S, rule, samples, site_rule
 from tests.monitor.receivers import receiver
-from tests.ota import postgresql
 
 BEGUN_MS = 1_800_000_000_000
 HISTORY_DAYS = 180
@@ -79,9 +79,8 @@ def make(tmp_path: Path) -> Iterator[Any]:
     engines = []
 
     def made(name: str, rules: Sequence[Rule]) -> Desk:
-        engine = open_engine(f"sqlite:///{tmp_path}/{name}.db")
+        engine = open_engine(migrated(tmp_path / f"{name}.db"))
         engines.append(engine)
-        migrate(engine, "host.store")
         return Desk(engine, rules)
 
     yield made
@@ -118,37 +117,35 @@ def test_a_restart_at_every_tick_repeats_nothing_and_loses_nothing(make: Any, se
     assert restless.told() == steady.told()
 
 
-def test_postgresql_remembers_the_same(make: Any):
+def test_postgresql_remembers_the_same(make: Any, postgresql_url: str):
     rules = [site_rule(for_s=60, wait_s=30, every_s=90, clear=400), rule(name="rising", rise_s=120, above=300, repeat_s=300)]
     steady = make("steady", rules)
-    with postgresql.cluster() as cluster:
-        engine = open_engine(cluster.create())
-        try:
-            migrate(engine, "host.store")
-            desk, other = Desk(engine, rules), Desk(engine, rules)
-            for read in story(0):
-                steady.tick(read)
-                desk.restart()
-                desk.tick(read)
-            assert desk.told() == steady.told()
-            other.restart()
-            other.tick(story(0)[-1])
-            with pytest.raises(alerts.OvertakenError):
-                desk.tick(story(0)[-1])
-            one = first(engine, "hook", desk.now_ms)
-            with engine.begin() as connection:
-                assert alert_outbox.claim(connection, one, desk.now_ms + 1)
-                alert_outbox.failed(connection, one, desk.now_ms, "status 500")
-            with engine.begin() as connection:
-                alert_outbox.taken(connection, one)
-                silence = alerts.add_silence(connection, Silence(0, {"site": "ø\0"}, 0, BEGUN_MS * 2, "anna", "roof"))
-                assert alerts.silences(connection) == [silence]
-                assert alerts.end_silence(connection, silence.ident, desk.now_ms)
-                assert alerts.prune(connection, desk.now_ms, HISTORY_DAYS, rows=5) > 0
-                assert len(alerts.history(connection, rule="offline")) <= 5
-                assert alert_outbox.waiting(connection)[0]["waiting"] == len(desk.told()) - 1
-        finally:
-            engine.dispose()
+    engine = open_engine(postgresql_url)
+    try:
+        desk, other = Desk(engine, rules), Desk(engine, rules)
+        for read in story(0):
+            steady.tick(read)
+            desk.restart()
+            desk.tick(read)
+        assert desk.told() == steady.told()
+        other.restart()
+        other.tick(story(0)[-1])
+        with pytest.raises(alerts.OvertakenError):
+            desk.tick(story(0)[-1])
+        one = first(engine, "hook", desk.now_ms)
+        with engine.begin() as connection:
+            assert alert_outbox.claim(connection, one, desk.now_ms + 1)
+            alert_outbox.failed(connection, one, desk.now_ms, "status 500")
+        with engine.begin() as connection:
+            alert_outbox.taken(connection, one)
+            silence = alerts.add_silence(connection, Silence(0, {"site": "ø\0"}, 0, BEGUN_MS * 2, "anna", "roof"))
+            assert alerts.silences(connection) == [silence]
+            assert alerts.end_silence(connection, silence.ident, desk.now_ms)
+            assert alerts.prune(connection, desk.now_ms, HISTORY_DAYS, rows=5) > 0
+            assert len(alerts.history(connection, rule="offline")) <= 5
+            assert alert_outbox.waiting(connection)[0]["waiting"] == len(desk.told()) - 1
+    finally:
+        engine.dispose()
 
 
 def first(engine: Engine, target: str, now_ms: int) -> alert_outbox.Delivery:

@@ -14,11 +14,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 from host import webhook
-from host.db import migrate, open_engine
 from host.monitor.alerting.sender import Sender
 from host.monitor.alerting.settings import AlertSettings
 from host.monitor.alerting.targets import Apprise, Webhook, make_targets, wants
-from host.settings import SettingsError, load, validated
+from host.settings import SettingsError, validated
 from host.store import alert_outbox as outbox
 from host.store import alerts
 from tests.monitor.receivers import Receiver, receiver
@@ -33,14 +32,6 @@ class Clock:
 
     def __call__(self) -> int:
         return self.now_ms
-
-
-@pytest.fixture
-def engine(tmp_path: Path) -> Iterator[Engine]:
-    made = open_engine(f"sqlite:///{tmp_path}/telemetry.db")
-    migrate(made, "host.store")
-    yield made
-    made.dispose()
 
 
 @pytest.fixture
@@ -318,8 +309,3 @@ def test_no_secret_of_a_url_reaches_the_log_or_the_database(
     assert "hidden-word" not in caplog.text
     engine.dispose()
     assert not [path for path in tmp_path.glob("telemetry.db*") if b"hidden-word" in path.read_bytes()]
-
-
-def test_the_shipped_settings_are_settings():
-    shipped = load(AlertSettings, Path(__file__).parents[2] / "deploy/alerts/alerts.toml")
-    assert (len(shipped.webhooks), len(shipped.apprise)) == (1, 1)

@@ -6,6 +6,8 @@ from host.ingest.settings import IngestSettings
 from host.monitor.alerting import group, member
 from host.monitor.alerting.settings import AlertSettings, AppriseTarget, WebhookTarget
 from host.monitor.presence import TABLE
+from host.upkeep.keeper import CODES, FAULT
+from host.upkeep.settings import UpkeepSettings
 
 DESIGN = (Path(__file__).parents[2] / "host/DESIGN.md").read_text(encoding="utf-8")
 
@@ -30,5 +32,9 @@ def test_the_tables_of_alerts_are_the_codes():
 
 
 def test_every_setting_is_told():
-    models = (IngestSettings, AlertSettings, WebhookTarget, AppriseTarget)
+    models = (IngestSettings, AlertSettings, WebhookTarget, AppriseTarget, UpkeepSettings)
     assert not [name for model in models for name in model.model_fields if f"`{name}`" not in DESIGN]
+
+
+def test_every_code_of_upkeep_is_told():
+    assert not [code for code in {FAULT, *(code for _, code in CODES)} if f"`{code}`" not in DESIGN]

@@ -11,12 +11,14 @@ from host.monitor.catalogue import METRICS
 from host.monitor.exposition import render
 from host.monitor.sample import Sample
 from host.monitor.samples import fleet_samples
+from host.upkeep.keeper import Done, Keeper, Task
 from tests.monitor.test_samples import everything
 
 
 @pytest.fixture(scope="module")
 def text():
-    return render([*fleet_samples(everything(), devices_max=None), *Figures().samples(0, 10, 0)]).decode()
+    upkeep = Keeper([Task("compact", 3600, lambda over: Done(""))], lambda: 0.0).samples()
+    return render([*fleet_samples(everything(), devices_max=None), *Figures().samples(0, 10, 0), *upkeep]).decode()
 
 
 def test_every_family_is_told_with_its_kind_and_help(text):

@@ -4,7 +4,7 @@ import unittest
 
 from node.agent.cursor import MAX_STALLS, Cursor
 from node.agent.newest import FRESH, Newest
-from tests.sim.uplink import BOOT, UplinkRig
+from tests.sim.uplink import BOOT, LIMIT_S, UplinkRig
 
 LIMIT = 4
 
@@ -172,6 +172,7 @@ class TestOnTheWire(UplinkRig, unittest.TestCase):
         self.cursor = Newest
         self.broker.on_publish = store
         self.config.window = 8
+        self.config.ack_timeout_s = LIMIT_S   # a machine that stalls would have some sent again
         self.records(60)
         self.run_until(lambda: self.ring.first_unacked() == 60)
         sent = [int(one.split()[1]) for one in self.sent()]

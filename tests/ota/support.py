@@ -3,12 +3,10 @@
 import asyncio
 import base64
 import hashlib
-import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +15,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from host import tls
-from host.db import migrate, open_engine
 from node.wire import checkin, direction, manifest, signed
 from ota.client import OtaClient
 from ota.release import keys, sign, verify
@@ -28,6 +25,7 @@ from ota.server import app as server
 from ota.server.desk import Desk
 from ota.server.settings import OtaSettings
 from provisioning import pki
+from tests.databases import migrated
 
 MODEL = "hall"
 DEVICE = "hall-000000000000"
@@ -249,21 +247,9 @@ def manifest_of(raw: bytes, root: dict[str, Any]) -> dict[str, Any]:
     return manifest.load(raw, root)
 
 
-@cache
-def empty_database() -> bytes:
-    """A database at the newest schema, made once: migrating takes longer than most tests."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "ota.db"
-        engine = open_engine(f"sqlite:///{path}")
-        migrate(engine, "ota.store")
-        engine.dispose()
-        return path.read_bytes()
-
-
 def new_database(folder: Path) -> str:
     """Make a database at the newest schema; gives its URL. `test_postgresql` puts another in its place."""
-    (folder / "ota.db").write_bytes(empty_database())
-    return f"sqlite:///{folder}/ota.db"
+    return migrated(folder / "ota.db", "ota.store")
 
 
 def empty_url(folder: Path) -> str:

@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from host.cli.root import app
-from host.db import migrate, open_engine
+from host.db import open_engine
 from host.ingest.commit import Committer
 from host.ingest.sort import sort
 from host.store.telemetry import Telemetry
 from node.wire import topics
 from ota.client import OtaError
 from provisioning import pki
+from tests.databases import migrated
 from tests.ota.support import PEER, as_device, operator, request_of
 
 Capture = pytest.CaptureFixture[str]
@@ -22,9 +23,8 @@ Capture = pytest.CaptureFixture[str]
 @pytest.fixture
 def telemetry(tmp_path: Path) -> str:
     """A device that connected half an hour ago, dropped, and was back a minute later."""
-    url = f"sqlite:///{tmp_path}/telemetry.db"
+    url = migrated(tmp_path / "telemetry.db")
     engine = open_engine(url)
-    migrate(engine, "host.store")
     committer, begin_ms = Committer(Telemetry(engine)), int(time.time()) * 1000 - 1_800_000
     hello = topics.encode_state(1, "1.1.0", 1, (1, 0), "boot:power")
     for after_ms, payload in ((0, hello), (60_000, topics.OFFLINE), (120_000, hello)):

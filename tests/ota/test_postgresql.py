@@ -17,7 +17,7 @@ from sqlalchemy.exc import InternalError
 
 from host.db import DatabaseError, migrate, open_engine
 from ota.store import tables
-from tests.ota import postgresql, support
+from tests.ota import support
 from tests.ota.postgresql import Cluster
 from tests.ota.test_configs import *  # noqa: F403
 from tests.ota.test_metrics_api import *  # noqa: F403
@@ -33,15 +33,9 @@ from tests.ota.test_server_roots import *  # noqa: F403
 from tests.ota.test_store import *  # noqa: F403
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    with postgresql.cluster() as running:
-        yield running
-
-
 @pytest.fixture(autouse=True)
 def on_postgresql(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(support, "new_database", lambda _folder: cluster.lend())
+    monkeypatch.setattr(support, "new_database", lambda _folder: cluster.lend("ota.store"))
     monkeypatch.setattr(support, "empty_url", lambda _folder: cluster.create())
     yield
     cluster.take_back()
@@ -104,7 +98,7 @@ def test_commit_and_isolation_do_not_depend_on_the_clusters_defaults(cluster: Cl
 
 
 def test_read_only_engine_refuses_writes(cluster: Cluster) -> None:
-    engine = open_engine(cluster.lend(), read_only=True)
+    engine = open_engine(cluster.lend("ota.store"), read_only=True)
     with engine.connect() as connection, pytest.raises(InternalError, match="read-only"):
         connection.execute(tables.device.delete())
     engine.dispose()

@@ -18,7 +18,8 @@ from ota.server.desk import Desk, Pace
 from ota.store import attempts, devices, releases, rollouts
 from ota.store.devices import Sighting
 from ota.store.session import reading, writing
-from tests.ota.support import MODEL, Keys, empty_database, manifest_of
+from tests.databases import migrated
+from tests.ota.support import MODEL, Keys, manifest_of
 
 STEP_S = 3
 FATES = ("good", "good", "good", "crash", "silent fallback", "vanish", "slow", "asleep", "noisy")
@@ -141,7 +142,7 @@ def test_never_more_than_the_stage_and_never_on_unknown(signing, tmp_path, fates
     path = tmp_path / "ota.db"
     for old in tmp_path.glob("ota.db*"):
         old.unlink()
-    path.write_bytes(empty_database())
+    migrated(path, "ota.store")
     engine = open_engine(f"sqlite:///{path}")
     try:
         policy = Policy(stages=(1, 10, 50, 100), soak_s=(soak_s,) * 4, lease_s=30, min_reports=min_reports, retry_s=15,
@@ -179,7 +180,7 @@ def make_world(signing, tmp_path):
 
     def make(fates: list[str], **policy: object) -> World:
         path = tmp_path / f"{len(engines)}.db"
-        path.write_bytes(empty_database())
+        migrated(path, "ota.store")
         engines.append(open_engine(f"sqlite:///{path}"))
         defaults = {"soak_s": (6,) * 4, "lease_s": 60, "min_reports": 3, "retry_s": 15, "active_s": 1e6}
         return World(engines[-1], signing, fates, Policy(**(defaults | policy)))

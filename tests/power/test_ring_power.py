@@ -12,7 +12,7 @@ from node.ring import Ring
 
 
 def failures(names):
-    outcomes = [powercut.run(case) for case in names]
+    outcomes = powercut.run_all(names)
     assert None not in outcomes   # each was cut
     return [outcome for outcome in outcomes if outcome.faults]
 
@@ -51,7 +51,7 @@ def test_bench_that_cannot_fail(monkeypatch, workload, fault, break_it):
     """A ring that loses, one that takes torn records for whole, one that does not mount and one that miscounts are found out."""
     cases = [case for case in powercut.cases(exhaustive=False) if case.startswith(workload) and case.count(":") == 2]
     break_it(monkeypatch)
-    found = {one for case in cases for one in powercut.run(case).faults}
+    found = {one for outcome in powercut.run_all(cases) for one in outcome.faults}
     assert fault in found
 
 
@@ -65,6 +65,16 @@ def test_case_that_is_none_is_told(case):
 
 def test_case_beyond_the_workload_is_no_success():
     assert powercut.run("large:9999:half") is None
+
+
+def test_cases_that_are_run_together_end_otherwise_than_alone(monkeypatch):
+    """A ring that takes torn records for whole, so that some of them have faults."""
+    monkeypatch.setattr("node.sectors.Sectors._record", unchecked)
+    cases = [case for case in powercut.cases(exhaustive=False) if case.startswith("offline:31:")]
+    cases += ["large:9999:half", "wide:3:done"]
+    together = powercut.run_all(cases)
+    assert together == [powercut.run(case) for case in cases]
+    assert {outcome is not None and bool(outcome.faults) for outcome in together} == {True, False}
 
 
 REAL, REFUSE = scan.scan, Ring._refuse

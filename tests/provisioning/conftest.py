@@ -20,6 +20,7 @@ from provisioning.enrol.app import create_app
 from provisioning.enrol.settings import EnrolSettings
 from provisioning.ledger import Ledger
 from provisioning.line.station import Station
+from tests.databases import migrated
 from tests.host.test_tls import running
 
 NOW = dt.datetime(2026, 11, 21, 12, tzinfo=dt.UTC)
@@ -66,7 +67,7 @@ def issuing(fleet_pki):
 
 @pytest.fixture
 def ledger_url(tmp_path):
-    return f"sqlite:///{tmp_path}/ledger.db"
+    return migrated(tmp_path / "ledger.db", "provisioning")
 
 
 @pytest.fixture

@@ -5,22 +5,16 @@ from collections.abc import Iterator
 import pytest
 from sqlalchemy import make_url
 
-from tests.ota import postgresql
 from tests.ota.postgresql import Cluster
 from tests.provisioning.test_far_station import *  # noqa: F403
 from tests.provisioning.test_ledger import *  # noqa: F403
 from tests.provisioning.test_recorder import *  # noqa: F403
 
 
-@pytest.fixture(scope="session")
-def cluster() -> Iterator[Cluster]:
-    with postgresql.cluster() as running:
-        yield running
-
-
 @pytest.fixture
-def ledger_url(cluster: Cluster) -> str:
-    return cluster.create()
+def ledger_url(cluster: Cluster) -> Iterator[str]:
+    yield cluster.lend("provisioning")
+    cluster.take_back()
 
 
 def test_the_tests_of_this_module_run_on_postgresql(ledger_url: str) -> None:

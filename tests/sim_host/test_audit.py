@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, text
 
-from host.db import migrate, open_engine
+from host.db import open_engine
 from host.ingest.commit import Committer
 from host.ingest.sort import sort
 from host.sim import audit, releases
@@ -17,6 +17,7 @@ from node.wire import batch, bundle, schema, topics
 from ota.release.bundle import compile_tree
 from ota.server.downloads import Download
 from provisioning.line.image import build_flash, ring_partition
+from tests.databases import migrated
 
 DEVICE = "hall-0242ac110001"
 SCHEMA = schema.build([("temp", "Cel", "0.01")])
@@ -48,8 +49,7 @@ def flash(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def telemetry(tmp_path: Path) -> Engine:
-    engine = open_engine(f"sqlite:///{tmp_path}/telemetry.db")
-    migrate(engine, "host.store")
+    engine = open_engine(migrated(tmp_path / "telemetry.db"))
     store(engine, [data for data, _ in RECORDS])
     return engine
 

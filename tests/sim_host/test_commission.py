@@ -12,7 +12,8 @@ from host.sim.boards.bench import MAX_BOARDS, Bench
 from host.sim.boards.errors import BoardError
 from host.sim.boards.stock import flash_image
 from host.sim.errors import DemoError
-from host.sim.plant import Pace, Plant, Ports
+from host.sim.plant import Pace, Plant
+from host.sim.ports import Ports
 from host.sim.signals import Channel, SignalError, SignalTable, quantise
 from provisioning.ledger import Ledger
 from provisioning.line.esp_image import CHIPS, MIB
@@ -52,7 +53,7 @@ def test_sensors_are_those_of_the_demo_whoever_brings_the_board(tmp_path: Path) 
 @pytest.fixture
 def plant(tmp_path: Path) -> Iterator[Plant]:
     """As far as who joins it needs it."""
-    made = Plant(tmp_path / "demo", tmp_path, Ports(1, 2, 3, 4, 5, 6), Pace(), ["hall-0242ac110001"])
+    made = Plant(tmp_path / "demo", tmp_path, Ports(1, 2, 3, 4, 5, 6, 7), Pace(), ["hall-0242ac110001"])
     table = SignalTable(250, (Channel("level", "%", "0.5"),), quantise([[1.0]], "0.5"))
     signals.write(made.bench / signals.FOLDER, dict.fromkeys(made.devices, table))
     made.channels = table.channels

@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs7
 
 from host import tls
-from host.sim.plant import LOT, QUICK, Plant, free_ports
+from host.sim.plant import LOT, QUICK, Plant
+from host.sim.ports import free_ports
 from host.sim.processes import Child, stop_all
+from host.sim.programs import Programs
 from provisioning import pki
 from tests.cli.test_release_desk import tenfold
 from tests.provisioning.conftest import Device
@@ -30,10 +32,11 @@ def test_a_device_that_is_revoked_in_a_running_plant_is_out_within_a_minute_and_
 ) -> None:
     plant = Plant.make(tmp_path, 2, free_ports(1)[0], QUICK)
     plant.make_authorities()
-    plant.write_broker()
+    programs = Programs(plant)
+    programs.write_broker()
 
     async def at_work() -> None:
-        children = [Child(program) for program in (plant.broker(), plant.enrol(), plant.ota())]
+        children = [Child(program) for program in (programs.broker(), programs.enrol(), programs.ota())]
         try:
             await asyncio.gather(*(child.start() for child in children))
             await asyncio.to_thread(story, plant, monkeypatch)

@@ -5,7 +5,8 @@ import subprocess
 import pytest
 
 from host.sim.errors import DemoError
-from host.sim.plant import Pace, Plant, free_ports
+from host.sim.plant import Pace, Plant
+from host.sim.ports import free_ports
 
 
 def test_operators_shell_is_told_wrong_paths_or_loses_a_blank(tmp_path):

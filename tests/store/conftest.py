@@ -1,18 +1,10 @@
-"""A telemetry database on disk for each test."""
+"""A telemetry database on disk for each test, perhaps filled, and queries of it."""
 
 import pytest
 
-from host.db import migrate, open_engine
+from host.db import open_engine
 from host.store.queries import Queries
 from tests.store.filled import NOW, fill
-
-
-@pytest.fixture
-def engine(tmp_path):
-    engine = open_engine(f"sqlite:///{tmp_path}/telemetry.db")
-    migrate(engine, "host.store")
-    yield engine
-    engine.dispose()
 
 
 @pytest.fixture

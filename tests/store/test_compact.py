@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
-from host.db import migrate, open_engine
+from host.db import open_engine
 from host.store import compact as module
 from host.store import tables as t
 from host.store.classes import ChannelClass, Classes
@@ -21,6 +21,7 @@ from host.store.maintenance import MaintenanceError, alone
 from host.store.packing import PackingError
 from host.store.parts import Part, parts_of
 from host.store.queries import Queries
+from tests.databases import migrated
 from tests.ingest.records import DEVICE, OTHER, batch_of, schema_of, state, up
 from tests.store.days_of import NOW, START, fill, history
 
@@ -77,9 +78,7 @@ def test_any_order_of_storing_and_compacting_gives_the_same_answers(tmp_path_fac
 
 
 def made(path):
-    engine = open_engine(f"sqlite:///{path}")
-    migrate(engine, "host.store")
-    return engine
+    return open_engine(migrated(path))
 
 
 def test_repetitions_of_what_was_compacted_are_duplicates(engine):

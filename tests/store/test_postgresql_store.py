@@ -4,8 +4,8 @@ import shutil
 import subprocess
 
 import pytest
-from sqlalchemy import text
 
+from host.bench.postgres import programs
 from host.db import open_engine
 from host.store.backup import backup, refuse_used, restore
 from host.store.check import check
@@ -18,31 +18,19 @@ from host.store.parts import parts_of
 from host.store.queries import Queries
 from host.store.rolling import roll
 from host.store.rollups import Rollups
-from host.store.tables import metadata
 from tests.ingest.records import DEVICE
-from tests.ota.postgresql import cluster, programs
+from tests.ota import postgresql
 from tests.store.days_of import NOW, START, fill, history
-from tests.store.postgresql import database
 from tests.store.test_compact import answers
 
 TWO = Classes(classes=(ChannelClass(name="fast", channels=("vib*",), days=30), ChannelClass(name="rest")))
 
 
-@pytest.fixture(scope="module")
-def server():
-    with database() as (engine, url):
-        yield engine, url
-
-
 @pytest.fixture
-def engine(server):
-    engine, _ = server
-    with engine.begin() as connection:
-        for part in parts_of(engine).all(connection):
-            parts_of(engine).drop(connection, part)
-        tables = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.execute(text(f"TRUNCATE {tables} RESTART IDENTITY"))
-    return engine
+def engine(postgresql_url):
+    engine = open_engine(postgresql_url)
+    yield engine
+    engine.dispose()
 
 
 def test_answers_are_the_same_before_and_after(engine):
@@ -77,7 +65,7 @@ def test_two_cannot_be_at_work(engine):
         compact(engine, NOW, TWO)
 
 
-def test_grafanas_function_and_the_views_say_what_rollups_say(server, engine):
+def test_grafanas_function_and_the_views_say_what_rollups_say(engine):
     """By psql, not by our driver."""
     fill(engine, *history())
     roll(engine, NOW)
@@ -100,7 +88,7 @@ def test_grafanas_function_and_the_views_say_what_rollups_say(server, engine):
             assert rows
 
 
-def test_backup_and_restore_by_its_own_tools(server, engine, tmp_path):
+def test_backup_and_restore_by_its_own_tools(engine, tmp_path):
     if shutil.which("pg_dump") is None:
         pytest.skip("NOT TESTED: pg_dump is not installed; on Debian: apt-get install postgresql-client")
     fill(engine, *history())
@@ -110,7 +98,7 @@ def test_backup_and_restore_by_its_own_tools(server, engine, tmp_path):
     assert backup(engine, tmp_path / "telemetry.dump") > 1000
     with pytest.raises(MaintenanceError, match="already"):
         refuse_used(engine)
-    with cluster() as other:
+    with postgresql.cluster() as other:
         url = other.create()
         restore(url, tmp_path / "telemetry.dump")
         restored = open_engine(url)

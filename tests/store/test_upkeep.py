@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from host.cli.root import app
+from host.db import open_engine
 from host.store.backup import backup, restore
 from host.store.check import check
 from host.store.classes import Classes
@@ -20,7 +21,7 @@ from host.store.queries import Queries
 from host.store.rolling import roll
 from tests.ingest.records import DEVICE, OTHER
 from tests.store.days_of import NOW, START, fill, history
-from tests.store.test_compact import answers, made
+from tests.store.test_compact import answers
 
 
 def command(*words):
@@ -54,7 +55,7 @@ def test_a_backup_taken_while_ingest_writes_is_whole(kept, tmp_path):
         writer.join()
     url = f"sqlite:///{tmp_path}/restored.db"
     restore(url, tmp_path / "b.tar")
-    restored = made(tmp_path / "restored.db")
+    restored = open_engine(url)
     assert answers(restored)["all"] == before
     assert check(restored) == []
     restored.dispose()

@@ -21,9 +21,6 @@ from host.monitor.alerting.targets import make_targets
 from host.monitor.sample import Sample
 from host.settings import SettingsError, load
 
-EXIT_CRASHED = 1
-EXIT_CANNOT_START = 2
-STOP_S = 3.0    # a try that hangs longer is left: it is made again at the next start
 ENV_PREFIX = "TENFOLD_ALERTS_"
 
 Reader = Callable[[int], Iterable[Sample]]   # all samples as of a time, Unix milliseconds
@@ -53,7 +50,7 @@ def run(config: Path, make_reader: Callable[[AlertSettings], Reader]) -> int:
         migrate(engine, "host.store")
     except (SettingsError, DatabaseError) as error:
         log.error("cannot start: %s", error)
-        return EXIT_CANNOT_START
+        return stopping.EXIT_CANNOT_START
     if not targets:
         log.warning("no target is set: alerts are kept and listed, nobody is told")
     senders = [Sender(each, engine, now_ms, random.SystemRandom().random) for each in targets]
@@ -64,28 +61,13 @@ def run(config: Path, make_reader: Callable[[AlertSettings], Reader]) -> int:
 
     runner = Runner(rules, engine, targets, make_reader(settings), now_ms, evaluate_s=settings.evaluate_s,
                     history_days=settings.history_days, told=wake)
-    return _work(runner, senders)
-
-
-def _work(runner: Runner, senders: list[Sender]) -> int:
-    """Work in threads until a signal; the main thread only waits."""
-    stopping.block()
     stop = Event()
-    evaluating = Thread(target=runner.run, args=(stop,), name="alerts", daemon=True)
-    sending = [Thread(target=each.run, name=f"to-{each.target.name}", daemon=True) for each in senders]
-    for each in (evaluating, *sending):
-        each.start()
-    code = 0
-    while not stopping.told(1.0):
-        if not all(each.is_alive() for each in (evaluating, *sending)):
-            log.error("ended by a fault, see above")
-            code = EXIT_CRASHED
-            break
-    stop.set()
-    for sender in senders:
-        sender.stop()
-    until_s = time.monotonic() + STOP_S
-    for each in (evaluating, *sending):
-        each.join(max(0.0, until_s - time.monotonic()))
-    log.info("stopped")
-    return code
+
+    def end() -> None:
+        stop.set()
+        for each in senders:
+            each.stop()
+
+    threads = [Thread(target=runner.run, args=(stop,), name="alerts", daemon=True)]
+    threads += [Thread(target=each.run, name=f"to-{each.target.name}", daemon=True) for each in senders]
+    return stopping.work(threads, end)

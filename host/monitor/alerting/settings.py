@@ -6,6 +6,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from host.monitor.alerting.rules import Severity
+from host.ota_access import OtaAccess
 from host.settings import Settings
 from host.webhook import safe_url
 
@@ -49,14 +50,11 @@ class AppriseTarget(Settings):
     least: Severity = "warning"
 
 
-class AlertSettings(Settings):
-    """What `tenfold alerts run --config FILE` reads.
+class AlertSettings(OtaAccess):
+    """What `tenfold alerts run --config FILE` reads. Without `ota_url` sites and models are unknown, and what devices tell.
 
     Attributes:
         database: URL of the telemetry database; migrated when needed.
-        ota_url: the OTA server's address; without it sites and models are unknown, and what devices tell of themselves.
-        ca_file: PEM bundle that the OTA server's certificate is verified against.
-        cert_file: PEM certificate of this viewer (`op.…`). key_file: its PEM key.
         ledger: URL of the ledger's database, for when certificates end; only read. Empty: that is not known.
         rules: file of rules, as deploy/alerts/rules.toml.
         evaluate_s: s between two looks at all samples.
@@ -66,10 +64,6 @@ class AlertSettings(Settings):
     """
 
     database: str = "sqlite:///telemetry.db"
-    ota_url: str = Field("", pattern=r"^(https://[^\s/?#]+)?$")
-    ca_file: Path | None = None
-    cert_file: Path | None = None
-    key_file: Path | None = None
     ledger: str = ""
     rules: Path
     evaluate_s: float = Field(30, ge=1, le=3600)
@@ -77,12 +71,6 @@ class AlertSettings(Settings):
     webhooks: tuple[WebhookTarget, ...] = Field((), max_length=20)
     apprise: tuple[AppriseTarget, ...] = Field((), max_length=20)
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$")
-
-    @model_validator(mode="after")
-    def _certificates(self) -> Self:
-        if self.ota_url and not (self.ca_file and self.cert_file and self.key_file):
-            raise ValueError("ca_file, cert_file and key_file are needed to ask the OTA server")
-        return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:

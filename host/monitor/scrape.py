@@ -1,4 +1,4 @@
-"""Ingest's own figures for Prometheus: `GET /metrics` on 127.0.0.1, never another address, since it asks nobody who they are."""
+"""A process's own figures for Prometheus: `GET /metrics` on 127.0.0.1, never another address, since it asks nobody who they are."""
 
 from collections.abc import Callable, Iterable
 

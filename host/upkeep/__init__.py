@@ -1,0 +1,1 @@
+"""What must be done to a plant's data again and again: `tenfold upkeep`."""
