@@ -48,6 +48,8 @@ class Rhythm(Protocol):
     @property
     def inbox_max(self) -> int: ...
     @property
+    def inbox_bytes(self) -> int: ...
+    @property
     def prune_s(self) -> int: ...
     @property
     def senml_round(self) -> bool: ...
@@ -77,7 +79,7 @@ class Ingest:
         self._known = None if rhythm.known_devices is None else KnownDevices(rhythm.known_devices)
         self._lead = Lead(engine)
         self._leads, self._lead_at_s = False, 0.0
-        self._inbox = Inbox(rhythm.inbox_max)
+        self._inbox = Inbox(rhythm.inbox_max, rhythm.inbox_bytes, clock_ms)
         self._figures = Figures()
         self._prune_at_ms, self._report_at_s = 0, 0.0
         self._records, self._readings, self._quarantined = 0, 0, 0
@@ -104,7 +106,7 @@ class Ingest:
 
     def samples(self) -> Iterator[Sample]:
         """What it counts of itself; from any thread."""
-        return self._figures.samples(len(self._inbox), self._rhythm.inbox_max, self._inbox.refused)
+        return self._figures.samples(self._inbox.state(), self._clock_ms())
 
     def _settle(self, messages: Sequence[Message]) -> None:
         began_s = time.monotonic()
@@ -164,6 +166,7 @@ class Ingest:
         return Outcome(
             tuple(ack for one in done for ack in one.acks), sum(one.records for one in done), sum(one.readings for one in done),
             sum(one.duplicates for one in done), sum(one.quarantined for one in done),
+            tuple(reject for one in done for reject in one.rejects),
         )
 
     def _maintain(self) -> None:

@@ -31,7 +31,10 @@ class IngestSettings(Settings):
         reconnect_max_s: longest wait between attempts to reach the broker; it begins at 1 s and doubles.
         gather_ms: messages are gathered for at most this long into one commit; adds to the ack's delay, saves disk syncs.
         gather_max: messages of one commit at most.
-        inbox_max: messages waiting for a commit; the broker keeps more, unacknowledged. 2 KB each at most.
+        inbox_max: messages waiting for a commit; the broker keeps more, unacknowledged.
+        inbox_bytes: of their payloads, with those of the commit that is under way; more stay with the broker, too. 10,000 of the
+            largest records of our devices are a third of it, so that they never meet it; packs of foreign devices may have 32
+            times as much each, and 10,000 of them would take 640 MB.
         quarantine_rows: rows kept of what could not be stored; the oldest goes first. So with the next two.
         quarantine_bytes: bytes of payload kept in quarantine.
         quarantine_days: age of the oldest row in quarantine.
@@ -64,6 +67,7 @@ class IngestSettings(Settings):
     gather_ms: int = Field(5, ge=0, le=1000)
     gather_max: int = Field(512, ge=1, le=10_000)
     inbox_max: int = Field(10_000, ge=1, le=100_000)
+    inbox_bytes: int = Field(64 << 20, ge=1 << 20, le=1 << 32)
     quarantine_rows: int = Field(10_000, ge=0)
     quarantine_bytes: int = Field(16 << 20, ge=0)
     quarantine_days: int = Field(30, ge=1)

@@ -13,6 +13,7 @@ SOURCE: Final = ("source",)
 GROUP: Final = ("release", "model", "site")
 TASK: Final = ("task",)   # of upkeep; `job` is Prometheus's own
 STANDING: Final = ("model", "site")   # sums of a device's life: by release they would fall when it is updated
+CODE: Final = ("code",)
 DEVICE: Final = ("device", "release", "model", "site")
 
 
@@ -108,12 +109,18 @@ INGEST_METRICS: Final[dict[str, Metric]] = {
     "tenfold_ingest_readings_total": Metric(COUNTER, FLEET, "Readings committed."),
     "tenfold_ingest_duplicates_total": Metric(COUNTER, FLEET, "Records that were stored already."),
     "tenfold_ingest_quarantined_total": Metric(COUNTER, FLEET, "Messages put into quarantine."),
+    "tenfold_ingest_rejects_total": Metric(COUNTER, CODE, "Messages put into quarantine, by reason; other beyond 64 of them."),
     "tenfold_ingest_acks_total": Metric(COUNTER, FLEET, "Acknowledgements sent to devices."),
     "tenfold_ingest_messages_total": Metric(COUNTER, FLEET, "Messages committed and settled with the broker."),
     "tenfold_ingest_refused_total": Metric(COUNTER, FLEET, "Messages that a full inbox left with the broker."),
     "tenfold_ingest_faults_total": Metric(COUNTER, FLEET, "Tries to commit that the database did not take."),
     "tenfold_ingest_inbox_messages": Metric(GAUGE, FLEET, "Messages that wait for a commit."),
     "tenfold_ingest_inbox_limit_messages": Metric(GAUGE, FLEET, "Messages that may wait."),
+    "tenfold_ingest_inbox_bytes": Metric(GAUGE, FLEET, "Bytes of the messages that wait, and of the commit under way."),
+    "tenfold_ingest_inbox_limit_bytes": Metric(GAUGE, FLEET, "Bytes that they may have."),
+    "tenfold_ingest_lag_seconds": Metric(
+        GAUGE, FLEET, "Age of the oldest message not committed, since the broker took it (JetStream) or it came (MQTT); 0: none."),
+    "tenfold_ingest_commit_messages": Metric(HISTOGRAM, FLEET, "Messages of a commit."),
     "tenfold_ingest_commit_seconds": Metric(HISTOGRAM, FLEET, "How long a commit took, tries included."),
     "tenfold_ingest_last_commit_timestamp_seconds": Metric(GAUGE, FLEET, "Unix time of the newest commit; 0: none yet."),
 }

@@ -4,8 +4,8 @@ Decides by a lock that the kernel or the database lets go when its holder dies: 
 beside SQLite's. What the leader does is host.ingest's.
 
 A worker that hangs does not die. PostgreSQL takes the lead from one that has not asked for it for a while, and whoever leads ends
-the brief transactions that last: those that host.db's limits do not reach, as one that stopped in the middle of a pipeline of
-statements, for which PostgreSQL waits without a limit.
+the brief transactions that last: those that host.db's limits do not reach, as one whose holder stopped while it sent a statement,
+for the rest of which PostgreSQL waits without a limit.
 """
 
 import fcntl
@@ -52,6 +52,8 @@ class Lead:
         if self._file is not None:
             os.close(self._file)
         if self._connection is not None:
+            with suppress(SQLAlchemyError):
+                self._connection.exec_driver_sql(f"SELECT pg_advisory_unlock({LEADING})")   # now, not when the server sees our end
             with suppress(SQLAlchemyError):
                 self._connection.invalidate()   # the lock belongs to the session, which a pool would keep
                 self._connection.close()

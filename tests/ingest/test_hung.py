@@ -22,22 +22,24 @@ RECORDS = 300
 SURE_MS = 120_000   # of the test's own wait for a lock: longer than any limit under test
 # The real ingest; it stops itself once, with batches written and the COMMIT not sent, when the test has asked for it.
 STOPS = """
-import os, signal, sys
+import os, signal, sys, threading
 from sqlalchemy import Engine, event
 from host.ingest import __main__ as ingest
 
-wrote = 0
+wrote = False
 
 @event.listens_for(Engine, "before_cursor_execute")
 def look(connection, cursor, statement, *_):
     global wrote
-    wrote += statement.startswith("INSERT INTO batch")
+    wrote = wrote or statement.startswith("INSERT INTO batch")
 
 @event.listens_for(Engine, "commit")
 def stop(connection):
-    if wrote and os.path.exists(sys.argv[2]):
+    global wrote
+    wrote, stops = False, wrote and os.path.exists(sys.argv[2])
+    if stops:
         os.remove(sys.argv[2])
-        os.kill(os.getpid(), signal.SIGSTOP)
+        signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)   # of this thread: else the COMMIT may be sent before all stop
 
 sys.exit(ingest.main(["--config", sys.argv[1]]))
 """
@@ -128,8 +130,8 @@ def test_an_idle_transaction_of_an_engine_that_is_not_brief_is_ended(rows, monke
         engine.dispose()
 
 
-def test_a_worker_that_hangs_between_the_statements_of_a_pipeline_holds_its_rows(rows, monkeypatch):
-    """PostgreSQL waits for the rest of a pipeline without a limit: who leads ends it."""
+def test_a_worker_that_hangs_while_it_sends_holds_its_rows(rows, monkeypatch):
+    """PostgreSQL waits for the rest of what is sent without a limit, here for the end of a pipeline: who leads ends it."""
     monkeypatch.setattr(db, "IDLE_MS", 50)
     monkeypatch.setattr(lead, "HUNG_S", 0.0)
     brief, other = open_engine(rows, brief=True), open_engine(rows)

@@ -54,12 +54,13 @@ class MemorySource:
 
 
 @pytest.fixture
-def running(engine, tmp_path, monkeypatch):
-    """An ingest in its thread; gives (source, ingest) and stops it."""
+def running(engine, tmp_path, monkeypatch, request):
+    """An ingest in its thread, with settings that a test may change; gives (source, ingest) and stops it."""
     monkeypatch.setattr(loop, "RETRY_MIN_S", 0.01)
     monkeypatch.setattr(loop, "RETRY_MAX_S", 0.05)
     file = tmp_path / "none.pem"
     settings = IngestSettings(ca_file=file, cert_file=file, key_file=file, gather_ms=1, gather_max=8, inbox_max=16)
+    settings = settings.model_copy(update=getattr(request, "param", {}))
     event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA busy_timeout=1"))
     engine.dispose()
     source = MemorySource()
@@ -110,9 +111,10 @@ def test_locked_database_acknowledges_nothing_and_loses_nothing(engine, running,
     assert stored(engine) == 2
 
 
+@pytest.mark.parametrize("running", [{}, {"inbox_max": 10_000, "inbox_bytes": 1_000}], indirect=True)
 def test_full_disk_holds_bounded_memory_and_recovers(engine, running, caplog):
     """SQLite's own "disk is full", by its page limit; more arrives than the inbox holds."""
-    source, _ = running
+    source, ingest = running
     limit = ["PRAGMA max_page_count=1"]   # below what is used: no page more
     event.listen(engine, "connect", lambda connection, _: connection.execute(limit[0]))
     engine.dispose()
@@ -120,11 +122,16 @@ def test_full_disk_holds_bounded_memory_and_recovers(engine, running, caplog):
     source.deliver(*sent)
     until(lambda: "database or disk is full" in caplog.text)
     assert source.refused > 0
+    told = {each.metric: each.value for each in ingest.samples()}
+    assert told["tenfold_ingest_inbox_messages"] <= told["tenfold_ingest_inbox_limit_messages"]
+    assert 0 < told["tenfold_ingest_inbox_bytes"] <= told["tenfold_ingest_inbox_limit_bytes"]
+    assert told["tenfold_ingest_lag_seconds"] > 0
     assert len(source.held) == 40 - stored(engine)
     limit[0] = "PRAGMA max_page_count=1073741823"
     assert source.settled.wait(WAIT_S)
     assert stored(engine) == 40
     until(lambda: source.sent and source.sent[-1][1] == topics.encode_ack(1, 39, source.sent[-1][1][-1]))
+    until(lambda: {each.metric: each.value for each in ingest.samples()}["tenfold_ingest_lag_seconds"] == 0)
 
 
 def test_stop_does_not_wait_for_a_locked_database(engine, running, caplog):

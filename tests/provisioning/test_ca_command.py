@@ -117,6 +117,7 @@ def test_a_run_that_was_broken_off_after_the_key_is_taken_up_again(run, folder):
     ("op.anna", (), "sslclient", "sslserver", 398),
     ("st.bench1", (), "sslclient", "sslserver", 90),
     ("doctor-000000000001", (), "sslclient", "sslserver", 7),   # `tenfold doctor` tries with it
+    ("doctor-000000000003", (), "sslclient", "sslserver", 7),   # as what is not ours
     ("op.guest", ("--days", "1"), "sslclient", "sslserver", 1),
 ])
 def test_each_kind_gets_its_purpose_its_life_and_an_entry(run, made, name, more, purpose, other, days):
