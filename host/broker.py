@@ -5,7 +5,6 @@ and writes it; starting the process and sending SIGHUP are the caller's. deploy/
 """
 
 import json
-import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from host.files import write_whole
 from host.settings import Settings
 from node.wire.identity import is_device_id
 
@@ -225,7 +225,7 @@ def write(
     folder.mkdir(parents=True, exist_ok=True)
     write_users(folder, device_ids, services, foreign_ids)
     main = folder / MAIN_FILE
-    _replace(main, render(settings))
+    write_whole(main, render(settings))
     return main
 
 
@@ -233,7 +233,7 @@ def write_users(
     folder: Path, device_ids: Iterable[str], services: Mapping[str, Permissions] = SERVICES, foreign_ids: Iterable[str] = (),
 ) -> None:
     """Replace the list of users in one step; the broker reads it at its next SIGHUP and keeps its connections."""
-    _replace(folder / USERS_FILE, render_users(device_ids, services, foreign_ids))
+    write_whole(folder / USERS_FILE, render_users(device_ids, services, foreign_ids))
 
 
 def nats_server_binary() -> Path:
@@ -286,9 +286,3 @@ def _user(name: str, permissions: Permissions) -> str:
 def _quote(value: object) -> str:
     """Quote for the configuration language; JSON's escapes are a part of it."""
     return json.dumps(str(value))
-
-
-def _replace(path: Path, text: str) -> None:
-    fresh = path.with_suffix(".new")
-    fresh.write_text(text, encoding="utf-8")
-    os.replace(fresh, path)

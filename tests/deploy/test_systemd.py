@@ -179,6 +179,12 @@ def test_what_the_enrolment_server_changes_is_what_the_broker_is_told_of():
     assert all(f"d {Path(watched.replace('%i', broker)).parent} " in folders for broker in ("nats-server", "mosquitto"))
 
 
+def test_a_user_is_made_by_systemd_with_a_name_that_passwd_takes():
+    lines = [line for line in (FOLDER / "sysusers.conf").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
+    assert {re.fullmatch(r'u ([a-z-]+) +- "[^":]+" +(/var/lib/[a-z-]+)', line)[1] for line in lines} == {
+        unit(part)["Service", "User"][0] for part in PARTS}
+
+
 def test_every_unit_and_every_file_is_in_the_readme():
     readme = (FOLDER / "README.md").read_text(encoding="utf-8")
     assert not [path.name for path in FOLDER.iterdir() if path.name != "README.md" and path.name not in readme]

@@ -1,5 +1,6 @@
 """The brokers' files: who gets an account, and that the examples are what is rendered."""
 
+import os
 import re
 from pathlib import Path
 
@@ -85,3 +86,13 @@ def test_a_device_that_is_not_ours_gets_no_door_of_ours():
 def test_a_foreign_id_that_would_open_other_doors_is_refused(foreign, words):
     with pytest.raises(broker.BrokerError, match=words):
         broker.accounts([A], foreign)
+
+
+def test_a_server_that_keeps_its_files_to_itself_leaves_the_broker_without_its_users(tmp_path):
+    before = os.umask(0o077)
+    try:
+        for _ in range(2):   # a new file, and one in the place of another
+            broker.write_users(tmp_path, [])
+    finally:
+        os.umask(before)
+    assert (tmp_path / broker.USERS_FILE).stat().st_mode & 0o777 == 0o644
