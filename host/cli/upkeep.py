@@ -166,7 +166,7 @@ def _compact(engine: Engine, classes: Classes, *, retention: bool, vacuum: bool,
         print(json.dumps({**asdict(done), "dropped": [one.part.name for one in gone]}), flush=True)
         return
     dropped = f", {len(gone)} months dropped" if retention else ""
-    print(f"{done.batches:,} batches of {done.days:,} days of devices, {done.readings:,} readings, are day columns now; "
+    print(f"{done.batches:,} batches of {done.days:,} spans of days, {done.readings:,} readings, are day columns now; "
           f"{done.left:,} batches of closed days stay as they came{dropped}", flush=True)
 
 
