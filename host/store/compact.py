@@ -25,11 +25,11 @@ from host.store.channels import Channel
 from host.store.classes import Classes
 from host.store.days import DAY_MS, Samples, join, of_batch, write_body
 from host.store.decoder import Decoder
+from host.store.due import due_spans
 from host.store.maintenance import MaintenanceError, alone
 from host.store.newest import needed
 from host.store.parts import Part, Parts, Row, month_of, parts_of
 from host.store.segments import TIMES_CHANNEL, Segment, columns, known_series, series_ids
-from host.store.spans import SPAN_SAMPLES, Span, plan
 from host.store.telemetry import TAIL_BYTES
 from node.errors import FormatError
 from node.wire.batch import QUALITY_SERVER
@@ -38,7 +38,6 @@ OLDER_DAYS = 2                  # whole days after a UTC day before its batches 
 SETTLED_MS = 3_600_000          # a batch stored later than this ago stays: no transaction of a writer lasts so long
 STALE_MS = 3_600_000            # a replaced version is removed so long after, when no reader's snapshot names it
 AT_ONCE = 16                    # spans of devices in one transaction: some 4,000 rows, tens of milliseconds of the write lock
-USUAL_OF = 4                    # newest batches of a device that tell how many samples its batches have
 IN_LIMIT = 500
 
 Step = Callable[[int, int], None]   # days done, days in all
@@ -88,7 +87,7 @@ def compact(
         done = Compacted()
         work = _Compaction(engine, parts, classes, now_ms, settled_ms)
         with engine.connect() as connection:
-            found = list(work.due(connection, before))
+            found = list(due_spans(connection, work.schemas, before))
         for at in range(0, len(found), AT_ONCE):
             done = work.move(found[at : at + AT_ONCE], done)
             step(min(at + AT_ONCE, len(found)), len(found))
@@ -117,23 +116,7 @@ class _Compaction:
         self._engine, self._parts, self._classes, self._now_ms = engine, parts, classes, now_ms
         self._settled_ms = now_ms - settled_ms
         self._decoder = Decoder()
-
-    def due(self, connection: Connection, before: int) -> Iterator[tuple[str, int, list[int]]]:
-        """(device, first day of a span, the days before `before` that are to go there)."""
-        for device, some in groupby(_closed(connection, before), key=lambda one: one[0]):
-            most = max(1, SPAN_SAMPLES // self._usual(connection, device))
-            planned = plan([(day, batches) for _, day, batches in some], _spans(connection, device), most)
-            yield from ((device, first, days) for first, days in planned.items())
-
-    def _usual(self, connection: Connection, device: str) -> int:
-        """How many samples a batch of a device has, about."""
-        newest = (
-            select(t.batch.c.schema, t.batch.c.n_readings)
-            .where(t.batch.c.device == device, t.batch.c.kind == t.KIND_BATCH)
-            .order_by(t.batch.c.boot.desc(), t.batch.c.seq.desc()).limit(USUAL_OF)
-        )
-        return max((row.n_readings // max(1, len(self._decoder.schemas.of(connection, device, row.schema)))
-                    for row in connection.execute(newest).all()), default=1) or 1
+        self.schemas = self._decoder.schemas
 
     def move(self, spans: Sequence[tuple[str, int, list[int]]], done: Compacted) -> Compacted:
         """Take some spans through all four steps."""
@@ -180,7 +163,7 @@ class _Compaction:
         for row in of_day:
             if passed is None or (row.boot, row.seq) in kept or not self._may_move(row, passed):
                 continue
-            channels = self._decoder.schemas.of(connection, device, row.schema)
+            channels = self.schemas.of(connection, device, row.schema)
             samples = _samples(row, channels)
             if samples is not None:
                 going.append(row)
@@ -249,28 +232,6 @@ def _write_lock(connection: Connection) -> None:
 
 def _placed(move: _Move, segment: Segment) -> Iterator[tuple[int, tuple[int, Channel]]]:
     return ((at, (segment.track, channel)) for at, channel in enumerate(segment.channels))
-
-
-def _closed(connection: Connection, before: int) -> Iterator[tuple[str, int, int]]:
-    """(device, day, batches) of the days before `before` that have placed batches, device after device."""
-    day = (t.batch.c.start_ms // DAY_MS).label("day")
-    query = (
-        select(t.batch.c.device, day, func.count())
-        .where(t.batch.c.kind == t.KIND_BATCH, t.batch.c.start_ms.is_not(None), t.batch.c.start_ms < before * DAY_MS)
-        .group_by(t.batch.c.device, day).order_by(t.batch.c.device, day)
-    )
-    return ((device, int(number), count) for device, number, count in connection.execute(query).all())
-
-
-def _spans(connection: Connection, device: str) -> list[Span]:
-    """The spans that a device has."""
-    counted = (
-        select(t.run.c.day, func.sum(t.run.c.last_seq - t.run.c.first_seq + 1))
-        .where(t.run.c.device == device).group_by(t.run.c.day)
-    )
-    moved = {day: int(batches) for day, batches in connection.execute(counted)}
-    rows = connection.execute(select(t.packed_day.c.day, t.packed_day.c.last_ms).where(t.packed_day.c.device == device))
-    return [Span(row.day, row.last_ms // DAY_MS, moved.get(row.day, 0)) for row in rows]
 
 
 def _samples(row: Any, channels: tuple[Channel, ...]) -> Samples | None:

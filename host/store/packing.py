@@ -10,6 +10,7 @@ of `unpack` has been checked: a damaged body raises, it never gives other number
 
 from binascii import crc32
 from collections.abc import Iterator, Sequence
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -121,9 +122,14 @@ def _together(small: Bytes, bits: int) -> Bytes:
 
 def _apart(raw: bytes, bits: int, count: int) -> Bytes:
     """What `_together` was given."""
-    most = np.uint8((1 << bits) - 1)
-    rows: Bytes = np.frombuffer(raw, np.uint8)[:, None] >> _shifts(bits) & most
-    return rows.reshape(-1)[:count]
+    return _numbers_of(bits)[np.frombuffer(raw, np.uint8)].reshape(-1)[:count]
+
+
+@cache
+def _numbers_of(bits: int) -> Bytes:
+    """[256, 8 / bits] the numbers of each byte."""
+    numbers: Bytes = np.arange(256, dtype=np.uint8)[:, None] >> _shifts(bits) & np.uint8((1 << bits) - 1)
+    return numbers
 
 
 def _shifts(bits: int) -> Bytes:
@@ -168,10 +174,16 @@ def _read(raw: memoryview) -> Int64:
     planes, at = raw[at], at + 1
     if layout >= len(LAYOUTS) or count > MAX_COUNT or planes > MAX_PLANES:
         raise PackingError(f"coding {raw[0]} of {count} numbers in {planes} planes")
-    codes, at = _codes(raw, at, count - (kind if kind != FLOOR else 0), LAYOUTS[layout], planes)
+    if planes or layout:
+        codes, at = _codes(raw, at, count - (kind if kind != FLOOR else 0), LAYOUTS[layout], planes)
+        values = _joined(kind, _unfold(base), codes, count)
+    else:
+        values = _straight(kind, _unfold(base), count)
     if at != len(raw):
         raise PackingError(f"{len(raw) - at} bytes too many")
-    return _unfold(first) + divisor * _joined(kind, _unfold(base), codes, count)
+    values *= divisor
+    values += _unfold(first)
+    return values
 
 
 def _codes(raw: memoryview, at: int, count: int, layout: tuple[int, ...], planes: int) -> tuple[Codes, int]:
@@ -195,6 +207,13 @@ def _stream(raw: memoryview, at: int, size: int) -> tuple[bytes, int]:
     form = raw[at]
     length, at = get(raw, at + 1)
     return whole(form, bytes(raw[at : at + length]), size), at + length
+
+
+def _straight(kind: int, base: int, count: int) -> Int64:
+    """Numbers whose codes are all zero, as those of times on a grid."""
+    if kind == CURVE:
+        return np.arange(count, dtype=np.int64) * base
+    return np.full(count, 0 if kind == STEPS else base, np.int64)
 
 
 def _joined(kind: int, base: int, codes: Codes, count: int) -> Int64:

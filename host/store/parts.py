@@ -160,7 +160,7 @@ class FileParts:
                 query = f"DELETE FROM day_column WHERE series IN ({_marks(some)}) AND day = ? AND version = ?"  # noqa: S608  marks
                 file.execute(query, (*some, day, version))
             file.execute("COMMIT")
-            file.execute("PRAGMA incremental_vacuum").fetchall()   # a page is freed by each step
+            file.executescript("PRAGMA incremental_vacuum")   # a page is freed by each step, and `execute` takes one only
 
     def drop(self, connection: Connection, part: Part) -> None:
         self.path(part).unlink(missing_ok=True)

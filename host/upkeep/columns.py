@@ -27,7 +27,7 @@ class Round:
         """For people."""
         done = self.compacted
         gone = f", {len(self.dropped)} months dropped" if self.dropped else ""
-        return (f"{done.batches:,} batches of {done.days:,} days of devices, {done.readings:,} readings, are day columns now; "
+        return (f"{done.batches:,} batches of {done.days:,} spans of days, {done.readings:,} readings, are day columns now; "
                 f"{done.left:,} batches of closed days stay as they came{gone}")
 
 

@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -169,6 +170,8 @@ def test_replaced_versions_are_removed_when_nobody_reads_them(engine):
         versions = {row.version for row in parts.read(connection, part, list(range(1, 50)), (0, 1 << 30))}
         live = set(connection.scalars(select(t.packed_day.c.version)))
     assert versions == live
+    with closing(sqlite3.connect(parts.path(part))) as file:
+        assert file.execute("PRAGMA freelist_count").fetchone() == (0,), "what went gave its room back"
     assert answers(engine) == before
 
 

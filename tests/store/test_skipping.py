@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host.store import compact as compaction
-from host.store import days
+from host.store import days, due
 from host.store import queries as module
 from host.store.classes import ONE_CLASS
 from host.store.compact import compact
@@ -22,7 +21,7 @@ WINDOWS = [(START, START + 30 * DAY_MS - 1, 10), (START + 12_345, START + 29 * D
 
 @pytest.fixture
 def month(engine, monkeypatch):
-    monkeypatch.setattr(compaction, "SPAN_SAMPLES", 1)   # a body for each day, as of a device that samples faster
+    monkeypatch.setattr(due, "SPAN_SAMPLES", 1)   # a body for each day, as of a device that samples faster
     fill(engine, *history(days=30, period_ms=3_000_000), now_ms=NOW - DAY_MS)
     compact(engine, NOW, ONE_CLASS)
     roll(engine, NOW)
