@@ -5,7 +5,8 @@ kind and time in each; and how forecasts are asked: at regular times of a past, 
 reaches later. Counts how often the interval held the truth.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -24,6 +25,7 @@ FAULTS_OF_A_KIND = 5
 SHIFT, SPIKE_HEIGHT, DRIFT_A_DAY, LENGTH_MS = 4.0, 8.0, 0.4, DAY_MS
 CONFIDENCE = 0.9
 FORECASTS, PAST_DAYS, TRUE_DAYS = 300, 30, 12.0   # made-up lines; each reaches its limit in TRUE_DAYS
+NORMAL = 1.645             # standard errors to each side, of 90 %
 RIG_EVERY, RIG_PAST, RIG_AHEAD = 5, 15, 15        # cycles between forecasts, of their past, and ahead
 
 Floats = npt.NDArray[np.float64]
@@ -127,25 +129,52 @@ def on_recording(case: Case) -> list[dict[str, object]]:
     if not case.limiter_off:
         return []
     start = max((one.from_ms for one in case.faults if one.what == "cooler"), default=case.end_ms)
-    answers = []
+    curves = {}
     for name, one in case.channels.items():
-        asked = foretold = held = 0
         cycles = one.times // MINUTE_MS
-        numbers = np.unique(cycles)
-        means = np.array([one.values[cycles == number].mean() for number in numbers])
-        for place in np.flatnonzero(numbers * MINUTE_MS >= start).tolist()[RIG_PAST::RIG_EVERY]:
-            if place + RIG_AHEAD >= len(numbers):
-                break
-            now_ms, limit = int(numbers[place]) * MINUTE_MS, float(means[place + RIG_AHEAD])
-            past = slice(place - RIG_PAST, place)
-            told = forecast(numbers[past] * MINUTE_MS, means[past], limit, now_ms, confidence=CONFIDENCE)
+        curves[name] = np.array([one.values[cycles == number].mean() for number in np.unique(cycles[cycles * MINUTE_MS >= start])])
+    return [on_curves(curves, "after the cooler's change")]
+
+
+def on_curves(curves: Mapping[str, Floats], what: str) -> dict[str, object]:
+    """Ask for the value of RIG_AHEAD cycles later, from the RIG_PAST before; a cycle is a minute.
+
+    Scores are interval scores (Gneiting and Raftery, 2007) of the speed, RIG_AHEAD cycles over the time until the limit: an
+    interval without an end reaches to 0. The naive one is a line from the first to the last cycle, its interval from its steps.
+    """
+    asked = 0
+    ours: list[tuple[float, float, float]] = []   # truth, from and to, as speeds
+    naive: list[tuple[float, float, float]] = []
+    widths = []
+    for means in curves.values():
+        for place in range(RIG_PAST, len(means) - RIG_AHEAD, RIG_EVERY):
+            past, ahead, limit = means[place - RIG_PAST:place], means[place:place + RIG_AHEAD + 1], float(means[place + RIG_AHEAD])
+            told = forecast((np.arange(RIG_PAST) - RIG_PAST) * MINUTE_MS, past, limit, 0, confidence=CONFIDENCE)
             asked += 1
-            if told.answer == REACHES and told.from_ms is not None:
-                foretold += 1
-                ahead = means[place:place + RIG_AHEAD + 1]
-                beyond = ahead >= limit if told.level < limit else ahead <= limit
-                truth = now_ms + int(np.argmax(beyond)) * MINUTE_MS
-                held += told.from_ms <= truth and (told.to_ms is None or truth <= told.to_ms)
-        answers.append({"what": f"{name} after the cooler's change", "asked": asked, "foretold": foretold, "held": held,
-                        "confidence": CONFIDENCE})
-    return answers
+            if told.answer != REACHES or told.from_ms is None:
+                continue
+            truth = int(np.argmax(ahead >= limit if told.level < limit else ahead <= limit)) * MINUTE_MS
+            speed = RIG_AHEAD * MINUTE_MS / max(truth, MINUTE_MS / 2)
+            ours.append((speed, 0.0 if told.to_ms is None else RIG_AHEAD * MINUTE_MS / max(told.to_ms, 1),
+                         RIG_AHEAD * MINUTE_MS / max(told.from_ms, MINUTE_MS / 2)))
+            if told.to_ms is not None:
+                widths.append((told.to_ms - told.from_ms) / MINUTE_MS)
+            steps = np.diff(past)
+            error = NORMAL * float(steps.std(ddof=1)) * math.sqrt(1 / len(steps) + 1 / RIG_AHEAD)
+            away = limit - float(past[-1])
+            low, high = sorted(RIG_AHEAD * (float(steps.mean()) + off) / away for off in (-error, error)) if away else (0.0, 0.0)
+            naive.append((speed, max(0.0, low), max(0.0, high)))
+    return {"what": what, "asked": asked, "foretold": len(ours), "held": _held(ours), "confidence": CONFIDENCE,
+            "without_end": sum(low == 0 for _, low, _ in ours), "median_width_cycles": float(np.median(widths)) if widths else None,
+            "score": _score(ours), "naive_held": _held(naive), "naive_score": _score(naive)}
+
+
+def _held(told: list[tuple[float, float, float]]) -> int:
+    return sum(low <= truth <= high for truth, low, high in told)
+
+
+def _score(told: list[tuple[float, float, float]]) -> float | None:
+    """The mean interval score; less is better."""
+    cost = 2 / (1 - CONFIDENCE)
+    return float(np.mean([high - low + cost * (max(0.0, low - truth) + max(0.0, truth - high)) for truth, low, high in told])) if (
+        told) else None

@@ -97,7 +97,7 @@ def explain(
             "limits": {kind: channel.limit(kind, watch.tuning) for kind in KINDS}, "refused": channel.folder.refused})
     found = worst_first([*watch.open(), *watch.recent])
     if as_json:
-        print(json.dumps({"device": device, "tokens": max(0.0, watch.limiter.tokens), "channels": channels,
+        print(json.dumps({"device": device, "alarms_left": watch.limiter.left(now_ms, watch.tuning), "channels": channels,
                           "findings": [one.row() for one in found]}))
         return
     Console().print(filled(

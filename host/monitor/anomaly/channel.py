@@ -8,15 +8,17 @@ nothing is found, and `warm` says how far it is. Does not decide whether a findi
 import math
 from dataclasses import dataclass, field, replace
 
+from host.monitor.anomaly.cycle import Cycle
 from host.monitor.anomaly.findings import Finding
 from host.monitor.anomaly.peaks import Peaks, threshold
-from host.monitor.anomaly.scores import DRIFT, GAP, KINDS, LEVEL, SPIKE, STUCK, Score, Scores, gap_score
+from host.monitor.anomaly.scores import DRIFT, GAP, KINDS, LEVEL, SHAPE, SPIKE, STUCK, Score, Scores, gap_score
 from host.monitor.anomaly.slots import Folder, Times, Values
 from host.monitor.anomaly.tuning import WEEK_MS, Tuning
 
 # Below these nothing is unusual, however calm the past was. Sigmas; of drift, sigmas x slots; of stuck and gap, ln(1 + slots).
-FLOOR = {LEVEL: 4.0, SPIKE: 6.0, DRIFT: 10.0, STUCK: 1.4, GAP: 1.4}   # 1.4: three slots
+FLOOR = {LEVEL: 4.0, SPIKE: 6.0, DRIFT: 10.0, STUCK: 1.4, GAP: 1.4, SHAPE: 6.0}   # 1.4: three slots
 END_SHARE = 0.5      # a finding ends when its score is below this share of the threshold
+DRIFT_MOST = 2.0     # limits that a sum of drift may reach: what it gathered beyond would take as long to be forgotten
 TWICE = math.log(2.0)   # stuck and gap: a length below twice the longest one of the past is nothing
 
 
@@ -25,7 +27,7 @@ class Channel:
     """The detector of one channel of one device.
 
     Attributes:
-        streams: scores of the device that share its budget, told by the owner: five for each channel.
+        streams: scores of the device that share its budget, told by the owner.
         first_block: number of the block that its first slot lay in; -1 before.
         open, ended: findings that go on, and the last that ended, by kind.
     """
@@ -36,6 +38,7 @@ class Channel:
     streams: int = len(KINDS)
     folder: Folder = field(default_factory=lambda: Folder(0))
     scores: Scores = field(default_factory=Scores)
+    cycle: Cycle = field(default_factory=Cycle)
     peaks: dict[str, Peaks] = field(default_factory=lambda: {kind: Peaks() for kind in KINDS})
     first_block: int = -1
     open: dict[str, Finding] = field(default_factory=dict)
@@ -45,8 +48,9 @@ class Channel:
     def take(self, times: Times, values: Values, now_ms: int, tuning: Tuning) -> list[Finding]:
         """Take readings; give findings that began, went on or ended by them, each in its newest state, oldest first."""
         self.folder.slot_ms = tuning.slot_ms
+        times, values = self.folder.sift(times, values, now_ms)
         changed: dict[tuple[str, int], Finding] = {}
-        for slot in self.folder.take(times, values, now_ms):
+        for slot in self.folder.fold(times, values):
             block = slot.at_ms // tuning.block_ms
             if self.first_block < 0 or block < self.first_block:
                 self.first_block = block
@@ -56,6 +60,14 @@ class Channel:
                 if found:
                     changed[found.kind, found.since_ms] = found
             self._relearn(slot.at_ms, tuning)
+        least = self.scores.baseline.least
+        for at_ms, score in self.cycle.take(times, values, least, tuning, hold=SHAPE in self.open):
+            found = self._judge(score, at_ms, tuning)
+            if found:
+                changed[found.kind, found.since_ms] = found
+            known = self.open.get(SHAPE)
+            if known and at_ms - known.since_ms > tuning.relearn_ms:
+                self.cycle.relearn()
         return list(changed.values())
 
     def silent(self, until_ms: int, tuning: Tuning) -> list[Finding]:
@@ -98,8 +110,8 @@ class Channel:
                 return None
             before = self.ended.get(score.kind)
             again = before is not None and at_ms - before.last_ms <= tuning.quiet_ms
-            found = (replace(before, until_ms=None).going_on(score, at_ms) if before is not None and again
-                     else Finding.of(self.device, self.name, self.unit, score, limit, at_ms))
+            found = (replace(before, until_ms=None, held=None, again_ms=at_ms).going_on(score, at_ms)
+                     if before is not None and again else Finding.of(self.device, self.name, self.unit, score, limit, at_ms))
         elif beyond:
             found = known.going_on(score, at_ms)
         elif score.score > limit * END_SHARE:
@@ -109,18 +121,24 @@ class Channel:
             self.ended[score.kind] = replace(known, until_ms=at_ms)
             return self.ended[score.kind]
         self.open[score.kind] = found
+        if score.kind == DRIFT:
+            self.scores.bound_drift(DRIFT_MOST * limit)
         return found
 
     def _calibrate(self, score: Score, at_ms: int, limit: float | None, tuning: Tuning) -> None:
         block = (at_ms - 1) // tuning.block_ms
-        if block - self.first_block < tuning.settle_blocks:
-            return
-        if self.peaks[score.kind].step(block, score.score if limit is None else min(score.score, limit), tuning.kept_blocks):
+        known = self.open.get(score.kind)
+        if block - self.first_block < tuning.settle_blocks or (known and known.found_ms <= block * tuning.block_ms):
+            return   # a finding that lasts counts in the block that it began in: a long fault would hide the next one
+        peaks = self.peaks[score.kind]
+        counts = max(peaks.highs) if limit is not None and score.score > limit else score.score
+        if peaks.step(block, counts, tuning.kept_blocks):
             self._limits.pop(score.kind, None)
 
     def _relearn(self, at_ms: int, tuning: Tuning) -> None:
         """A level that stayed for so long is the usual one: the next slots begin from it."""
         known = self.open.get(LEVEL)
         if known and at_ms - known.since_ms > tuning.relearn_ms:
-            self.scores.baseline.level += self.scores.before[-1] - self.scores.baseline.expected(at_ms, tuning).value
+            self.scores.baseline.level += self.scores.near
+            self.scores.near = 0.0
             self.scores.up.total = self.scores.down.total = 0.0

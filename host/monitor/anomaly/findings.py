@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from host.monitor.anomaly.scores import DRIFT, GAP, LEVEL, SPIKE, STUCK, Score
+from host.monitor.anomaly.scores import DRIFT, GAP, LEVEL, SHAPE, SPIKE, STUCK, Score
 from host.monitor.sample import Sample
 
 TOGETHER = "together"   # several channels at once: the forest's
@@ -27,8 +27,9 @@ class Finding:
         value, expected, sigmas: when it was at its highest; in the channel's unit (stuck, gap: seconds), and robust sigmas
             (stuck, gap: slots).
         times: how often it went beyond the limit.
+        again_ms: when it last began again after it had ended; the budget counts that as it counts a beginning.
         held: kept back by the budget: shown, not told on; None while the limiter was not asked.
-        feature: of TOGETHER, what of the channel is farthest from usual; see features.py.
+        feature: of TOGETHER, what of the channel is farthest from usual; see features.py. Of SHAPE, where in the cycle.
     """
 
     device: str
@@ -47,11 +48,12 @@ class Finding:
     times: int = 1
     held: bool | None = None
     feature: str = ""
+    again_ms: int | None = None
 
     @classmethod
     def of(cls, device: str, channel: str, unit: str, score: Score, limit: float, at_ms: int) -> "Finding":
         return cls(device, channel, score.kind, unit, min(score.since_ms, at_ms), at_ms, at_ms, score.score, limit, score.value,
-                   score.expected, score.sigmas)
+                   score.expected, score.sigmas, feature=score.part)
 
     @property
     def excess(self) -> float:
@@ -63,7 +65,8 @@ class Finding:
         again = replace(self, last_ms=at_ms, times=self.times + 1)
         if score.score < self.score:
             return again
-        return replace(again, score=score.score, value=score.value, expected=score.expected, sigmas=score.sigmas)
+        return replace(again, score=score.score, value=score.value, expected=score.expected, sigmas=score.sigmas,
+                       feature=score.part)
 
     def row(self) -> dict[str, Any]:
         """All of it, for machines."""
@@ -82,6 +85,8 @@ class Finding:
             return f"{value} among {expected}, {abs(self.sigmas):.1f} sigmas {side}"
         if self.kind == TOGETHER:
             return f"does not fit the other channels: {self.feature} {value} where {expected} is usual"
+        if self.kind == SHAPE:
+            return f"{self.feature}, {value} where {expected} is usual, {abs(self.sigmas):.1f} sigmas {side}"
         what = {LEVEL: "", DRIFT: "on average "}.get(self.kind, "")
         return f"{what}{value} where {expected} is usual: {off} {side}, {abs(self.sigmas):.1f} sigmas"
 

@@ -3,7 +3,8 @@
 Decides how high a score may get by chance. The highest scores of equal blocks follow a Gumbel distribution as long as single scores
 have an exponential tail; it is fitted by L-moments, its scale taken an error too wide, since few blocks are known, and
 extrapolated to how rare an alarm is to be. No threshold is below the highest score of the calibration. What was above
-the threshold goes in as the threshold: an alarm does not make the next one much rarer.
+the threshold goes in as the highest score that was not: by the fit's own account it is no chance, and a fault must not hide the
+next one.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""How unusual one channel is, in five ways, slot by slot.
+"""How unusual one channel is, slot by slot, in five ways; a sixth, of machines with a cycle, is cycle.py's.
 
 Decides the scores and what they are made of; each is 0 where all is as usual. What score is too high is decided in channel.py.
 
@@ -9,6 +9,7 @@ Decides the scores and what they are made of; each is 0 where all is as usual. W
 | spike | sigmas of a slot's extreme from its centre, beyond the usual; or of a slot from both its neighbours |
 | stuck | ln(1 + slots without a change of the value) |
 | gap   | ln(1 + slots without a reading) |
+| shape | sigmas of the part of the cycle that is farthest off; see cycle.py |
 """
 
 import math
@@ -18,12 +19,12 @@ from host.monitor.anomaly.baseline import CUT_SIGMAS, Baseline, Scale
 from host.monitor.anomaly.slots import Slot
 from host.monitor.anomaly.tuning import Tuning
 
-LEVEL, DRIFT, SPIKE, STUCK, GAP = "level", "drift", "spike", "stuck", "gap"
-KINDS = (LEVEL, DRIFT, SPIKE, STUCK, GAP)
+LEVEL, DRIFT, SPIKE, STUCK, GAP, SHAPE = "level", "drift", "spike", "stuck", "gap", "shape"
+KINDS = (LEVEL, DRIFT, SPIKE, STUCK, GAP, SHAPE)
 ALLOWANCE_SIGMAS = 0.5    # of CUSUM: a mean that is off by less does not add up (half of the least shift looked for: 1 sigma)
 MOST_SPACINGS = 100       # that the usual distance remembers
+NEAR_SLOTS = 16           # whose mean is the new level, when one that stayed is taken for usual
 LATE_SPACINGS = 1.5       # a slot that comes later than this follows nothing
-DRIFT_MOST = 1e4          # bounds the time in which an old drift is forgotten
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Score:
         value, expected: in the channel's unit; of stuck and gap, seconds.
         sigmas: how far, in robust standard deviations; of stuck and gap, how many slots.
         since_ms: when what is scored began.
+        part: of shape, where in the cycle.
     """
 
     kind: str
@@ -42,6 +44,7 @@ class Score:
     expected: float
     sigmas: float
     since_ms: int
+    part: str = ""
 
 
 @dataclass(slots=True)
@@ -55,7 +58,7 @@ class Cusum:
     since_ms: int = 0
 
     def step(self, sigmas: float, off: float, at_ms: int) -> None:
-        self.total = min(DRIFT_MOST, max(0.0, self.total + min(sigmas, CUT_SIGMAS) - ALLOWANCE_SIGMAS))
+        self.total = max(0.0, self.total + min(sigmas, CUT_SIGMAS) - ALLOWANCE_SIGMAS)
         if not self.total:
             self.off, self.sigmas, self.slots = 0.0, 0.0, 0
             return
@@ -75,6 +78,7 @@ class Scores:
     reach_scale: Scale = field(default_factory=Scale)
     jump_scale: Scale = field(default_factory=Scale)  # of a slot from the one before it
     sigmas: float = 0.0                               # of the slot before
+    near: float = 0.0                                 # distance of the last slots from what was expected, on average
     before: list[float] = field(default_factory=list)   # centres of the two slots before, if nothing lay between
     last_at_ms: int = -1
     spacing: float = 1.0                              # usual distance of slots with readings, in slots
@@ -89,15 +93,24 @@ class Scores:
         expected = self.baseline.expected(slot.at_ms, tuning)
         off = slot.centre - expected.value
         sigmas = off / expected.sigma if self.baseline.seen else 0.0
+        if not hold_scale:   # a level that is told already is no drift as well
+            self.up.step(sigmas, off, slot.at_ms)
+            self.down.step(-sigmas, -off, slot.at_ms)
         found = [
-            self._level(slot, expected.value, sigmas, tuning, follows=follows), self._drift(slot, off, sigmas),
+            self._level(slot, expected.value, sigmas, tuning, follows=follows), self._drift(slot, off),
             *self._spikes(slot, tuning), self._stuck(slot, tuning), self._gap(slot, tuning),
         ]
         self.baseline.learn(slot.centre, slot.at_ms, tuning, hold_scale=hold_scale)
         self.sigmas, self.last_at_ms = sigmas, slot.at_ms
+        self.near += (off - self.near) / NEAR_SLOTS
         self.before = [*self.before[-1:], slot.centre]
         self.varied = self.varied or slot.low != slot.high or slot.centre != self.before[0]
         return found
+
+    def bound_drift(self, most: float) -> None:
+        """What both sums have gathered counts at most so much from now on."""
+        for side in (self.up, self.down):
+            side.total = min(side.total, most)
 
     def _follows(self, slot: Slot, tuning: Tuning) -> bool:
         """Whether none is missing before it: a channel that is read every ten minutes fills every second slot of five."""
@@ -114,9 +127,7 @@ class Scores:
         score = min(abs(sigmas), abs(self.sigmas)) if both else 0.0
         return Score(LEVEL, score, slot.centre, expected, sigmas, slot.at_ms - (tuning.slot_ms if both else 0))
 
-    def _drift(self, slot: Slot, off: float, sigmas: float) -> Score:
-        self.up.step(sigmas, off, slot.at_ms)
-        self.down.step(-sigmas, -off, slot.at_ms)
+    def _drift(self, slot: Slot, off: float) -> Score:
         side, sign = (self.up, 1) if self.up.total >= self.down.total else (self.down, -1)
         mean_off, mean_sigmas = (sign * each / max(1, side.slots) for each in (side.off, side.sigmas))
         usual = slot.centre - off

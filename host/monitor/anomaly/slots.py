@@ -57,43 +57,40 @@ class Folder:
     run_since_ms: int = -1  # since when the newest value has not changed
     refused: int = 0        # readings that did not count
 
-    def take(self, times: Times, values: Values, now_ms: int) -> list[Slot]:
-        """Take readings, in any order, and give the slots that have ended by them."""
+    def sift(self, times: Times, values: Values, now_ms: int) -> tuple[Times, Values]:
+        """Readings that count, of some in any order, in the order of time."""
+        if len(times) and times[0] > self.last_ms and times[-1] <= now_ms + FUTURE_MS and (times[1:] > times[:-1]).all() and (
+                np.isfinite(values).all()):
+            return times, values   # nearly always
         use = np.isfinite(values) & (times <= now_ms + FUTURE_MS)
         if self.last_ms >= 0 and use.any() and int(times[use].max()) < self.last_ms - STEP_BACK_MS:
             self._start_anew()
         use &= times > self.last_ms
         self.refused += int(len(times) - use.sum())
         times, values = times[use], values[use]
-        if not len(times):
-            return []
         order = np.argsort(times, kind="stable")
         times, values = times[order], values[order]
-        fresh = np.r_[True, times[1:] != times[:-1]]
+        fresh = np.diff(times, prepend=-1) != 0
         self.refused += int(len(times) - fresh.sum())
-        return self._fold(times[fresh], values[fresh])
+        return times[fresh], values[fresh]
 
-    def end(self) -> list[Slot]:
-        """Give the open slot, as when its time is over."""
-        ended = [self._slot()] if self.count else []
-        self.count = 0
-        return ended
-
-    def _start_anew(self) -> None:
-        self.at, self.count, self.last_ms, self.run_since_ms = -1, 0, -1, -1
-
-    def _fold(self, times: Times, values: Values) -> list[Slot]:
+    def fold(self, times: Times, values: Values) -> list[Slot]:
+        """Take sifted readings and give the slots that have ended by them."""
+        if not len(times):
+            return []
         started = self.last_ms >= 0
-        since = np.diff(times, prepend=self.last_ms if started else times[0])
-        moved = np.r_[not started or values[0] != self.last, values[1:] != values[:-1]]
+        since, moved = np.empty_like(times), np.empty(len(times), np.bool_)
+        since[0], moved[0] = (times[0] - self.last_ms, values[0] != self.last) if started else (0, True)
+        since[1:], moved[1:] = times[1:] - times[:-1], values[1:] != values[:-1]
         moved |= since > BROKEN_RUN_SLOTS * self.slot_ms
         run_since = np.maximum.accumulate(np.where(moved, times, self.run_since_ms))
         runs = times - run_since
         numbers = times // self.slot_ms
-        first = np.flatnonzero(np.r_[True, numbers[1:] != numbers[:-1]])
+        first = np.concatenate([[0], np.flatnonzero(numbers[1:] != numbers[:-1]) + 1])
         rows = zip(
-            numbers[first].tolist(), np.diff(first, append=len(times)).tolist(), np.add.reduceat(values, first).tolist(),
-            np.minimum.reduceat(values, first).tolist(), np.maximum.reduceat(values, first).tolist(),
+            numbers[first].tolist(), (np.concatenate([first[1:], [len(times)]]) - first).tolist(),
+            np.add.reduceat(values, first).tolist(), np.minimum.reduceat(values, first).tolist(),
+            np.maximum.reduceat(values, first).tolist(),
             np.maximum.reduceat(since, first).tolist(), np.maximum.reduceat(runs, first).tolist(), strict=True)
         ended = []
         for number, count, total, low, high, gap_ms, run_ms in rows:
@@ -108,6 +105,15 @@ class Folder:
             self.gap_ms, self.run_ms = max(self.gap_ms, gap_ms), max(self.run_ms, run_ms)
         self.last_ms, self.last, self.run_since_ms = int(times[-1]), float(values[-1]), int(run_since[-1])
         return ended
+
+    def end(self) -> list[Slot]:
+        """Give the open slot, as when its time is over."""
+        ended = [self._slot()] if self.count else []
+        self.count = 0
+        return ended
+
+    def _start_anew(self) -> None:
+        self.at, self.count, self.last_ms, self.run_since_ms = -1, 0, -1, -1
 
     def _slot(self) -> Slot:
         rest = self.count - 2

@@ -10,6 +10,7 @@ from typing import Any
 
 from host.monitor.anomaly.baseline import Baseline, Scale
 from host.monitor.anomaly.channel import Channel
+from host.monitor.anomaly.cycle import Cycle
 from host.monitor.anomaly.findings import Finding
 from host.monitor.anomaly.limiter import Limiter
 from host.monitor.anomaly.peaks import Peaks
@@ -18,7 +19,7 @@ from host.monitor.anomaly.slots import Folder
 from host.monitor.anomaly.tuning import Tuning
 from host.monitor.anomaly.watch import DeviceWatch
 
-VERSION = 1
+VERSION = 2
 
 
 class StateError(Exception):
@@ -60,7 +61,7 @@ def load(text: str, tuning: Tuning) -> DeviceWatch:
 
 def _dumped(channel: Channel) -> dict[str, Any]:
     told = asdict(channel)
-    del told["_limits"]
+    del told["_limits"], told["cycle"]["kept_ms"], told["cycle"]["kept"]
     return told
 
 
@@ -71,7 +72,7 @@ def _loaded(told: dict[str, Any]) -> Channel:
     scores |= {key: Scale(**scores[key]) for key in ("reach_scale", "jump_scale")}
     scores |= {"baseline": Baseline(**baseline), "up": Cusum(**scores["up"]), "down": Cusum(**scores["down"])}
     return Channel(**told | {
-        "folder": Folder(**told["folder"]), "scores": Scores(**scores),
+        "folder": Folder(**told["folder"]), "scores": Scores(**scores), "cycle": Cycle(**told["cycle"]),
         "peaks": {kind: Peaks(**one) for kind, one in told["peaks"].items()},
         **{key: {kind: Finding(**one) for kind, one in told[key].items()} for key in ("open", "ended")},
     })

@@ -5,6 +5,8 @@ are averaged in at most BLOCKS blocks first, whole days where there are enough, 
 beside the line hangs together in time, which makes a slope less sure than its scatter says: the interval comes from a bootstrap of
 lines with noise of the same first-order autocorrelation, its estimate corrected for its bias in short series (Kendall, 1954).
 A past that bends more than its noise explains is foretold both ways, straight on and bending on, and the interval spans both.
+It also spans what a backtest gives: lines through half of the past are asked for its rest, and how wrong their slopes were, either
+way, is how wrong this one may be. Where that is more than the slope itself the interval has no end: "in 9 days or later".
 "No trend", "not in sight" and "reached" are answers. Assumes that what went on goes on: it knows no load and no repair.
 """
 
@@ -21,7 +23,9 @@ Times = npt.NDArray[np.int64]
 BLOCKS = 60
 LEAST_BLOCKS = 8
 LEAST_TO_BEND = 12       # blocks
-BEND_SURE = 0.99         # share of straight pasts that are not taken for bent
+BEND_SURE = 0.7          # share of straight pasts that are not taken for bent: a bend that is missed costs more than one too many
+BACKTEST_SHARE = 0.5     # of the past's blocks that a line is drawn through when the past is foretold from within
+BACKTEST_AHEAD = 0.9     # of that length; nearer than this a block's own noise is most of the error
 LEAST_DAYS = 10          # from so many days on, blocks are whole days
 DRAWS = 400
 MOST_RHO = 0.95
@@ -88,6 +92,7 @@ def forecast(times: Times, values: Floats, limit: float, now_ms: int, *, confide
         long, back = float(late[-1] - late[0]), float(-np.median(late))
         ways += [(past.levels, past.slopes, np.zeros(DRAWS)),
                  (past.levels + bend * long ** 2 / 12, past.slopes + bend * back, bend)]   # a line lags behind a bend's end
+    ways.append((past.levels, past.slope + chance.choice(_errors(days, means), DRAWS), np.zeros(DRAWS)))
     tail = (1 - confidence) / 2
     low, high = np.quantile(past.slopes, [tail, 1 - tail]).tolist()
     told = Forecast(NO_TREND, limit, past.level, past.slope, low, high, confidence=confidence, blocks=len(at),
@@ -159,6 +164,20 @@ def _bend(at: Floats, means: Floats, chance: np.random.Generator) -> Floats | No
     changes = (line(at[half:], noise[:, half:])[0] - line(at[:half], noise[:, :half])[0]) / between
     change = (slopes[1] - slopes[0]) / between
     return None if abs(change) <= np.quantile(np.abs(changes), BEND_SURE) else np.asarray(change + changes, np.float64)
+
+
+def _errors(days: Floats, means: Floats) -> Floats:
+    """By how much a day the lines of half the past were wrong about what came after them, either way: a backtest from within."""
+    n = len(days)
+    length = max(LEAST_BLOCKS // 2, int(n * BACKTEST_SHARE))
+    errors = []
+    for end in range(length, n):
+        at, ahead = days[end - length:end] - days[end - 1], days[end:] - days[end - 1]
+        slope, level = line(at, means[None, end - length:end])
+        far = ahead >= BACKTEST_AHEAD * -at[0]
+        errors.append(((means[end:] - level - slope * ahead) / ahead)[far])
+    found = np.concatenate(errors) if errors else np.empty(0)
+    return np.r_[found, -found] if len(found) else np.zeros(1)
 
 
 def _when(told: Forecast, ways: list[Floats], past_days: float, now_ms: int) -> Forecast:

@@ -64,6 +64,7 @@ class DeviceWatch:
                 continue
             changed += channel.take(*readings[name], now_ms, self.tuning)
             self.until_ms = max(self.until_ms, channel.folder.last_ms)
+        self._share()
         return self._told(changed)
 
     def tick(self, now_ms: int) -> list[Finding]:
@@ -111,25 +112,28 @@ class DeviceWatch:
                 self.refused += 1
                 return None
             self.channels[name] = Channel(self.device, name)
-            for channel in (*self.channels.values(), self.whole):
-                channel.streams = len(KINDS) * len(self.channels)
-                channel.forget_limits()
         channel = self.channels[name]
         if told != ("", 0.0):
             channel.unit, channel.scores.baseline.least = told
         return channel
 
+    def _share(self) -> None:
+        """The budget is shared by all channels and kinds; the shape of a cycle counts where there is one."""
+        streams = sum(len(KINDS) - (not one.cycle.period_ms) for one in self.channels.values())
+        if streams != self.whole.streams:
+            for channel in (*self.channels.values(), self.whole):
+                channel.streams = streams
+                channel.forget_limits()
+
     def _told(self, changed: Iterable[Finding]) -> list[Finding]:
         """Each finding by the limiter, in the order of time."""
         answer = []
-        for found in sorted(self._as_whole(list(changed)), key=lambda one: one.found_ms):
+        for found in sorted(self._as_whole(list(changed)), key=lambda one: one.again_ms or one.found_ms):
             held = found.held
             if held is None:
-                held = not self.limiter.admit(found.found_ms, self.tuning)
+                held = not self.limiter.admit(found.again_ms or found.found_ms, self.tuning)
             elif held and found.until_ms is None:
                 held = not self.limiter.admit(found.last_ms, self.tuning)
-            if not held:
-                self.limiter.seen(found.last_ms)
             one = replace(found, held=held)
             self._keep(one)
             answer.append(one)

@@ -1,17 +1,20 @@
 """What is no fault: no alarm beyond the budget, no crash on bad input, and nothing lost by a restart."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from host.bench.anomaly_wear import LEARN_DAYS, START_MS, clean, found_in
-from host.monitor.anomaly.limiter import Limiter
+from host.monitor.anomaly.limiter import Limiter, span
 from host.monitor.anomaly.peaks import Peaks, threshold
 from host.monitor.anomaly.scores import LEVEL
 from host.monitor.anomaly.state import StateError, dump, load
 from host.monitor.anomaly.tuning import DAY_MS, HOUR_MS, WEEK_MS, Tuning
-from host.monitor.anomaly.watch import MOST_CHANNELS, DeviceWatch
+from host.monitor.anomaly.watch import MOST_CHANNELS, DeviceWatch, FleetWatch
 from tests.monitor.anomaly.made import QUICK, SLOT_MS, noisy, run
 from tests.monitor.anomaly.made import START_MS as QUICK_START_MS
 
@@ -44,21 +47,59 @@ def test_peaks_forget_nothing_or_grow_for_ever():
     assert peaks.highs == [5.0, 6.0, 7.0, 8.0]
 
 
-def test_noisy_device_tells_more_incidents_than_its_budget():
-    limiter, told = Limiter(), 0
-    for hour in range(0, 24 * 28, 12):
-        told += limiter.admit(hour * HOUR_MS, Tuning())
-    assert told in (4, 5)
+@given(st.lists(st.integers(0, 60 * 24), max_size=80), st.sampled_from([0.3, 0.5, 1.0, 1.5, 2.5, 7.0]), st.booleans())
+def test_device_tells_more_incidents_in_some_week_than_its_budget(hours, budget, in_order):
+    """Findings at any times, a little out of order too: no sliding span holds more incidents than the budget has for it."""
+    tuning, limiter = Tuning(budget_per_week=budget), Limiter()
+    told = [hour * HOUR_MS for hour in (sorted(hours) if in_order else hours) if limiter.admit(hour * HOUR_MS, tuning)]
+    begun: list[int] = []
+    for at in sorted(told):
+        if not begun or at - begun[-1] > tuning.quiet_ms:
+            begun.append(at)
+    most, over_ms = span(tuning)
+    if in_order:
+        assert all(last - first >= over_ms for first, last in zip(begun, begun[most:], strict=False))
+        assert not any(sum(first <= at < first + WEEK_MS for at in begun) > math.ceil(budget) for first in begun)
+    assert not any(last - first < over_ms for first, last in zip(limiter.begun_ms, limiter.begun_ms[most:], strict=False))
 
 
-def test_findings_of_one_incident_cost_a_token_each():
+def test_finding_that_goes_on_lets_all_others_pass_the_budget():
+    """A stuck sensor that nobody mends for a month, and a new finding on another channel each day."""
+    limiter = Limiter()
+    assert [day for day in range(28) if limiter.admit(day * DAY_MS, Tuning())] == [0, 7, 14, 21]
+
+
+def test_finding_that_comes_and_goes_is_told_each_time():
+    times, values = noisy(40)
+    flapping = (times >= QUICK_START_MS + 20 * HOUR_MS) & ((times // HOUR_MS) % 3 == 0)
+    tuning = replace(QUICK, quiet_ms=4 * HOUR_MS)
+    watch, begun = DeviceWatch("hall-1", tuning), []
+    for at in range(QUICK_START_MS, int(times[-1]) + 1, SLOT_MS):
+        use = (times >= at) & (times < at + SLOT_MS)
+        for one in watch.take({"oil": (times[use], (values + np.where(flapping, 8.0, 0.0))[use])}, at + SLOT_MS):
+            if one.kind == LEVEL and one.last_ms == (one.again_ms or one.found_ms) and one.until_ms is None:
+                begun.append(one.held)
+    assert len(begun) >= 4
+    assert begun.count(False) <= 2   # the first, and again within its incident
+
+
+def test_fleet_s_devices_take_from_each_other_s_budget():
+    fleet = FleetWatch(Tuning())
+    one, other = fleet.of("hall-1"), fleet.of("hall-2")
+    assert one.limiter.admit(0, Tuning())
+    assert not one.limiter.admit(DAY_MS, Tuning())
+    assert other.limiter.admit(DAY_MS, Tuning())
+
+
+def test_findings_of_one_incident_cost_an_alarm_each():
     limiter = Limiter()
     assert all(limiter.admit(minute * 60_000, Tuning()) for minute in range(0, 300, 10))
+    assert (limiter.left(300 * 60_000, Tuning()), limiter.left(8 * DAY_MS, Tuning())) == (0, 1)
 
 
 def test_held_finding_stays_held_when_the_budget_has_room_again():
-    limiter = Limiter(tokens=0.0, at_ms=0)
-    assert not limiter.admit(HOUR_MS, Tuning())
+    limiter = Limiter([0])
+    assert not limiter.admit(WEEK_MS - 1, Tuning())
     assert limiter.admit(WEEK_MS, Tuning())
 
 

@@ -130,7 +130,7 @@ def test_hours_of_the_day_are_told_of_a_season():
 def test_finding_of_the_forest_passes_by_the_budget_or_is_told_twice(model):
     watch = DeviceWatch("hall-1", TUNING)
     going_on = replace(findings_of("hall-1", model, windows(plant(seed=7, broken_from=300)), {}, TUNING)[-1], until_ms=None)
-    watch.limiter.tokens, watch.limiter.at_ms = 0.0, going_on.last_ms
+    watch.limiter.begun_ms = [going_on.found_ms - HOUR_MS * 7]
     assert [one.held for one in watch.hear([going_on])] == [True]
     assert [one.held for one in watch.hear([going_on])] == [True]
     assert len(watch.open()) == 1
