@@ -13,10 +13,10 @@ EXIT_USAGE = 2
 COMMANDS = {
     "demo": Part(
         "host.cli.demo", "demo",
-        "Run a fleet: broker, certificate authority, enrolment, OTA server, ingest, console and devices of real MicroPython."),
+        "Run a fleet: broker, certificates, enrolment, OTA server, ingest, console, alerts, upkeep, devices of real MicroPython."),
     "up": Part(
         "host.cli.up", "up",
-        "Bring a plant up and leave it running until Ctrl-C: broker, all servers, devices of real MicroPython."),
+        "Bring a plant up and leave it running until Ctrl-C: broker, all servers, alerts, upkeep, devices of real MicroPython."),
     "ingest": Part("host.cli.ingest", "ingest", "Store what devices send, then acknowledge it. Ends at Ctrl-C or SIGTERM."),
     "upkeep": Part(
         "host.cli.upkeep", "upkeep",
