@@ -12,7 +12,8 @@ import pytest
 from host.stopping import EXIT_CANNOT_START
 from host.store.queries import Queries
 from host.upkeep.__main__ import main
-from tests.console.test_process import WAIT_S, connect, free_port
+from tests.brokers import free_ports
+from tests.console.test_process import WAIT_S, connect
 from tests.ingest.records import DEVICE
 from tests.store.days_of import fill, history
 from tests.store.test_compact import made
@@ -28,7 +29,7 @@ def test_it_does_its_tasks_tells_of_them_and_ends_at_sigterm(tmp_path):
     engine = made(tmp_path / "telemetry.db")
     fill(engine, *history())
     before = Queries(engine).latest(DEVICE)
-    port, config = free_port(), tmp_path / "upkeep.json"
+    port, config = free_ports(1)[0], tmp_path / "upkeep.json"
     config.write_text(json.dumps({
         "database": str(engine.url), "metrics_port": port, "compact_every_s": 0.1, "detectors_every_s": 0.1, "forests_every_s": 0}))
     command = [sys.executable, "-m", "host.upkeep", "--config", str(config)]
