@@ -62,14 +62,19 @@ class Telling:
 
     def __call__(self, _over: Over) -> Done:
         """A turn."""
-        client = self._client or self._connect()
-        self._client = None   # unless this goes well: its certificate may have been renewed since
+        if self._client is None:
+            self._client = self._connect()
         try:
-            told = feed(self._engine, client, int(time()), self._lag_s)
+            told = feed(self._engine, self._client, int(time()), self._lag_s)
         except BaseException:
-            client.close()
+            self.close()   # the next one reads the certificate anew: it may have been renewed
             raise
-        self._client = client
         if told is None:
             return Done("told already, nothing to add")
         return Done(f"told of {told.until_s - told.from_s} s of links in {told.rows} groups, {told.left_out} left out")
+
+    def close(self) -> None:
+        """End the connection; the next turn makes another."""
+        if self._client is not None:
+            self._client.close()
+            self._client = None
