@@ -18,11 +18,11 @@ import numpy as np
 import numpy.typing as npt
 
 from host.bench.recordings import Case
+from host.clock import WEEK_MS
 from host.monitor.anomaly.features import Windows, names_of, windows_of
 from host.monitor.anomaly.forest import ModelError, train
 from host.monitor.anomaly.peaks import LEAST_BLOCKS, threshold
 from host.monitor.anomaly.together import findings_of
-from host.monitor.anomaly.tuning import WEEK_MS
 from host.monitor.anomaly.watch import DeviceWatch
 
 EWMA_WEIGHT = 0.05        # of the peer's mean and variance: about the last 40 rows

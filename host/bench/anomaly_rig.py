@@ -16,8 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from host.bench.recordings import RIG_CHANNELS, RIG_STEP
+from host.clock import HOUR_MS, MINUTE_MS
 from host.monitor.anomaly.scores import SHAPE
-from host.monitor.anomaly.tuning import HOUR_MS, MINUTE_MS, Tuning
+from host.monitor.anomaly.tuning import Tuning
 from host.monitor.anomaly.watch import DeviceWatch
 from node.errors import CallerError
 

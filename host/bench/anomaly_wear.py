@@ -12,9 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from host.bench.recordings import Case
+from host.clock import DAY_MS, HOUR_MS, MINUTE_MS, WEEK_MS
 from host.monitor.anomaly.scores import DRIFT, GAP, LEVEL, SPIKE, STUCK
 from host.monitor.anomaly.trend import REACHES, forecast
-from host.monitor.anomaly.tuning import DAY_MS, HOUR_MS, MINUTE_MS, WEEK_MS, Tuning
+from host.monitor.anomaly.tuning import Tuning
 from host.monitor.anomaly.watch import DeviceWatch
 
 START_MS = 1_599_998_400_000         # a Sunday evening, UTC

@@ -14,7 +14,8 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from host.monitor.anomaly.tuning import HOUR_MS, MINUTE_MS, Tuning
+from host.clock import HOUR_MS, MINUTE_MS
+from host.monitor.anomaly.tuning import Tuning
 from node.errors import CallerError
 
 SHARED = Path(__file__).parents[2].parent / "shared/data"

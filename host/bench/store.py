@@ -20,12 +20,12 @@ from sqlalchemy import Engine, select
 from host.bench import victoria
 from host.bench.codec import CodecError, Recording
 from host.bench.workload import CHANNELS, typical
+from host.clock import DAY_MS
 from host.db import migrate, open_engine
 from host.ingest.commit import Committer
 from host.ingest.sort import sort
 from host.store.classes import ONE_CLASS
 from host.store.compact import compact
-from host.store.days import DAY_MS
 from host.store.newest import LOOKBACK
 from host.store.parts import FileParts
 from host.store.queries import Queries

@@ -16,6 +16,7 @@ from host.cli.drawn import filled, right, whole
 from host.cli.known import Ca, Cert, Key, Ledger, Sources, Url
 from host.cli.server import AsJson
 from host.cli.who import me
+from host.clock import unix_ms
 from host.monitor.alerting import process, words
 from host.monitor.alerting.engine import Notice
 from host.monitor.alerting.group import Kind, Level
@@ -68,7 +69,7 @@ def try_(
 
     Example: tenfold alerts test deploy/alerts/rules.toml --at 2027-06-05T22:00Z
     """
-    at_ms = time_ms("--at", at) if at else process.now_ms()
+    at_ms = time_ms("--at", at) if at else unix_ms()
     given = samples(file) if file else reader(Sources(url, server, ca, cert, key, ledger))(at_ms)
     rows = [_found(each, given) for each in load_rules(rules)]
     if as_json:
@@ -115,7 +116,7 @@ def list_(url: Database = "", as_json: AsJson = False) -> None:
     for each in waiting:
         why = f", {each['error']}" if each["error"] else ""
         console.print(f"{each['target']}: {each['waiting']} notices wait{why}", markup=False)
-    if process.now_ms() - at_ms > LATE_S * 1000:
+    if unix_ms() - at_ms > LATE_S * 1000:
         said = f"the last time was {when(at_ms)}" if at_ms else "it never happened"
         console.print(f"nobody evaluates alerts on this database: {said}; start `tenfold alerts run --config FILE`")
 
@@ -132,7 +133,7 @@ def history(
     Example: tenfold alerts history --since 8h
     """
     with database(url) as connection:
-        from_ms = since_ms(since, process.now_ms()) if since else 0
+        from_ms = since_ms(since, unix_ms()) if since else 0
         rows = alerts.history(connection, rule=rule, since_ms=from_ms, limit=limit)
     if as_json:
         print(json.dumps(rows))
@@ -158,7 +159,7 @@ def send_test(
     if not targets:
         named = f" named {target}" if target else ""
         raise SettingsError("webhooks", f"no target{named}", "one to send to, in webhooks or apprise")
-    now_ms = process.now_ms()
+    now_ms = unix_ms()
     notice = Notice("test", "info", Kind.FIRING, Level.SOME, "{}", now_ms, now_ms, 1, 1, ("nothing",), (None,),
                     message=f"a test by {me().replace('{', '(').replace('}', ')')}: if you read this, alerts reach you")
     body = words.body(notice) | {"kind": "alert.test", "title": "info: a test of Tenfold's alerts"}

@@ -15,6 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from host.cli.database import opened
 from host.cli.known import Sources
 from host.cli.known import read as known_read
+from host.clock import DAY_MS
 from host.db import DatabaseError, open_engine
 from host.monitor.anomaly.findings import scores_of
 from host.monitor.sample import Sample
@@ -24,7 +25,7 @@ from host.store import alerts
 from host.store.anomalies import AnomalyRows
 
 WINDOW_H = 24   # of links, as everywhere
-ANOMALY_MS = 86_400_000   # a finding that nobody has seen for longer is not told on: its watcher has ended
+ANOMALY_MS = DAY_MS   # a finding that nobody has seen for longer is not told on: its watcher has ended
 UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 log = logging.getLogger("host.monitor.alerting")
 

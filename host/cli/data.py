@@ -16,6 +16,7 @@ from host.cli.database import Database
 from host.cli.drawn import progress
 from host.cli.sites import Ca, Cert, Key, Sites, Url, sites_of
 from host.cli.telemetry import Store, opened
+from host.clock import unix_ms
 from host.files import whole
 from host.monitor.alarms import columns
 from host.settings import SettingsError
@@ -25,7 +26,6 @@ from host.store.device_alarms import device_alarms
 from host.store.events import UNKNOWN, Spans, link_events, releases
 from host.store.export import FORMATS
 from host.store.export import export as exported
-from host.store.queries import unix_ms
 from host.store.shape import Order
 from host.store.summary import summarize
 

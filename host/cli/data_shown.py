@@ -11,6 +11,7 @@ from rich.text import Text
 from host.cli import times
 from host.cli.drawn import filled, right, whole
 from host.cli.plotted import field, sparkline
+from host.clock import DAY_MS
 from host.monitor.alarms import Alarm
 from host.monitor.anomaly.findings import Finding
 from host.monitor.presence import KINDS
@@ -66,7 +67,7 @@ def plots(found: Summary, from_ms: int, to_ms: int, zone: tzinfo, width: int) ->
             ("\n" + one.channel.name, "bold"), f" {one.channel.unit}  min {_value(one, one.min)}  mean {_value(one, one.mean)}  "
             f"max {_value(one, one.max)}  last {_value(one, one.last)}  {one.count:,} readings"))
         parts += [Text(f"{mark:>{LABEL}} {line}", no_wrap=True) for mark, line in zip(scale, lines, strict=True)]
-    begin, end = (times.shown(at, zone, day=to_ms - from_ms > 86_400_000) for at in (from_ms, to_ms))
+    begin, end = (times.shown(at, zone, day=to_ms - from_ms > DAY_MS) for at in (from_ms, to_ms))
     parts.append(Text(" " * (LABEL + 1) + begin + " " * max(1, across - len(begin) - len(end)) + end, style="dim", no_wrap=True))
     return Group(*parts)
 

@@ -14,6 +14,7 @@ from host.cli.database import Database, opened
 from host.cli.drawn import filled, right, whole
 from host.cli.known import Ca, Cert, Hours, Key, Known, Ledger, Sources, Url, read
 from host.cli.server import AsJson
+from host.clock import unix_ms
 from host.monitor.standing import GroupRow, device_rows, model_rows, offline_rows, release_rows, site_rows, summary
 from host.settings import SettingsError
 from host.upkeep import gates
@@ -170,7 +171,7 @@ def unfeed(server: Url = "", ca: Ca = None, cert: Cert = None, key: Key = None) 
 def _read(
     database: str, server: str, ca: Path | None, cert: Path | None, key: Path | None, ledger: str, hours: float,
 ) -> Known:
-    return read(Sources(database, server, ca, cert, key, ledger), time.time_ns() // 1_000_000, hours)
+    return read(Sources(database, server, ca, cert, key, ledger), unix_ms(), hours)
 
 
 def _tell_groups(known: Known, key: str, name: str, rows: list[GroupRow], hours: float, as_json: bool) -> None:

@@ -12,6 +12,7 @@ import typer
 
 from host.cli.database import opened
 from host.cli.server import connect
+from host.clock import HOUR_MS
 from host.db import open_engine
 from host.ledger import certificate_ends
 from host.monitor.facts import LEDGER, UPDATE_SERVER, Fleet
@@ -19,7 +20,6 @@ from host.monitor.words import told_of, totals_of
 from host.store.fleet import read_fleet
 from ota.client import OtaClient, OtaError
 
-HOUR_MS = 3_600_000
 Hours = Annotated[float, typer.Option(min=0.1, max=24 * 90, help="Of the past that links are looked at.")]
 Url = Annotated[str, typer.Option(
     "--server", envvar="TENFOLD_SERVER", help="OTA server, for models, sites, crashes and memory, e.g. https://localhost:8443.")]

@@ -15,13 +15,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from host.cli.database import Database, present
 from host.cli.drawn import filled, right, whole
 from host.cli.server import AsJson
+from host.clock import unix_ms
 from host.db import DatabaseError, migrate, open_engine
 from host.ingest.decode import decode
 from host.ingest.replay import STORED, Replay
 from host.ingest.sort import Pack, Record, Reject, sort
 from host.settings import SettingsError
 from host.store.quarantine import Choice, Kept, Quarantine
-from host.store.queries import unix_ms
 from host.store.tables import KIND_BATCH
 from node.errors import FormatError
 from node.wire import schema

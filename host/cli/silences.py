@@ -12,7 +12,7 @@ from host.cli.database import Database
 from host.cli.drawn import filled, right, whole
 from host.cli.server import AsJson
 from host.cli.who import me
-from host.monitor.alerting.process import now_ms
+from host.clock import unix_ms
 from host.monitor.alerting.silences import Silence
 from host.store import alerts
 
@@ -32,7 +32,7 @@ def add(
 
     Example: tenfold alerts silence add site=nord --for 2h --reason "works on the roof"
     """
-    told, from_ms, lasts_s = matchers(labels), now_ms(), seconds("--for", for_)
+    told, from_ms, lasts_s = matchers(labels), unix_ms(), seconds("--for", for_)
     if not 0 < lasts_s <= MOST_S:
         raise typer.BadParameter(f"got {for_}, expected at most 90 days: a rule that nobody wants is changed, not silenced",
                                  param_hint="--for")
@@ -46,7 +46,7 @@ def add(
 def list_(url: Database = "", as_json: AsJson = False) -> None:
     """List silences that have not ended."""
     with database(url) as connection:
-        rows = alerts.silences(connection, ending_after_ms=now_ms())
+        rows = alerts.silences(connection, ending_after_ms=unix_ms())
     if as_json:
         print(json.dumps([dataclasses.asdict(each) for each in rows]))
         return
@@ -63,6 +63,6 @@ def end(
 ) -> None:
     """End a silence now: what still fires is told."""
     with database(url, write=True) as connection:
-        if not alerts.end_silence(connection, ident, now_ms()):
+        if not alerts.end_silence(connection, ident, unix_ms()):
             raise typer.BadParameter(f"got {ident}, expected a silence that has not ended; see `tenfold alerts silence list`")
     print(f"silence {ident} has ended")

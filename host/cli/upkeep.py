@@ -1,7 +1,6 @@
 """`tenfold upkeep`, and `tenfold telemetry`, which does by hand what it does by schedule, and more: backup, restore."""
 
 import json
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -15,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from host.cli.database import Database, default
 from host.cli.drawn import progress
 from host.cli.server import AsJson
+from host.clock import unix_ms
 from host.db import DatabaseError, migrate, open_engine
 from host.settings import load
 from host.store import backup as backups
@@ -78,7 +78,7 @@ def rollup(database: Database = "", as_json: AsJson = False) -> None:
     """
     with opened(database) as engine, progress(as_json) as bar:
         task = bar.add_task("days", total=None)
-        days = roll(engine, _now_ms(), lambda done, total: bar.update(task, completed=done, total=total))
+        days = roll(engine, unix_ms(), lambda done, total: bar.update(task, completed=done, total=total))
     print(json.dumps({"days": days}) if as_json else f"{days:,} days of devices summed up")
 
 
@@ -92,7 +92,7 @@ def retention(
     Without --config: one class, 400 days; sums ten years. Example: tenfold telemetry retention --config classes.toml --dry-run
     """
     with opened(database) as engine:
-        gone = retain(engine, load(Classes, config), _now_ms(), dry=dry_run)
+        gone = retain(engine, load(Classes, config), unix_ms(), dry=dry_run)
     if as_json:
         print(json.dumps([{"part": one.part.name, "bytes": one.bytes, "reason": one.reason} for one in gone]))
         return
@@ -162,8 +162,6 @@ def opened(url: str) -> Iterator[Engine]:
         engine.dispose()
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def _brief(error: Exception) -> str:

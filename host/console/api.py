@@ -14,6 +14,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, HTTPException, Query, Request, Response
 
+from host.clock import DAY_MS
 from host.console.ota import OtaSource
 from host.console.telemetry import Telemetry
 from host.console.watched import Known, SourceError, Watched
@@ -21,7 +22,7 @@ from node.wire.identity import is_device_id
 
 SLOW = 5.0                # versions, sums by release and sparks are read so many times less often than the rest
 SPARKS_MAX = 100          # rows in one question: what a page shows at once
-MAX_WINDOW_MS = 31 * 86_400_000   # a month at once; more is a job for the export
+MAX_WINDOW_MS = 31 * DAY_MS   # a month at once; more is a job for the export
 MAX_MS = 253_402_300_799_000      # the year 9999
 POINTS = (10, 4000)       # a plot has at most about 4000 pixels
 

@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as BaseHTTPException
 from starlette.staticfiles import StaticFiles
 
+from host.clock import unix_ms
 from host.console import api, metrics, v1
 from host.console.guard import Guard
 from host.console.live import Live
@@ -17,7 +18,6 @@ from host.console.ota import HttpOta, NoOta, OtaSource
 from host.console.settings import ConsoleSettings
 from host.console.telemetry import Telemetry
 from host.console.watched import Watched
-from host.store.queries import unix_ms
 from host.tls import client_context
 
 STATIC = Path(__file__).parent / "static"

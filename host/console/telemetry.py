@@ -14,6 +14,7 @@ from sqlalchemy import Engine, case, func, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, OperationalError, SQLAlchemyError
 
+from host.clock import DAY_MS
 from host.console.watched import SourceError
 from host.db import DatabaseError, open_engine
 from host.monitor import presence
@@ -23,7 +24,6 @@ from host.store.fleet import read_fleet
 from host.store.queries import Queries
 from host.store.tables import link_event
 
-DAY_MS = 86_400_000      # drops are counted over so long
 SPARK_MS = 120_000       # window of a row's little plot
 SPARK_POINTS = 60        # it is about 120 pixels wide, and each bucket gives two points
 Json = dict[str, object]

@@ -14,13 +14,14 @@ from decimal import ROUND_HALF_EVEN, Decimal
 from itertools import pairwise
 from statistics import median_low
 
+from host.clock import DAY_MS
 from host.ingest.senml import Measured
 from node.errors import CallerError, FormatError
 from node.wire import batch, columns, schema
 from node.wire.limits import MAX_U32
 
 FLOOR_MS = 1_577_836_801_000   # 2020-01-01T00:00:01Z, uptime 0 of every foreign device: the wire counts from a second before
-FUTURE_MS = 86_400_000         # a pack may be this far ahead of the server's clock
+FUTURE_MS = DAY_MS         # a pack may be this far ahead of the server's clock
 MAX_CHANNELS = 512             # of one device; more are names that carry values
 MAX_LAYERS = 64                # values of one channel within a millisecond
 SAMPLES = 512                  # of a batch at most: what a cut costs must not grow with the pack

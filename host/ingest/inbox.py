@@ -5,12 +5,13 @@ must not block (its keep-alive would lapse) and memory must not grow; a refused 
 The group that was given out last counts until the next one is asked for: until then it may be tried again and again.
 """
 
-import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Condition
 from typing import Any
+
+from host.clock import unix_ms
 
 MESSAGE_BYTES = 64 << 10   # of one, by the configurations that we render for brokers; a ring record has 2,048 at most
 
@@ -59,7 +60,7 @@ class Inbox:
         clock_ms: Unix milliseconds.
     """
 
-    def __init__(self, limit: int, limit_bytes: int = 0, clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+    def __init__(self, limit: int, limit_bytes: int = 0, clock_ms: Callable[[], int] = unix_ms) -> None:
         self._limit, self._limit_bytes, self._clock_ms = limit, limit_bytes, clock_ms
         self._messages, self._changed = deque[tuple[Message, int]](), Condition()
         self._wanted, self._closed = 1, False

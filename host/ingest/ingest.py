@@ -15,6 +15,7 @@ from typing import Protocol
 from sqlalchemy import Engine
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError
 
+from host.clock import unix_ms
 from host.ingest.commit import Committer, Outcome
 from host.ingest.figures import Figures
 from host.ingest.inbox import Inbox, Message
@@ -58,10 +59,6 @@ class Rhythm(Protocol):
     @property
     def known_devices(self) -> Path | None: ...
     def bounds(self) -> Bounds: ...
-
-
-def unix_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Ingest:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from pydantic import Field
 
+from host.clock import unix_ms
 from host.db import DatabaseError, migrate, open_engine
-from host.ingest.ingest import unix_ms
 from host.ingest.known import KnownDevices
 from host.ingest.senml_http import create_app
 from host.settings import Settings, SettingsError, load

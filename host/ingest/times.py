@@ -4,9 +4,9 @@ Decides from values only. A batch whose clock is not believed is stored all the 
 code tells operators why. The wire cannot say a time before 2020, so a clock that never was set is unknown, not impossible.
 """
 
+from host.clock import DAY_MS
 from node.wire.batch import QUALITY_SERVER
 
-DAY_MS = 86_400_000
 APART_MS = 366 * DAY_MS            # a clock is set while a boot lasts; it does not move by years
 OUR_FLOOR_MS = 1_735_689_600_000   # 2025-01-01: a server whose own clock is before this judges nobody
 

@@ -7,8 +7,10 @@ Decides from readings of the columns that a device has for it (firmware/SPEC.md,
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from host.clock import DAY_MS
+
 ALARM, SIDES = ".alarm", {"high": ".high", "low": ".low"}
-LOOK_BACK_MS = 86_400_000   # an alarm that began so long before a window is still known in it
+LOOK_BACK_MS = DAY_MS   # an alarm that began so long before a window is still known in it
 
 Series = Mapping[str, tuple[Sequence[int], Sequence[float]]]   # column -> times in Unix ms, values
 

@@ -6,18 +6,18 @@ their windows. What is found is decided by anomaly/. Readings that are stored la
 are not looked at.
 """
 
-import time
 from collections.abc import Callable, Iterable
 
 import numpy as np
 
+from host.clock import DAY_MS, HOUR_MS, unix_ms
 from host.monitor.alarms import columns
 from host.monitor.anomaly.features import Windows, names_of, windows_of
 from host.monitor.anomaly.findings import TOGETHER, Finding
 from host.monitor.anomaly.forest import Forest, ModelError, train
 from host.monitor.anomaly.slots import Times, Values
 from host.monitor.anomaly.together import findings_of
-from host.monitor.anomaly.tuning import DAY_MS, HOUR_MS, Tuning
+from host.monitor.anomaly.tuning import Tuning
 from host.monitor.anomaly.watch import DeviceWatch, FleetWatch
 from host.monitor.sample import Sample
 from host.store.anomalies import AnomalyRows
@@ -30,10 +30,6 @@ WINDOW_MS = HOUR_MS          # of the forest
 JUDGED_MS = 2 * DAY_MS       # the forest is asked about so much of the newest past
 
 Readings = dict[str, tuple[Times, Values]]
-
-
-def unix_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Anomalies:

@@ -9,9 +9,9 @@ from collections.abc import Callable, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import TypeVar
 
+from host.clock import DAY_MS
 from host.monitor import presence
 
-MS_PER_DAY = 86_400_000
 G = TypeVar("G", bound=Hashable)
 
 
@@ -156,7 +156,7 @@ def reconnects(events: Iterable[Event]) -> list[Back]:
 
 
 def _watch(links: Links, track: _Track, until_ms: int) -> None:
-    days = (until_ms - track.since_ms) / MS_PER_DAY
+    days = (until_ms - track.since_ms) / DAY_MS
     links.watched_days += days
     links.online_days += days if track.link.online else 0.0
     track.since_ms = until_ms

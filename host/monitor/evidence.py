@@ -13,11 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from host.clock import DAY_MS
 from host.monitor import presence
-from host.monitor.connectivity import MS_PER_DAY, Event, Link, by_device
+from host.monitor.connectivity import Event, Link, by_device
 
 ROWS_MAX = 500   # that the update server takes at once
-SECONDS_PER_DAY = MS_PER_DAY / 1000
+SECONDS_PER_DAY = DAY_MS / 1000
 
 
 class Seen(NamedTuple):

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 from host.monitor.connectivity import Event, Link
 
-DAY_MS = 86_400_000
 TELEMETRY, UPDATE_SERVER, LEDGER = "telemetry", "update_server", "ledger"   # sources
 UNKNOWN = "unknown"   # a model or release that nobody has told
 NO_SITE = "none"      # a device that stands nowhere in particular, or whose site nobody has told

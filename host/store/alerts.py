@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, delete, func, select, update
 
+from host.clock import DAY_MS
 from host.monitor.alerting.engine import Memory, Notice, Transition
 from host.monitor.alerting.group import Group, Level
 from host.monitor.alerting.member import Member, State
@@ -23,7 +24,6 @@ from host.store import tables as t
 
 DELETE_AT_ONCE = 500     # rows of one DELETE
 HISTORY_ROWS = 1_000_000   # a flood of transitions ends here, whatever their age
-DAY_MS = 86_400_000
 
 
 class OvertakenError(Exception):

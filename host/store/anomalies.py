@@ -13,10 +13,11 @@ from typing import Any
 
 from sqlalchemy import Engine, Table, delete, select
 
+from host.clock import DAY_MS
 from host.monitor.anomaly import forest, state
 from host.monitor.anomaly.findings import Finding
 from host.monitor.anomaly.forest import Forest
-from host.monitor.anomaly.tuning import DAY_MS, Tuning
+from host.monitor.anomaly.tuning import Tuning
 from host.monitor.anomaly.watch import DeviceWatch
 from host.rows import upsert
 from host.store.tables import anomaly_finding, anomaly_model, anomaly_state

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Engine, func, select
 
+from host.clock import DAY_MS
 from host.store import tables as t
 from host.store.dropped import months
 from host.store.packing import PackingError
 from host.store.parts import Parts, PartsError, month_of, parts_of
-from host.store.rollup import DAY_MS, joined, read_hours, read_minutes
+from host.store.rollup import joined, read_hours, read_minutes
 from host.store.segments import columns, snapshot
 from host.store.telemetry import TAIL_BYTES
 

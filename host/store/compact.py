@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Engine, delete, func, insert, select
 
+from host.clock import DAY_MS, HOUR_MS
 from host.ingest.decode import decode
 from host.store import tables as t
 from host.store.channels import Channel
 from host.store.classes import Classes
-from host.store.days import DAY_MS, Samples, join, of_batch, write_body
+from host.store.days import Samples, join, of_batch, write_body
 from host.store.decoder import Decoder
 from host.store.due import due_spans
 from host.store.maintenance import MaintenanceError, alone
@@ -35,8 +36,8 @@ from node.errors import FormatError
 from node.wire.batch import QUALITY_SERVER
 
 OLDER_DAYS = 2                  # whole days after a UTC day before its batches move: rings drain first
-SETTLED_MS = 3_600_000          # a batch stored later than this ago stays: no transaction of a writer lasts so long
-STALE_MS = 3_600_000            # a replaced version is removed so long after, when no reader's snapshot names it
+SETTLED_MS = HOUR_MS          # a batch stored later than this ago stays: no transaction of a writer lasts so long
+STALE_MS = HOUR_MS            # a replaced version is removed so long after, when no reader's snapshot names it
 AT_ONCE = 16                    # spans of devices in one transaction: some 4,000 rows, tens of milliseconds of the write lock
 IN_LIMIT = 500
 

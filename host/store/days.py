@@ -18,7 +18,6 @@ import numpy.typing as npt
 from host.ingest.decode import DecodedBatch
 from host.store.packing import PackingError, get, pack, put, unpack
 
-DAY_MS = 86_400_000
 ALL_VALID, BITMAP, PACKED = 0, 1, 2   # first byte of a channel: none is missing; a bitmap by zlib, only read; one by packing.py
 BODY = b"day\x02"   # a body begins so; the fourth byte of what was written before, the length of times, is zero
 MAX_CHANNELS = 1 << 16   # of one body; bounds what a damaged directory can ask for

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine, delete, select, update
 
+from host.clock import DAY_MS
 from host.store import tables as t
 from host.store.classes import Classes
-from host.store.days import DAY_MS
 from host.store.dropped import note
 from host.store.maintenance import alone
 from host.store.parts import Part, month_of, parts_of

@@ -8,8 +8,8 @@ from itertools import groupby
 
 from sqlalchemy import Connection, func, select
 
+from host.clock import DAY_MS
 from host.store import tables as t
-from host.store.days import DAY_MS
 from host.store.schemas import Schemas
 from host.store.spans import SPAN_SAMPLES, Span, plan
 

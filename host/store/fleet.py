@@ -8,8 +8,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, and_, func, select
 
+from host.clock import DAY_MS
 from host.monitor.connectivity import Event, Link
-from host.monitor.facts import DAY_MS, Fleet, Heard
+from host.monitor.facts import Fleet, Heard
 from host.monitor.presence import CONNECT
 from host.store.tables import boots, link_event, presence, progress
 

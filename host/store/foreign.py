@@ -9,11 +9,10 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, delete, select, update
 
+from host.clock import DAY_MS
 from host.ingest.foreign import Book, Channel, Key
 from host.rows import insert_of
 from host.store import tables as t
-
-DAY_MS = 86_400_000
 
 
 @dataclass(slots=True)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
+from host.clock import DAY_MS
 from host.store import tables as t
 from host.store.dropped import months
 from host.store.parts import month_of
 from host.store.segments import known_series
-from host.store.skipping import DAY_MS, DaySum
+from host.store.skipping import DaySum
 
 
 @dataclass(frozen=True, slots=True)

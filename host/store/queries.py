@@ -4,7 +4,6 @@ Decides what is read and decoded of a window, and nothing else: a series touches
 newest.py's, sums of devices totals.py's; what cannot be read is decoder.py's. Writes nothing; safe for several threads.
 """
 
-import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
@@ -15,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from sqlalchemy import Connection, Engine, select, tuple_
 
+from host.clock import DAY_MS, unix_ms
 from host.monitor.connectivity import ReleaseLinks, by_release
 from host.store import days
 from host.store.channels import Channel
@@ -32,7 +32,6 @@ from host.store.totals import DeviceRow, QuarantineRow, Totals, device_rows, qua
 OVERLAP_BATCHES = 2            # batches starting before a window that may reach into it (those of a group follow each other)
 GROUP_LOOKBACK = 512           # a device's batches searched for those of each group: a group that sends less often is not found
 ROWS_AT_ONCE = 256             # batches fetched at a time: about 100 KB
-DAY_MS = 86_400_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +58,6 @@ class Record:
     boot: int
     seq: int
     pieces: tuple[Piece, ...]
-
-
-def unix_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class Queries:

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Engine, delete, func, select
 
+from host.clock import DAY_MS
 from host.store.tables import link_event, quarantine, traffic
 
-DAY_MS = 86_400_000
 DELETE_AT_ONCE = 500   # rows of one DELETE
 
 

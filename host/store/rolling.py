@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Engine, Table, delete, insert, select, tuple_
 
+from host.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from host.store import tables as t
 from host.store.buckets import Aggregates
 from host.store.channels import Channel
 from host.store.made import Made, made_of, rolled
 from host.store.maintenance import alone
 from host.store.queries import Queries
-from host.store.rollup import DAY_MS, MINUTE_MS, Int64, aggregate_all, minute_rows, row
+from host.store.rollup import Int64, aggregate_all, minute_rows, row
 from host.store.segments import Segment, series_ids, snapshot
 
-OPEN_MS = 3_600_000      # the current day is summed again at most this often: its batches never stand still
+OPEN_MS = HOUR_MS      # the current day is summed again at most this often: its batches never stand still
 DAYS_AT_ONCE = 4         # days of a device read at a time: 500 MB at worst, 64 channels each second
 IN_LIMIT = 500
 

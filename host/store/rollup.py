@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from host.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from host.store.buckets import MOST, Aggregates, read_buckets, write_buckets
 
-DAY_MS, HOUR_MS, MINUTE_MS = 86_400_000, 3_600_000, 60_000
 DENSE = 20          # readings of a minute from which on minutes are kept: they cost about 4 bytes each
 PART_MS = MOST * MINUTE_MS   # minutes that share a row
 FIELDS = ("count", "low", "high", "total", "quality")

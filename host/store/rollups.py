@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Connection, Engine, select
 
+from host.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from host.store.buckets import Aggregates
 from host.store.channels import Channel
 from host.store.queries import Queries
-from host.store.rollup import DAY_MS, HOUR_MS, MINUTE_MS, aggregate_all, joined, read_hours, read_minutes
+from host.store.rollup import aggregate_all, joined, read_hours, read_minutes
 from host.store.segments import known_series, snapshot
 from host.store.tables import rollup, rollup_part
 

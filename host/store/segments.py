@@ -13,8 +13,9 @@ from itertools import groupby
 
 from sqlalchemy import Connection, Engine, insert, select
 
+from host.clock import DAY_MS
 from host.store.channels import Channel
-from host.store.days import DAY_MS, Bool, Int64, is_body, read_body, read_channel, read_times
+from host.store.days import Bool, Int64, is_body, read_body, read_channel, read_times
 from host.store.parts import Parts, Row, month_of
 from host.store.tables import packed_day, series
 

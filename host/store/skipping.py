@@ -8,7 +8,8 @@ read as ever: days at a bucket's edge, and days whose sums may not be those of t
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-DAY_MS = 86_400_000
+from host.clock import DAY_MS
+
 WORTH_DAYS = 2   # in buckets shorter than this no day lies wholly within one and is not needed
 
 

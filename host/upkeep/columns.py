@@ -3,12 +3,12 @@
 Decides the order. What is due, what may move and what goes is host.store's.
 """
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import Engine
 
+from host.clock import unix_ms
 from host.store.classes import Classes
 from host.store.compact import Compacted, compact
 from host.store.dropping import Drop, retain
@@ -35,7 +35,7 @@ def go_round(
     engine: Engine, classes: Classes, *, retention: bool, step: Callable[[int, int], None] = lambda done, total: None,
 ) -> Round:
     """Do a round; errors as compact, roll and retain."""
-    now_ms = time.time_ns() // 1_000_000
+    now_ms = unix_ms()
     roll(engine, now_ms)
     done = compact(engine, now_ms, classes, older_days=classes.older_days, step=step)
     roll(engine, now_ms)

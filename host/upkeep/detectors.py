@@ -8,7 +8,8 @@ memory of one device.
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-from host.monitor.anomalies import Anomalies, unix_ms
+from host.clock import unix_ms
+from host.monitor.anomalies import Anomalies
 from host.monitor.anomaly.forest import ModelError
 from host.store.anomalies import AnomalyRows
 from host.upkeep.keeper import Done, Over

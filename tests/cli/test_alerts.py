@@ -11,9 +11,9 @@ from sqlalchemy import Engine
 from host.cli.alerts_common import reader
 from host.cli.known import Sources
 from host.cli.root import app
+from host.clock import unix_ms
 from host.db import DatabaseError
 from host.ingest.sort import Reject
-from host.monitor.alerting import process
 from host.monitor.alerting.rules import load_rules
 from host.monitor.alerting.runner import Runner
 from host.monitor.catalogue import METRICS
@@ -43,7 +43,7 @@ def url(engine: Engine) -> str:
 @pytest.fixture
 def firing(engine: Engine) -> Engine:
     given = samples({"hall-1": 1000.0, "hall-2": 2000.0})
-    Runner([rule(group_by=["site"])], engine, [], lambda _: given, process.now_ms, evaluate_s=30, history_days=30).tick()
+    Runner([rule(group_by=["site"])], engine, [], lambda _: given, unix_ms, evaluate_s=30, history_days=30).tick()
     return engine
 
 
@@ -62,7 +62,7 @@ def test_what_fires_is_listed_with_its_members(firing: Engine, url: str):
 
 
 def test_an_empty_list_leaves_open_whether_anybody_looked(engine: Engine, url: str):
-    Runner([rule()], engine, [], lambda _: [], process.now_ms, evaluate_s=30, history_days=30).tick()
+    Runner([rule()], engine, [], lambda _: [], unix_ms, evaluate_s=30, history_days=30).tick()
     assert run("list", "--database", url).startswith("nothing is pending, firing or just over; evaluated ")
 
 

@@ -6,11 +6,10 @@ import pytest
 
 from host.cli import known
 from host.cli.root import main
-from host.monitor.facts import DAY_MS
+from host.clock import DAY_MS, HOUR_MS
 from ota.client import OtaClient
 from tests.console.fleet import NEW, Fleet
 
-HOUR_MS = 3_600_000
 NOW_MS = 1_800_000_000_000
 
 

@@ -13,9 +13,9 @@ import threading
 import time
 from pathlib import Path
 
+from host.clock import unix_ms
 from host.console.app import create_app
 from host.console.settings import ConsoleSettings
-from host.store.queries import unix_ms
 from host.tls import listen, make_server
 from tests.console.fleet import NEW, Fleet, OtaWords, evening, names
 

@@ -6,10 +6,10 @@ import pytest
 from sqlalchemy import event, func, select
 from sqlalchemy.exc import OperationalError
 
+from host.clock import DAY_MS
 from host.ingest import commit
 from host.ingest.commit import ASK_SCHEMA_MS, Ack, Committer
 from host.ingest.sort import sort
-from host.ingest.times import DAY_MS
 from host.monitor.arrival import LATE_MS
 from host.store import tables as t
 from host.store.telemetry import Telemetry

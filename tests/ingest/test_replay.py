@@ -5,10 +5,10 @@ import json
 import pytest
 from sqlalchemy import select
 
+from host.clock import DAY_MS
 from host.ingest.commit import Committer
 from host.ingest.replay import STAYS, STORED, Replay
 from host.ingest.sort import Reject, sort
-from host.ingest.times import DAY_MS
 from host.store import tables as t
 from host.store.quarantine import Choice, Quarantine
 from host.store.queries import Queries

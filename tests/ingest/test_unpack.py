@@ -5,10 +5,11 @@ import json
 import pytest
 from sqlalchemy import func, select
 
+from host.clock import DAY_MS
 from host.ingest.commit import Committer
 from host.ingest.sort import senml_topic, sort
 from host.store import tables as t
-from host.store.foreign import DAY_MS, prune_packs
+from host.store.foreign import prune_packs
 from host.store.queries import Queries
 from host.store.telemetry import Telemetry
 from tests.ingest.records import DEVICE, batch_of, schema_of, up

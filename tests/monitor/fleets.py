@@ -1,12 +1,12 @@
 """A made-up fleet as values: what every test of the monitor's figures starts from. Times are given; nothing reads a clock."""
 
+from host.clock import DAY_MS, HOUR_MS
 from host.monitor.connectivity import Event, Link
-from host.monitor.facts import DAY_MS, Fleet, Heard, Told, Totals
+from host.monitor.facts import Fleet, Heard, Told, Totals
 
 A, B, C = "hall-0242ac110001", "hall-0242ac110002", "hall-0242ac110003"
 NOW_MS = 10 * DAY_MS
 FROM_MS = NOW_MS - DAY_MS
-HOUR_MS = 3_600_000
 
 
 def heard(device, release="1.0.0", *, online=True, since_ms=FROM_MS, **more):

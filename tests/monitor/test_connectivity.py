@@ -4,13 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from host.monitor.connectivity import MS_PER_DAY, Event, Link, by_release
+from host.clock import DAY_MS
+from host.monitor.connectivity import Event, Link, by_release
 from host.monitor.presence import KINDS
 
 A, B = "hall-0242ac110001", "hall-0242ac110002"
 
 
-def rows(start, events, to_ms=MS_PER_DAY):
+def rows(start, events, to_ms=DAY_MS):
     return {row.release: row for row in by_release(start, events, 0, to_ms)}
 
 
@@ -20,7 +21,7 @@ def test_quiet_day_online():
 
 
 def test_time_offline_lowers_the_share():
-    events = [Event(A, MS_PER_DAY // 4, "drop", "1.0.0"), Event(A, MS_PER_DAY // 2, "connect", "1.0.0")]
+    events = [Event(A, DAY_MS // 4, "drop", "1.0.0"), Event(A, DAY_MS // 2, "connect", "1.0.0")]
     row = rows({A: Link(True, "1.0.0")}, events)["1.0.0"]
     assert (row.drops, row.connects, row.online_share, row.drops_per_device_day) == (1, 1, 0.75, 1.0)
 
@@ -47,12 +48,12 @@ def test_rollback_counts_as_a_drop_of_the_new_release():
 
 
 def test_device_first_heard_within_the_window_is_watched_from_then():
-    row = rows({}, [Event(A, MS_PER_DAY // 2, "connect", "1.0.0")])["1.0.0"]
+    row = rows({}, [Event(A, DAY_MS // 2, "connect", "1.0.0")])["1.0.0"]
     assert (row.watched_days, row.online_share) == (0.5, 1.0)
 
 
 def test_nothing_watched_is_unknown_and_not_zero():
-    row = rows({}, [Event(A, MS_PER_DAY, "connect", "1.0.0")])["1.0.0"]
+    row = rows({}, [Event(A, DAY_MS, "connect", "1.0.0")])["1.0.0"]
     assert (row.online_share, row.drops_per_device_day) == (None, None)
 
 
@@ -62,7 +63,7 @@ def test_releases_are_kept_apart():
 
 
 @given(st.lists(st.tuples(
-    st.sampled_from([A, B]), st.integers(0, MS_PER_DAY), st.sampled_from(KINDS), st.sampled_from(["1.0.0", "1.1.0"]))))
+    st.sampled_from([A, B]), st.integers(0, DAY_MS), st.sampled_from(KINDS), st.sampled_from(["1.0.0", "1.1.0"]))))
 def test_sums_stay_within_what_is_possible(history):
     events = [Event(*one) for one in sorted(history, key=lambda one: one[1])]
     found = rows({A: Link(True, "1.0.0")}, events)

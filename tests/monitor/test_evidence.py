@@ -2,9 +2,9 @@
 
 import pytest
 
+from host.clock import DAY_MS
 from host.monitor.connectivity import Event, Link
 from host.monitor.evidence import ROWS_MAX, Seen, link_evidence, word
-from host.monitor.facts import DAY_MS
 from ota.rules import gate
 from ota.rules.gate import Evidence, judge
 from ota.rules.gate import Word as Outcome

@@ -2,9 +2,9 @@
 
 import random
 
+from host.clock import DAY_MS
 from host.ingest.commit import Committer
 from host.ingest.sort import sort
-from host.store.days import DAY_MS
 from host.store.telemetry import Telemetry
 from node.wire import batch, schema
 from tests.ingest.records import DEVICE, HASH, SCHEMA, state, up

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import func, select
 
+from host.clock import DAY_MS
 from host.db import open_engine
 from host.store import compact as module
 from host.store import tables as t
 from host.store.classes import ChannelClass, Classes
 from host.store.compact import STALE_MS, compact, sweep
-from host.store.days import DAY_MS
 from host.store.maintenance import MaintenanceError, alone
 from host.store.packing import PackingError
 from host.store.parts import Part, parts_of

@@ -2,11 +2,11 @@
 
 import pytest
 
+from host.clock import DAY_MS
 from host.settings import SettingsError, load
 from host.store.check import check
 from host.store.classes import ChannelClass, Classes
 from host.store.compact import compact
-from host.store.days import DAY_MS
 from host.store.dropping import beyond, retain
 from host.store.parts import Part, parts_of
 from host.store.queries import Queries

@@ -1,9 +1,9 @@
 """What the monitor reads of the telemetry database, on a real one."""
 
+from host.clock import DAY_MS
 from host.ingest.commit import Committer
 from host.ingest.sort import sort
 from host.monitor.connectivity import Event, Link
-from host.monitor.facts import DAY_MS
 from host.store.fleet import read_fleet
 from host.store.telemetry import Telemetry
 from tests.ingest.records import DEVICE, OTHER, batch_of, state, up, will

@@ -6,12 +6,12 @@ import subprocess
 import pytest
 
 from host.bench.postgres import programs
+from host.clock import DAY_MS
 from host.db import open_engine
 from host.store.backup import backup, refuse_used, restore
 from host.store.check import check
 from host.store.classes import ChannelClass, Classes
 from host.store.compact import STALE_MS, compact, sweep
-from host.store.days import DAY_MS
 from host.store.dropping import retain
 from host.store.maintenance import MaintenanceError, alone
 from host.store.parts import parts_of

@@ -2,11 +2,12 @@
 
 from sqlalchemy import func, select
 
+from host.clock import DAY_MS
 from host.ingest.commit import Committer
 from host.ingest.sort import sort
 from host.store import tables as t
 from host.store.queries import Queries
-from host.store.retention import DAY_MS, Bounds, Removed, prune
+from host.store.retention import Bounds, Removed, prune
 from host.store.telemetry import Telemetry
 from tests.ingest.records import DEVICE, OTHER, batch_of, state, up, will
 

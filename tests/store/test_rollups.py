@@ -12,15 +12,15 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from host.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from host.store import tables as t
 from host.store.buckets import read_buckets, write_buckets
 from host.store.classes import Classes
 from host.store.compact import compact
-from host.store.days import DAY_MS
 from host.store.packing import PackingError
 from host.store.queries import Queries
 from host.store.rolling import OPEN_MS, roll
-from host.store.rollup import HOUR_MS, MINUTE_MS, aggregate, coarser, joined, minute_rows, read_hours, read_minutes, row
+from host.store.rollup import aggregate, coarser, joined, minute_rows, read_hours, read_minutes, row
 from host.store.rollups import STEPS, Rollups
 from tests.ingest.records import DEVICE
 from tests.store.days_of import DAY, NOW, START, fill, history, quick_history

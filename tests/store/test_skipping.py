@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from host.clock import DAY_MS
 from host.store import days, due
 from host.store import queries as module
 from host.store.classes import ONE_CLASS
 from host.store.compact import compact
-from host.store.days import DAY_MS
 from host.store.dropping import retain
 from host.store.queries import Queries
 from host.store.rolling import roll

@@ -4,10 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import select
 
+from host.clock import DAY_MS
 from host.store import tables as t
 from host.store.classes import Classes
 from host.store.compact import compact
-from host.store.days import DAY_MS
 from host.store.parts import month_of
 from host.store.rolling import roll
 from host.store.spans import Span, plan

@@ -2,9 +2,9 @@
 
 import pytest
 
+from host.clock import DAY_MS
 from host.db import migrate, open_engine
 from host.monitor.anomalies import PAST_DAYS
-from host.monitor.anomaly.tuning import DAY_MS
 from host.store.anomalies import AnomalyRows
 from host.upkeep.detectors import Devices, Growing, Judging
 from tests.ingest.records import DEVICE, OTHER

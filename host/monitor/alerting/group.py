@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Final
 
+from host.clock import HOUR_MS
 from host.monitor.alerting.member import Member, State
 from host.monitor.alerting.rules import Rule
 
@@ -42,8 +43,8 @@ TABLE: Final[dict[tuple[Level, Level], Kind | None]] = {
     (Level.WIDE, Level.WIDE): None,
 }
 
-FLAP_WINDOW_MS = 6 * 3_600_000   # firing again within this after a notice is a flap
-FLAP_MOST_MS = 4 * 3_600_000     # the interval of a flapping group grows up to this; below the window, or it would be forgotten
+FLAP_WINDOW_MS = 6 * HOUR_MS   # firing again within this after a notice is a flap
+FLAP_MOST_MS = 4 * HOUR_MS     # the interval of a flapping group grows up to this; below the window, or it would be forgotten
 FLAPPING = 3                     # flaps from which a notice says so
 
 

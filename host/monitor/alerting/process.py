@@ -6,12 +6,12 @@ Where samples come from is the caller's: sites and models are the update server'
 import logging
 import random
 import sys
-import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Event, Thread
 
 from host import stopping
+from host.clock import unix_ms
 from host.db import DatabaseError, migrate, open_engine
 from host.monitor.alerting.rules import load_rules
 from host.monitor.alerting.runner import Runner
@@ -25,10 +25,6 @@ ENV_PREFIX = "TENFOLD_ALERTS_"
 
 Reader = Callable[[int], Iterable[Sample]]   # all samples as of a time, Unix milliseconds
 log = logging.getLogger("host.monitor.alerting")
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 def quiet() -> None:
@@ -53,13 +49,13 @@ def run(config: Path, make_reader: Callable[[AlertSettings], Reader]) -> int:
         return stopping.EXIT_CANNOT_START
     if not targets:
         log.warning("no target is set: alerts are kept and listed, nobody is told")
-    senders = [Sender(each, engine, now_ms, random.SystemRandom().random) for each in targets]
+    senders = [Sender(each, engine, unix_ms, random.SystemRandom().random) for each in targets]
 
     def wake() -> None:
         for each in senders:
             each.wake.set()
 
-    runner = Runner(rules, engine, targets, make_reader(settings), now_ms, evaluate_s=settings.evaluate_s,
+    runner = Runner(rules, engine, targets, make_reader(settings), unix_ms, evaluate_s=settings.evaluate_s,
                     history_days=settings.history_days, told=wake)
     stop = Event()
 

@@ -11,6 +11,7 @@ from threading import Event
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from host.clock import HOUR_MS
 from host.db import DatabaseError
 from host.monitor.alerting import engine as alerting
 from host.monitor.alerting import words
@@ -22,7 +23,7 @@ from host.store import alert_outbox as outbox
 from host.store import alerts
 
 COUNTED_TICKS = 3        # a gap between samples counts for `for_s` up to so many ticks
-PRUNE_MS = 3_600_000
+PRUNE_MS = HOUR_MS
 log = logging.getLogger(__name__)
 
 

@@ -8,12 +8,13 @@ nothing is found, and `warm` says how far it is. Does not decide whether a findi
 import math
 from dataclasses import dataclass, field, replace
 
+from host.clock import WEEK_MS
 from host.monitor.anomaly.cycle import Cycle
 from host.monitor.anomaly.findings import Finding
 from host.monitor.anomaly.peaks import Peaks, threshold
 from host.monitor.anomaly.scores import DRIFT, GAP, KINDS, LEVEL, SHAPE, SPIKE, STUCK, Score, Scores, gap_score
 from host.monitor.anomaly.slots import Folder, Times, Values
-from host.monitor.anomaly.tuning import WEEK_MS, Tuning
+from host.monitor.anomaly.tuning import Tuning
 
 # Below these nothing is unusual, however calm the past was. Sigmas; of drift, sigmas x slots; of stuck and gap, ln(1 + slots).
 FLOOR = {LEVEL: 4.0, SPIKE: 6.0, DRIFT: 10.0, STUCK: 1.4, GAP: 1.4, SHAPE: 6.0}   # 1.4: three slots

@@ -7,13 +7,14 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from host.clock import HOUR_MS
 from host.monitor.anomaly.scores import DRIFT, GAP, LEVEL, SHAPE, SPIKE, STUCK, Score
 from host.monitor.sample import Sample
 
 TOGETHER = "together"   # several channels at once: the forest's
 ALL = "*"               # channel of a finding about the whole device
 METRIC = "tenfold_anomaly_score"
-OVER_MS = 3_600_000     # so long is 0 told of what ended: an alert ends by a sample, not by silence
+OVER_MS = HOUR_MS     # so long is 0 told of what ended: an alert ends by a sample, not by silence
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from host.clock import WEEK_MS
 from host.monitor.anomaly.features import Matrix, Windows
 from host.monitor.anomaly.peaks import LEAST_BLOCKS, threshold
-from host.monitor.anomaly.tuning import WEEK_MS, Tuning
+from host.monitor.anomaly.tuning import Tuning
 
 TREES = 100            # scikit-learn's default; the score's error falls with its root
 SAMPLE = 256           # windows of a tree: scikit-learn's default

@@ -10,7 +10,8 @@ import math
 from bisect import insort
 from dataclasses import dataclass, field
 
-from host.monitor.anomaly.tuning import WEEK_MS, Tuning
+from host.clock import WEEK_MS
+from host.monitor.anomaly.tuning import Tuning
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from host.monitor.anomaly.tuning import DAY_MS
+from host.clock import DAY_MS
 
 Times = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from host.monitor.anomaly.tuning import DAY_MS
+from host.clock import DAY_MS
 
 Floats = npt.NDArray[np.float64]
 Times = npt.NDArray[np.int64]

@@ -5,10 +5,7 @@ Decides defaults and nothing else. They were set from what they mean, before any
 
 from dataclasses import dataclass
 
-MINUTE_MS = 60_000
-HOUR_MS = 60 * MINUTE_MS
-DAY_MS = 24 * HOUR_MS
-WEEK_MS = 7 * DAY_MS
+from host.clock import DAY_MS, HOUR_MS, MINUTE_MS
 
 
 @dataclass(frozen=True, slots=True)

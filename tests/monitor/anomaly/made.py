@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from host.monitor.anomaly.tuning import HOUR_MS, MINUTE_MS, Tuning
+from host.clock import HOUR_MS, MINUTE_MS
+from host.monitor.anomaly.tuning import Tuning
 from host.monitor.anomaly.watch import DeviceWatch
 
 START_MS = 1_600_000_000_000 // HOUR_MS * HOUR_MS

@@ -9,11 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from host.bench.anomaly_wear import LEARN_DAYS, START_MS, clean, found_in
+from host.clock import DAY_MS, HOUR_MS, WEEK_MS
 from host.monitor.anomaly.limiter import Limiter, span
 from host.monitor.anomaly.peaks import Peaks, threshold
 from host.monitor.anomaly.scores import LEVEL
 from host.monitor.anomaly.state import StateError, dump, load
-from host.monitor.anomaly.tuning import DAY_MS, HOUR_MS, WEEK_MS, Tuning
+from host.monitor.anomaly.tuning import Tuning
 from host.monitor.anomaly.watch import MOST_CHANNELS, DeviceWatch, FleetWatch
 from tests.monitor.anomaly.made import QUICK, SLOT_MS, noisy, run
 from tests.monitor.anomaly.made import START_MS as QUICK_START_MS

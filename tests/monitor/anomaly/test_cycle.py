@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from host.clock import DAY_MS, HOUR_MS
 from host.monitor.anomaly.period import period_of
 from host.monitor.anomaly.scores import LEVEL, SHAPE, SPIKE
 from host.monitor.anomaly.state import dump, load
-from host.monitor.anomaly.tuning import DAY_MS, HOUR_MS
 from host.monitor.anomaly.watch import DeviceWatch
 from tests.monitor.anomaly.made import QUICK, START_MS, run
 

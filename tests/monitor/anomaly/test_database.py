@@ -10,12 +10,13 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from host.cli.root import app
+from host.clock import DAY_MS, HOUR_MS
 from host.db import open_engine
 from host.ingest.commit import Committer
 from host.ingest.sort import sort
 from host.monitor.anomalies import Anomalies
 from host.monitor.anomaly.forest import ModelError
-from host.monitor.anomaly.tuning import DAY_MS, HOUR_MS, Tuning
+from host.monitor.anomaly.tuning import Tuning
 from host.store.anomalies import AnomalyRows
 from host.store.queries import Queries
 from host.store.telemetry import Telemetry

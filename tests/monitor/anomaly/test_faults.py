@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from host.clock import HOUR_MS
 from host.monitor.anomaly.findings import ALL
 from host.monitor.anomaly.scores import DRIFT, GAP, LEVEL, SPIKE, STUCK
-from host.monitor.anomaly.tuning import HOUR_MS
 from host.monitor.anomaly.watch import FleetWatch
 from host.monitor.sample import Sample
 from tests.monitor.anomaly.made import QUICK, SLOT_MS, START_MS, noisy, run

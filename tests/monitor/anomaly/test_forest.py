@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from sklearn.ensemble import IsolationForest
 
+from host.clock import HOUR_MS
 from host.monitor.anomaly.features import FEATURES, Windows, names_of, windows_of
 from host.monitor.anomaly.findings import TOGETHER
 from host.monitor.anomaly.forest import GROWN_SHARE, MOST_BYTES, SAMPLE, TREES, ModelError, load, train
 from host.monitor.anomaly.together import findings_of
-from host.monitor.anomaly.tuning import HOUR_MS, Tuning
+from host.monitor.anomaly.tuning import Tuning
 from host.monitor.anomaly.watch import DeviceWatch
 
 TUNING = Tuning(season=False)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from host.bench.anomaly_wear import CONFIDENCE, on_lines
+from host.clock import DAY_MS, HOUR_MS
 from host.monitor.anomaly.trend import NO_TREND, NOT_IN_SIGHT, REACHED, REACHES, UNKNOWN, blocks_of, forecast, line
-from host.monitor.anomaly.tuning import DAY_MS, HOUR_MS
 
 NOW = 1_700_000_000_000
 
