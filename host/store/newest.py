@@ -55,7 +55,7 @@ def newest(connection: Connection, decoder: Decoder, devices: Sequence[str]) -> 
             for device, of_device in groups_of(connection, some).items()
         }
         found = {
-            device: {one.name: Latest(one.name, one.unit, None, None, NONE) for group in of_device.values() for one in group}
+            device: {name: one for channels in of_device.values() for name, one in _nothing(channels).items()}
             for device, of_device in groups.items()
         }
         rows = [row for row in _newest_rows(connection, some) if bytes(row.schema) in groups[row.device]]
@@ -142,6 +142,12 @@ def _quickly(row: Any, channels: tuple[Channel, ...], quick: Lasts, found: dict[
             value = step * factor / divisor if factor < EXACT_FACTOR else float(step * channel.resolution)
             found[channel.name] = Latest(channel.name, channel.unit, t_ms, value, GOOD if place == quick.samples - 1 else OLD)
     return True
+
+
+@lru_cache(256)
+def _nothing(channels: tuple[Channel, ...]) -> dict[str, Latest]:
+    """What is answered of channels without a value."""
+    return {one.name: Latest(one.name, one.unit, None, None, NONE) for one in channels}
 
 
 @lru_cache(256)
