@@ -37,7 +37,7 @@ def test_forecasts_are_asked_over_a_change_of_condition(folder):
 
 def test_files_that_do_not_fit_are_measured(folder):
     np.savetxt(folder / "SE.txt", np.zeros((CYCLES - 1, 60)), "%.3f", "\t")
-    with pytest.raises(CallerError, match="expected a line a cycle|tabs between"):
+    with pytest.raises(CallerError, match=r"expected a line a cycle|tabs between"):
         runs_of(folder)
     (folder / "TS1.txt").unlink()
     assert not is_rig(folder)
