@@ -5,16 +5,16 @@ import logging
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import typer
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
 
+from host.cli import times
 from host.cli.database import opened
-from host.cli.known import Sources
-from host.cli.known import read as known_read
+from host.cli.known import Sources, know
 from host.clock import DAY_MS
 from host.db import DatabaseError, open_engine
 from host.monitor.anomaly.findings import scores_of
@@ -58,15 +58,15 @@ def reader(sources: Sources) -> Callable[[int], list[Sample]]:
     unasked = {name for name, named in (("update_server", sources.url), ("ledger", sources.ledger)) if not named}
 
     def read(now_ms: int) -> list[Sample]:
-        known = known_read(sources, now_ms, WINDOW_H)
+        with opened(sources.database) as engine:
+            known = know(engine, sources, now_ms, WINDOW_H)
+            anomalies = scores_of(AnomalyRows(engine).findings(now_ms - ANOMALY_MS), now_ms)
+            with engine.connect() as connection:
+                quarantined = alerts.quarantined(connection)
         if said != [known.notes]:
             for note in known.notes:
                 log.warning("%s", note)
             said[:] = [known.notes]
-        with database(sources.database) as connection:
-            quarantined = alerts.quarantined(connection)
-        with opened(sources.database) as engine:
-            anomalies = scores_of(AnomalyRows(engine).findings(now_ms - ANOMALY_MS), now_ms)
         found = [
             each for each in fleet_samples(known.fleet, devices_max=None)
             if each.metric != "tenfold_source_up" or each.labels["source"] not in unasked   # what nobody named is not away
@@ -102,7 +102,7 @@ def since_ms(words: str, now_ms: int) -> int:
 
 def when(at_ms: int) -> str:
     """Tell a time to people."""
-    return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    return f"{times.utc(at_ms)}Z"
 
 
 def matchers(words: list[str]) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """`tenfold audit`: who did what on the OTA server, and whether the log of it is whole."""
 
 import json
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Annotated, Any
 
@@ -9,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from host.cli import times
 from host.cli.server import AsJson, Ca, Cert, Key, Url, connect
 from ota.rules import chain
 
@@ -26,7 +26,7 @@ def show(server: Url, ca: Ca, cert: Cert, key: Key,
         return
     table = Table("n", "when", "who", "role", "call", "about", "outcome", "why")
     for row in rows:
-        when = datetime.fromtimestamp(row["at_s"], UTC).strftime("%Y-%m-%d %H:%M:%S")
+        when = times.utc(row["at_s"] * 1000)
         table.add_row(str(row["n"]), when, row["who"] or "nobody", row["role"], f"{row['method']} {row['path']}", row["about"][:16],
                       row["outcome"], row["reason"])
     Console().print(table)

@@ -1,7 +1,6 @@
 """`tenfold config`: what devices measure and how, over the air: checked whole, tried by the device, kept if that stays healthy."""
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from host.cli import times
 from host.cli.server import AsJson, Ca, Cert, Key, Url, connect
 from node.errors import CallerError
 from ota.rules.configs import checked
@@ -60,7 +60,7 @@ def list_(server: Url, ca: Ca, cert: Cert, key: Key, as_json: AsJson = False) ->
     table = Table("configuration", "kept since", "by", "note", "wanted", "running", "failed")
     for row in rows["configs"]:
         counts = (str(row[key]) for key in ("wanted", "running", "failed"))
-        table.add_row(row["name"], _time(row["added_s"]), row["added_by"], row["note"], *counts)
+        table.add_row(row["name"], times.utc(row["added_s"] * 1000), row["added_by"], row["note"], *counts)
     Console().print(table)
 
 
@@ -79,7 +79,7 @@ def show(device: Annotated[str, typer.Argument(help="Device id.")], server: Url,
         print(f"gave up {shown['config_failed']}: {shown['config_reason']}")
     table = Table("when", "event", "configuration", "why")
     for row in shown["history"]:
-        table.add_row(_time(row["at_s"]), row["event"], row["name"] or LINE, row["reason"])
+        table.add_row(times.utc(row["at_s"] * 1000), row["event"], row["name"] or LINE, row["reason"])
     Console().print(table)
 
 
@@ -88,7 +88,3 @@ def body(name: Annotated[str, typer.Argument(help="As `list` shows it.")], serve
     """Print a configuration that is kept."""
     with connect(server, ca, cert, key) as client:
         print(client.config_body(name))
-
-
-def _time(at_s: float) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S")

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from host.cli import times
 from host.cli.drawn import filled, right, whole
 from host.cli.server import AsJson, Ca, Cert, Key, Url, connect
 from ota.client import OtaClient
@@ -130,7 +131,7 @@ def history(
         return
     table = Table("when (UTC)", "event", "counter", "what")
     for row in rows:
-        at = datetime.fromtimestamp(row["at_s"], UTC).strftime("%Y-%m-%d %H:%M:%S")
+        at = times.utc(row["at_s"] * 1000)
         table.add_row(at, row["event"], str(row["counter"] or ""), row["detail"])
     Console().print(table)
 

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from host.cli import times
 from host.cli.ca import LEDGER, By, LedgerUrl, Why, word
 from host.cli.server import AsJson
 from host.db import open_engine
@@ -36,15 +37,16 @@ def explain(device: Device, ledger: LedgerUrl = LEDGER, as_json: AsJson = False)
         print(json.dumps(told))
         return
     birth, held = told["birth"], told["certificates"]
-    print(f"{device}: " + (f"born {_time(birth['at_s'])}, lot {birth['lot']}" if birth else "no birth record"))
+    print(f"{device}: " + (f"born {times.utc(birth['at_s'] * 1000)}, lot {birth['lot']}" if birth else "no birth record"))
     if held:
         last = held[-1]
-        print(f"{len(held)} certificates, the last {last['serial']} of {_time(last['at_s'])} ({last['why']}), "
-              f"until {_time(last['not_after_s'])}")
+        print(f"{len(held)} certificates, the last {last['serial']} of {times.utc(last['at_s'] * 1000)} ({last['why']}), "
+              f"until {times.utc(last['not_after_s'] * 1000)}")
     if told["refused"]:
         table = Table("refused", "times", "first", "last", "from")
         for one in told["refused"]:
-            table.add_row(one["code"], str(one["count"]), _time(one["first_s"]), _time(one["last_s"]), one["peer"])
+            first, last = (times.utc(one[key] * 1000) for key in ("first_s", "last_s"))
+            table.add_row(one["code"], str(one["count"]), first, last, one["peer"])
         Console().print(table)
     if "code" in told:
         print(f"{told['code']}: {told['means']}\nwhat to do: {told['do']}")
@@ -64,7 +66,3 @@ def allow(
     said = word(by, why)
     Ledger(open_engine(ledger)).permit(device, "first", said.now_s + days * 86_400, said.now_s, who=said.who, why=said.why)
     print(f"{device}: may have its first certificate within {days} days")
-
-
-def _time(at_s: int) -> str:
-    return datetime.fromtimestamp(at_s, UTC).strftime("%Y-%m-%d %H:%M:%S")

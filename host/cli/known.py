@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from sqlalchemy import Engine
 
 from host.cli.database import opened
 from host.cli.server import connect
@@ -62,7 +63,12 @@ def read(sources: Sources, now_ms: int, hours: float) -> Known:
         DatabaseError: the telemetry database is not there or holds no telemetry.
     """
     with opened(sources.database) as engine:
-        fleet = read_fleet(engine, now_ms, round(hours * HOUR_MS))
+        return know(engine, sources, now_ms, hours)
+
+
+def know(engine: Engine, sources: Sources, now_ms: int, hours: float) -> Known:
+    """Ask the telemetry database that is open, and the other sources."""
+    fleet = read_fleet(engine, now_ms, round(hours * HOUR_MS))
     notes = []
     try:
         client = sources.client()

@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import typer
@@ -12,6 +11,7 @@ from rich.console import Console
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from host.cli import times
 from host.cli.database import Database, present
 from host.cli.drawn import filled, right, whole
 from host.cli.server import AsJson
@@ -52,7 +52,7 @@ def list_(
     Console().print(filled(
         [right("id"), whole("reason"), whole("device"), "topic", right("times"), right("bytes"), right("tried"), "last (UTC)"],
         [[str(row.id), row.reason, row.device, "" if row.device else row.topic, str(row.times),
-          str(row.size) + ("" if row.is_whole else ", cut"), str(row.tried or ""), _time(row.last_ms)] for row in rows]))
+          str(row.size) + ("" if row.is_whole else ", cut"), str(row.tried or ""), times.utc(row.last_ms)] for row in rows]))
 
 
 @app.command()
@@ -69,9 +69,9 @@ def show(row: Annotated[int, typer.Argument(help="As `list` numbers it.")], data
     if as_json:
         print(json.dumps({**_told(kept), "payload": kept.payload.hex(), "decoder": said}))
         return
-    times = "once" if kept.times == 1 else f"{kept.times} times"
-    print(f"{kept.id}: {kept.reason}, from {kept.device or 'nobody'} on {kept.topic}; came {times}, first {_time(kept.first_ms)}, "
-          f"last {_time(kept.last_ms)}; {kept.size} bytes{'' if kept.is_whole else ', cut'}")
+    often = "once" if kept.times == 1 else f"{kept.times} times"
+    print(f"{kept.id}: {kept.reason}, from {kept.device or 'nobody'} on {kept.topic}; came {often}, "
+          f"first {times.utc(kept.first_ms)}, last {times.utc(kept.last_ms)}; {kept.size} bytes{'' if kept.is_whole else ', cut'}")
     for line in (*said, *_dump(kept.payload)):
         print(line)
 
@@ -167,7 +167,7 @@ def _said(kept: Kept) -> Iterator[str]:
             yield f"decoder: {name}, a schema {found.schema.hex()}"
             yield from (f"  {' '.join(one)}" for one in schema.parse(found.body))
             return
-        at = _time(found.epoch_ms + found.uptime_ms) if found.epoch_ms else "unknown"
+        at = times.utc(found.epoch_ms + found.uptime_ms) if found.epoch_ms else "unknown"
         yield (f"decoder: {name}, a batch of {found.n_readings} readings, schema {found.schema.hex()}, quality {found.quality}, "
                f"uptime {found.uptime_ms} ms, time {at}")
         try:
@@ -184,10 +184,3 @@ def _dump(payload: bytes) -> Iterator[str]:
         row = payload[at:at + ROW_BYTES]
         text = "".join(chr(one) if 32 <= one < 127 else "." for one in row)
         yield f"{at:06x}  {row.hex(' '):<{3 * ROW_BYTES - 1}}  {text}"
-
-
-def _time(at_ms: int) -> str:
-    try:
-        return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-    except (OverflowError, ValueError):   # a clock that cannot be true
-        return f"{at_ms} ms"

@@ -93,6 +93,14 @@ def shown(t_ms: int, zone: tzinfo, *, day: bool = True) -> str:
     return at.strftime("%Y-%m-%d %H:%M:%S" if day else "%H:%M:%S")
 
 
+def utc(at_ms: float) -> str:
+    """A moment for people, in UTC; of a clock that cannot be true its number."""
+    try:
+        return shown(int(at_ms), UTC)
+    except (OverflowError, ValueError):
+        return f"{at_ms:.0f} ms"
+
+
 def window(from_ms: int, to_ms: int, zone: tzinfo) -> str:
     """A window for people, with the zone said."""
     at = datetime.fromtimestamp(to_ms / 1000, zone)
