@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Column
 
+from host import logs
 from host.cli import silences
 from host.cli.alerts_common import database, reader, samples, since_ms, time_ms, when
 from host.cli.database import Database
@@ -153,7 +154,7 @@ def send_test(
 
     Example: tenfold alerts send-test --config alerts.toml
     """
-    process.quiet()
+    logs.quiet()
     settings = load(AlertSettings, config, env_prefix=process.ENV_PREFIX)
     targets = [each for each in make_targets(settings) if target in ("", each.name)]
     if not targets:

@@ -5,6 +5,7 @@ import logging
 import sys
 from pathlib import Path
 
+from host import logs
 from host.console.app import create_app
 from host.console.settings import ConsoleSettings
 from host.settings import SettingsError, load
@@ -20,11 +21,10 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m host.console", description="Show the fleet in a web browser.")
     parser.add_argument("--config", type=Path, required=True, help="TOML or JSON file; keys are those of ConsoleSettings")
     arguments = parser.parse_args(argv)
-    logging.basicConfig(stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logs.begin()
     try:
         settings = load(ConsoleSettings, arguments.config, env_prefix="TENFOLD_CONSOLE_")
         logging.getLogger().setLevel(settings.log_level.upper())
-        logging.getLogger("httpx").setLevel("WARNING")   # it tells every request otherwise
         app = create_app(settings)
     except SettingsError as error:
         log.error("cannot start: %s", error)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from threading import Thread
 
-from host import stopping
+from host import logs, stopping
 from host.db import DatabaseError, migrate, open_engine
 from host.ingest.ingest import Ingest
 from host.ingest.settings import IngestSettings
@@ -27,8 +27,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True, help="TOML or JSON file; keys are those of IngestSettings")
     parser.add_argument("--workers", type=int, help="processes side by side; default: `workers` of the settings")
     arguments = parser.parse_args(argv)
-    logging.basicConfig(stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logs.begin()
     try:
         settings = load(IngestSettings, arguments.config, env_prefix="TENFOLD_INGEST_")
         logging.getLogger().setLevel(settings.log_level.upper())

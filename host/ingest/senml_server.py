@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from host import logs
 from host.clock import unix_ms
 from host.db import DatabaseError, migrate, open_engine
 from host.ingest.known import KnownDevices
@@ -50,8 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m host.ingest.senml_server", description="Take SenML packs over HTTP.")
     parser.add_argument("--config", type=Path, required=True, help="TOML or JSON file; keys are those of SenmlSettings")
     arguments = parser.parse_args(argv)
-    logging.basicConfig(stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    logs.begin()
     try:
         settings = load(SenmlSettings, arguments.config, env_prefix="TENFOLD_SENML_")
         logging.getLogger().setLevel(settings.log_level.upper())

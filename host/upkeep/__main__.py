@@ -10,7 +10,7 @@ from threading import Event, Thread
 
 from sqlalchemy import Engine
 
-from host import stopping
+from host import logs, stopping
 from host.db import DatabaseError, migrate, open_engine
 from host.monitor.anomalies import Anomalies
 from host.monitor.anomaly.tuning import Tuning
@@ -36,9 +36,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m host.upkeep", description="Do what must be done again and again.")
     parser.add_argument("--config", type=Path, required=True, help="TOML or JSON file; keys are those of UpkeepSettings")
     arguments = parser.parse_args(argv)
-    logging.basicConfig(stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    for name in ("alembic", "httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)
+    logs.begin()
     try:
         settings = load(UpkeepSettings, arguments.config, env_prefix=ENV_PREFIX)
         logging.getLogger().setLevel(settings.log_level.upper())

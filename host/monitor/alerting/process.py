@@ -5,12 +5,11 @@ Where samples come from is the caller's: sites and models are the update server'
 
 import logging
 import random
-import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from threading import Event, Thread
 
-from host import stopping
+from host import logs, stopping
 from host.clock import unix_ms
 from host.db import DatabaseError, migrate, open_engine
 from host.monitor.alerting.rules import load_rules
@@ -27,16 +26,9 @@ Reader = Callable[[int], Iterable[Sample]]   # all samples as of a time, Unix mi
 log = logging.getLogger("host.monitor.alerting")
 
 
-def quiet() -> None:
-    """Keep those silent that tell each URL they ask."""
-    for name in ("alembic", "httpx", "httpcore"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-
-
 def run(config: Path, make_reader: Callable[[AlertSettings], Reader]) -> int:
     """Evaluate and tell until a signal; gives the exit code."""
-    logging.basicConfig(stream=sys.stderr, level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    quiet()
+    logs.begin()
     try:
         settings = load(AlertSettings, config, env_prefix=ENV_PREFIX)
         logging.getLogger().setLevel(settings.log_level.upper())
