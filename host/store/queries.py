@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine, select, tuple_
 from host.clock import DAY_MS, unix_ms
 from host.monitor.connectivity import ReleaseLinks, by_release
 from host.store import days
+from host.store.arrivals import Arrivals, arrivals
 from host.store.channels import Channel
 from host.store.decoder import Decoder
 from host.store.downsample import Extremes, buckets_of
@@ -194,6 +195,11 @@ class Queries:
         """Every device that was ever heard, by name."""
         with self._engine.connect() as connection:
             return device_rows(connection)
+
+    def arrivals(self, device: str) -> Arrivals:
+        """When the device's newest batches came."""
+        with self._engine.connect() as connection:
+            return arrivals(connection, device)
 
     def totals(self) -> Totals:
         """Sums over all devices and rates now."""

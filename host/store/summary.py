@@ -1,7 +1,8 @@
 """What a device measured in a window, in one pass: each channel's figures and points to plot, and when nothing came at all.
 
 Decides what is a gap: a time without a reading of any channel that is GAP_FACTOR times as long as usual, which is the median of
-the first intervals. A channel that reports only changes has pauses of its own, so gaps are the device's, not a channel's.
+the first intervals. A channel that reports only changes has pauses of its own, so gaps are the device's, not a channel's. Behind
+the last reading there is none as long as the device's next batch may still be under way.
 """
 
 import heapq
@@ -19,6 +20,7 @@ from host.store.readings import Readings, readings
 GAP_FACTOR = 5
 GAPS_KEPT = 20           # the longest ones
 USUAL_INTERVALS = 4096   # that the median is taken of
+PATIENCE = 2              # of the longest of the last intervals between batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ def summarize(queries: Queries, device: str, names: Iterable[str] | None, from_m
             _add(one, channel, some, places)
     rank = {one.name: at for at, one in reversed(list(enumerate(queries.all_channels(device))))}
     ordered = sorted(found.values(), key=lambda one: (rank.get(one.channel.name, len(rank)), one.channel.unit))
-    gaps, usual_ms = pauses.result(to_ms)
+    came = queries.arrivals(device)
+    gaps, usual_ms = pauses.result(to_ms, PATIENCE * came.every_ms if to_ms > came.newest_ms else 0)
     return Summary(ordered, gaps, usual_ms)
 
 
@@ -126,10 +129,11 @@ class _Pauses:
             self._push(int(lengths[at]), int(times[at]))
         self._last_ms = int(times[-1])
 
-    def result(self, to_ms: int) -> tuple[list[Gap], int]:
+    def result(self, to_ms: int, patience_ms: int) -> tuple[list[Gap], int]:
         if self._last_ms is None:
             return [Gap(self.from_ms, to_ms)], 0
-        self._push(to_ms - self._last_ms, self._last_ms)
+        if to_ms - self._last_ms > patience_ms:
+            self._push(to_ms - self._last_ms, self._last_ms)
         usual_ms = int(np.median(self._usual)) if self._usual else 0
         limit_ms = max(1, GAP_FACTOR * usual_ms)
         found = sorted((start, start + length_ms) for length_ms, start in self._longest if length_ms > limit_ms)

@@ -26,17 +26,18 @@ class Filled:
     def told(self, device, channels, boot=1):
         self.send(device, batch.schema_record(boot, self._next(device), schema.build(channels)))
 
-    def put(self, device, channels, uptime_ms, columns, *, boot=1, period_ms=250, epoch_ms=NOW, quality=3, exceptions=()):
+    def put(self, device, channels, uptime_ms, columns, *, boot=1, period_ms=250, epoch_ms=NOW, quality=3, exceptions=(),
+            now_ms=NOW):
         hashed = schema.schema_hash(schema.build(channels))
         self.send(device, batch.encode(boot, self._next(device), hashed, uptime_ms, epoch_ms, quality, period_ms, columns,
-                                       list(exceptions)))
+                                       list(exceptions)), now_ms)
         off = dict(exceptions)
         for (name, unit, resolution), column in zip(channels, columns, strict=True):
             self.rows += [(device, epoch_ms + uptime_ms + at * period_ms + off.get(at, 0), name, unit, step * Decimal(resolution))
                           for at, step in enumerate(column) if step is not None]
 
-    def send(self, device, payload):
-        self.committer.commit([sort(*up(payload, device))], NOW)
+    def send(self, device, payload, now_ms=NOW):
+        self.committer.commit([sort(*up(payload, device))], now_ms)
 
     def say(self, *message, now_ms=NOW):
         self.committer.commit([sort(*message)], now_ms)

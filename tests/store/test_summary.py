@@ -4,9 +4,10 @@ from itertools import pairwise
 
 import pytest
 
+from host.store.arrivals import Arrivals
 from host.store.summary import Gap, summarize
 from tests.ingest.records import DEVICE, OTHER
-from tests.store.filled import NOW
+from tests.store.filled import NOW, SLOW, Filled
 
 
 def test_figures_are_those_of_the_readings(filled, queries):
@@ -37,3 +38,15 @@ def test_gap_before_the_first_reading_is_told(filled, queries):
 def test_window_without_readings_is_one_gap(filled, queries):
     found = summarize(queries, DEVICE, None, 5, 9, 50)
     assert (found.channels, found.gaps) == ([], [Gap(5, 9)])
+
+
+def test_batch_that_is_under_way_is_no_gap_and_one_that_does_not_come_is(engine, queries):
+    """Four readings a second apart in each batch, a batch each four seconds, sent when it is full."""
+    made = Filled(engine)
+    made.told(DEVICE, SLOW)
+    for number in range(5):
+        made.put(DEVICE, SLOW, number * 4000, [[1, 2, 3, 4]], period_ms=1000, now_ms=NOW + number * 4000 + 3000)
+    newest_ms, last_ms = NOW + 19_000, NOW + 19_000
+    assert queries.arrivals(DEVICE) == Arrivals(newest_ms, 4000)
+    assert summarize(queries, DEVICE, None, NOW, last_ms + 7000, 50).gaps == []
+    assert summarize(queries, DEVICE, None, NOW, last_ms + 9000, 50).gaps == [Gap(last_ms, last_ms + 9000)]
