@@ -15,6 +15,7 @@ ACCEPTED = 0
 GONE = -1            # in place of CONNACK's code: the connection ended, TLS did not come about, or it is no broker
 REFUSED = 0x80       # SUBACK, MQTT 3.1.1, 3.9.3
 WAIT_S = 30.0        # for what must come; on an idle machine it is there in milliseconds
+LEAVE_S = 5.0         # for a broker that does not end a connection after DISCONNECT, as it should (MQTT 3.1.1, 3.14.4)
 KEEPALIVE_S = 60
 CONNECT, CONNACK, PUBLISH, PUBACK, SUBSCRIBE, SUBACK, PINGREQ, PINGRESP, DISCONNECT = 1, 2, 3, 4, 8, 9, 12, 13, 14
 WINDOW = 500         # QoS 1 publishes under way: their PUBACKs fit the socket's buffers
@@ -170,9 +171,10 @@ class Connection:
             self._socket = None
 
     def close(self) -> None:
-        """Take leave."""
+        """Take leave, and wait until the broker has seen it: what it sends here until then is late."""
         if self.is_open:
             self._send(DISCONNECT << 4, b"")
+            self.read_until(lambda: self._socket is None, LEAVE_S)
         self.cut()
 
     def _next(self) -> int:
