@@ -28,6 +28,7 @@ from host.store.telemetry import (
     DeviceState,
     Name,
     NeverHeardError,
+    Sums,
     Telemetry,
     Transaction,
     is_same,
@@ -300,18 +301,19 @@ class _Work:
             self.duplicates += 1
         else:
             start_ms = self._starts.get(name, 0)
-            sums = replace(
-                sums, records=sums.records + 1, batches=sums.batches + (one.kind == KIND_BATCH),
+            sums = Sums(
+                records=sums.records + 1, batches=sums.batches + (one.kind == KIND_BATCH),
                 readings=sums.readings + one.n_readings, bytes=sums.bytes + len(one.payload),
+                duplicates=sums.duplicates, conflicts=sums.conflicts,
                 lost_by_overflow=sums.lost_by_overflow - self._was_given_up(one, sums.lost_by_overflow),
                 late=sums.late + (one.kind == KIND_BATCH and is_late(start_ms, one.span_ms, self._now_ms)),
                 unclocked=sums.unclocked + (start_ms is None),
             )
         if one.kind == KIND_SCHEMA:
             schemas |= {one.schema}
-        self.states[one.device] = replace(
-            state, sums=sums, schemas=schemas, schema_missing=self._schema_missing(state, schemas, one), last_ms=self._now_ms,
-            progress=steps.stored(state.progress, one.boot, one.seq, again=again),
+        self.states[one.device] = DeviceState(   # made whole: `replace` takes three times as long, and this is each batch's way
+            progress=steps.stored(state.progress, one.boot, one.seq, again=again), sums=sums, presence=state.presence,
+            schemas=schemas, schema_missing=self._schema_missing(state, schemas, one), last_ms=self._now_ms,
         )
         self.answer[one.device] = None
 
@@ -365,6 +367,8 @@ class _Work:
         """Walk on through what was stored before a gap closed, a page at a time until nothing moves."""
         for device, state in self.states.items():
             progress, moved = state.progress, state.progress.ahead
+            if not moved:
+                continue
             while moved:
                 before = progress.boot, progress.next_seq
                 progress = steps.catch_up(progress, self._transaction.names_from(device, progress, CATCH_UP_NAMES))

@@ -78,8 +78,10 @@ def is_same(payload: bytes, stored: bytes) -> bool:
 
 V = TypeVar("V")
 _SUMS = attrgetter(*Sums.__slots__)
+_STATES = select(*(t.progress.c[name] for name in (   # in the order of `lock`'s names
+    "device", "schema_missing", "last_ms", *Progress.__slots__, *Sums.__slots__)))
 _LOCK = (   # PostgreSQL's; one text for any number of devices, so that the server plans it once
-    select(t.progress).where(t.progress.c.device == any_(bindparam("devices", type_=ARRAY(Text, dimensions=1))))
+    _STATES.where(t.progress.c.device == any_(bindparam("devices", type_=ARRAY(Text, dimensions=1))))
     .order_by(t.progress.c.device).with_for_update())
 Name = tuple[str, int, int]     # device, boot, seq
 BootName = tuple[str, int]      # device, boot
@@ -151,13 +153,11 @@ class Transaction:
         """
         found = {device: DeviceState() for device in devices}
         seen = set()
-        for row in self._locked(list(found)):
-            seen.add(row.device)
-            found[row.device] = DeviceState(
-                progress=Progress(row.boot, row.next_seq, row.heard_boot, row.seen_boot, row.ahead),
-                sums=Sums(*_SUMS(row)),
-                schema_missing=row.schema_missing, last_ms=row.last_ms,
-            )
+        for device, schema_missing, last_ms, boot, next_seq, heard_boot, seen_boot, ahead, *sums in self._locked(list(found)):
+            seen.add(device)
+            found[device] = DeviceState(
+                progress=Progress(boot, next_seq, heard_boot, seen_boot, ahead), sums=Sums(*sums), schema_missing=schema_missing,
+                last_ms=last_ms)
         if not self._has_one_writer and len(seen) < len(found):
             raise NeverHeardError(frozenset(found.keys() - seen))
         return found
@@ -165,7 +165,7 @@ class Transaction:
     def _locked(self, devices: list[str]) -> Iterable[Any]:
         """Their rows of progress, by one statement, whatever their number: the order of the locks is that of the names."""
         if self._has_one_writer:
-            return self._connection.execute(select(t.progress).where(t.progress.c.device.in_(devices)))
+            return self._connection.execute(_STATES.where(t.progress.c.device.in_(devices)))
         return self._connection.execute(_LOCK, {"devices": devices})
 
     def presences(self, devices: Iterable[str]) -> dict[str, Presence]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from host.db import DatabaseError, migrate, open_engine
+from host.db import WAL_PAGES, DatabaseError, migrate, open_engine
 
 MIGRATE = "import sys; from host.db import migrate, open_engine; migrate(open_engine(sys.argv[1]), 'ota.store')"
 
@@ -15,6 +15,7 @@ MIGRATE = "import sys; from host.db import migrate, open_engine; migrate(open_en
 def test_commit_survives_a_power_cut_by_setting(tmp_path: Path) -> None:
     with open_engine(f"sqlite:///{tmp_path}/a.db").connect() as connection:
         assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        assert connection.execute(text("PRAGMA wal_autocheckpoint")).scalar() == WAL_PAGES
         assert connection.execute(text("PRAGMA synchronous")).scalar() == 2   # FULL
 
 
