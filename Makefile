@@ -69,10 +69,10 @@ demo: $(VENV)/.demo ## a whole fleet on this machine: broker, servers, console, 
 	  $(if $(KEEP),--keep) $(if $(CHAOS),--chaos) $(if $(ESP32),--qemu "$(QEMU)" --image "$(IMAGE)" $(if $(ROMS),--roms "$(ROMS)"))
 
 test: $(VENV)/.dev build/umqtt/simple.py ## all fast tests, on CPython and on real MicroPython
-	@$(BIN)/pytest -n 2 --dist worksteal -m "not slow"
+	@$(BIN)/pytest -n 3 --dist worksteal --durations=10 -m "not slow"
 
 test-slow: $(VENV)/.dev build/umqtt/simple.py ## the long tiers: every power cut, end to end
-	@$(BIN)/pytest -n 2 --dist worksteal -m slow
+	@$(BIN)/pytest -n 3 --dist worksteal --durations=10 -m slow
 
 test-power: $(VENV)/.demo ## every power cut of the ring, and every one again during recovery: some minutes
 	@$(BIN)/tenfold bench powercut --exhaustive
