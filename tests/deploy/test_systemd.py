@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-import typer.main
 from typer.core import TyperGroup
 
-from host.cli.root import app
+from host.cli import parts
+from host.cli.root import COMMANDS
 from host.console.settings import ConsoleSettings
 from host.ingest.senml_server import SenmlSettings
 from host.ingest.settings import IngestSettings
@@ -65,7 +65,7 @@ def environment(part):
 
 def options_of(words):
     """The options of a command, and what is left of the command line behind its name."""
-    command = typer.main.get_command(app)
+    command, words = parts.load(words[0], COMMANDS[words[0]]), words[1:]
     while isinstance(command, TyperGroup):
         command, words = command.commands[words[0]], words[1:]
     return {name for parameter in command.params for name in parameter.opts}, words

@@ -35,12 +35,13 @@ def test_board_runs_what_its_channels_ask_for_out_of_the_bundle(make_board):
     vib = {"name": "vib", "unit": "mm/s", "resolution": "0.001", "period_ms": 100, "phase_ms": 30, "deadband": 1, "heartbeat_s": 1}
     board = make_board(channels=[temp, vib])
     board.power_on()
-    until(lambda: len({one["schema"] for one in batches(board)}) == 2)
+    until(lambda: len({one["schema"] for one in batches(board)}) == 3)   # the alarm tells the state that it begins with
     told = [batch.parse_schema_record(data) for _, _, data in board.ring().records(0) if batch.record_name(data)[0] == batch.SCHEMA]
     names = {named: [name for name, _, _ in schema.parse(raw)] for _, _, named, raw in told}
-    assert list(names.values()) == [["temp.min", "temp.mean", "temp.max", "temp.std", "temp.score"], ["vib"]]
+    assert list(names.values()) == [["temp.min", "temp.mean", "temp.max", "temp.std", "temp.score"], ["vib"],
+                                    ["temp.alarm", "temp.high"]]
     for one in batches(board):
-        assert one["period_ms"] == (200 if len(names[one["schema"]]) == 5 else 100)
+        assert one["period_ms"] == {"temp.min": 200, "vib": 100, "temp.alarm": 1000}[names[one["schema"]][0]]
     rows = [row for one in batches(board) if len(names[one["schema"]]) == 5 for row in zip(*one["columns"][:3], strict=True)]
     assert any(row[0] is not None for row in rows)
     assert all(2700 <= low <= mean <= high <= 3300 for low, mean, high in rows if low is not None)

@@ -6,7 +6,10 @@ import subprocess
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from host.ingest.commit import Outcome
 from host.ingest.figures import Figures
+from host.ingest.inbox import Waiting
+from host.ingest.sort import Reject
 from host.monitor.catalogue import METRICS
 from host.monitor.exposition import render
 from host.monitor.sample import Sample
@@ -18,7 +21,10 @@ from tests.monitor.test_samples import everything
 @pytest.fixture(scope="module")
 def text():
     upkeep = Keeper([Task("compact", 3600, lambda over: Done(""))], lambda: 0.0).samples()
-    return render([*fleet_samples(everything(), devices_max=None), *Figures().samples(0, 10, 0), *upkeep]).decode()
+    figures = Figures()
+    figures.committed(Outcome((), rejects=(Reject("t/x/up", "", "topic.name", b""),)), 1, 0.001, 0)
+    ingest = figures.samples(Waiting(0, 0, 10, 1000, 0, 0), 0)
+    return render([*fleet_samples(everything(), devices_max=None), *ingest, *upkeep]).decode()
 
 
 def test_every_family_is_told_with_its_kind_and_help(text):

@@ -66,7 +66,7 @@ def at_work(url, *, write=False, clock=lambda: NOW):
 @pytest.fixture(autouse=True)
 def clock(monkeypatch):
     """What commands ask: it stands still, however long ago the tests were collected; else there is a gap at the end."""
-    monkeypatch.setattr("host.monitor.anomalies.time", SimpleNamespace(time_ns=lambda: NOW * 1_000_000))
+    monkeypatch.setattr("host.clock.time", SimpleNamespace(time_ns=lambda: NOW * 1_000_000))
 
 
 def tenfold(*args):
