@@ -20,8 +20,8 @@ from host.store.events import LinkRow
 from host.store.summary import ChannelSummary, Summary
 
 PLOT_HEIGHT = 6      # lines
-SPARK_WIDTH = 32     # characters, at least; the rest of the terminal is given to it
-TABLE_WIDTH = 80     # what the other columns of `night` take
+SPARK_WIDTH = 8      # characters, at least; the rest of the terminal is given to it
+BORDER = 3           # characters of a column beside its words
 LABEL = 12           # characters beside a plot
 HAPPENED_SHOWN = 40
 WORDS = {"drop": "connection lost", "connect": "connected", "reboot": "restarted", "update": "updated to",
@@ -98,12 +98,14 @@ def night(
     if not found.channels:
         yield "no readings in this window"
     else:
-        across = max(SPARK_WIDTH, width - TABLE_WIDTH)
+        names = ("channel", "unit", "min", "mean", "max", "at", "readings")
+        rows = [(one.channel.name, one.channel.unit, *(_value(one, each) for each in (one.min, one.mean, one.max)),
+                 times.shown(one.max_ms, zone, day=False), f"{one.count:,}") for one in found.channels]
+        taken = sum(max(map(len, cells)) + BORDER for cells in zip(names, *rows, strict=True)) + BORDER + 1
+        across = max(SPARK_WIDTH, width - taken)
         table = Table(whole("channel"), "unit", right("min"), right("mean"), right("max"), "at", right("readings"), whole("course"))
-        for one in found.channels:
-            line = sparkline(*one.points.result(), from_ms, to_ms, across)
-            table.add_row(one.channel.name, one.channel.unit, *(_value(one, each) for each in (one.min, one.mean, one.max)),
-                          times.shown(one.max_ms, zone, day=False), f"{one.count:,}", line)
+        for one, cells in zip(found.channels, rows, strict=True):
+            table.add_row(*cells, sparkline(*one.points.result(), from_ms, to_ms, across))
         yield table
     happened = [(gap.from_ms, f"no readings for {times.length(gap.length_ms)}") for gap in found.gaps]
     for event in events:

@@ -82,6 +82,7 @@ def test_night_tells_values_gaps_drops_and_restarts(run):
     assert "09:00:20  connection lost" in shown
     assert "09:00:30  restarted" in shown
     assert "09:00:10  temperature: level, 80 Cel where 60 Cel is usual" in shown
+    assert "…" not in shown   # nothing is cut off, in a terminal of 80 columns
     found = json.loads(run("night", DEVICE, *WINDOW, "--json"))
     assert [one["kind"] for one in found["events"]] == ["connect", "drop", "reboot", "connect"]
     assert {one["name"]: one["count"] for one in found["channels"]} == {"temperature": 124, "odd": 160, "big": 120, "oil.mean": 9}
