@@ -36,6 +36,7 @@ from provisioning import ca, pki
 DEVICES, WINDOW = 64, 2      # 128 batches under way: what 50 ms carry at 2,500 batches a second
 SAMPLES = 60                 # of four channels: 240 readings
 SECONDS, QUICK_S, WARM_S = 20.0, 5.0, 2.0
+PEER_S = 2.0                 # of each peer: they are steady from the first second on
 STARTED_S = 120.0
 STORES = ("sqlite", "postgresql")
 STEPS = 3                    # parts of `measure`
@@ -141,7 +142,7 @@ def measure(devices: int, seconds: float, victoria: str | None, step: Callable[[
                 found[store] = _run(plant(folder, devices), url, cluster, seconds)
     step("peers")
     return Report(devices=devices, window=WINDOW, samples=SAMPLES, cpus=os.cpu_count() or 1, sqlite=found["sqlite"],
-                  postgresql=found["postgresql"], peers=ingest_peers.measure(SAMPLES, min(seconds, QUICK_S), where, victoria))
+                  postgresql=found["postgresql"], peers=ingest_peers.measure(SAMPLES, min(seconds, PEER_S), where, victoria))
 
 
 def _run(made: Plant, url: str, cluster: postgres.Cluster | None, seconds: float) -> Figures:
