@@ -16,10 +16,10 @@ from sqlalchemy import Engine, inspect
 from host.cli.database import Database, present
 from host.cli.drawn import BLOCKS, filled, progress, right, whole
 from host.cli.server import AsJson
-from host.clock import DAY_MS, unix_ms
+from host.clock import DAY_MS, duration, unix_ms
 from host.db import DatabaseError, migrate, open_engine
 from host.monitor.anomalies import PAST_DAYS, Anomalies, worst_first
-from host.monitor.anomaly.findings import ALL, Finding, duration
+from host.monitor.anomaly.findings import ALL, Finding
 from host.monitor.anomaly.forest import ModelError
 from host.monitor.anomaly.scores import KINDS
 from host.monitor.anomaly.trend import NO_TREND, NOT_IN_SIGHT, REACHED, UNKNOWN, Forecast, forecast

@@ -11,7 +11,7 @@ from rich.table import Table
 from host.bench import anomaly, anomaly_rig, anomaly_wear, recordings
 from host.cli.drawn import progress, right
 from host.cli.server import AsJson
-from host.monitor.anomaly.findings import duration
+from host.clock import duration
 
 
 def bench_anomaly(

@@ -14,7 +14,7 @@ from host.cli.database import Database, opened
 from host.cli.drawn import filled, right, whole
 from host.cli.known import Ca, Cert, Hours, Key, Known, Ledger, Sources, Url, read
 from host.cli.server import AsJson
-from host.clock import unix_ms
+from host.clock import duration, unix_ms
 from host.monitor.standing import GroupRow, device_rows, model_rows, offline_rows, release_rows, site_rows, summary
 from host.settings import SettingsError
 from host.upkeep import gates
@@ -74,7 +74,7 @@ def offline(
     else:
         console.print(filled(
             [whole("device"), whole("since (UTC)"), right("for"), "release", "site", right("check in"), "said last"],
-            [[row.device, shown.at(row.since_ms), f"[red]{shown.span((now_ms - row.since_ms) / 1000)}[/]", row.release, row.site,
+            [[row.device, shown.at(row.since_ms), f"[red]{duration((now_ms - row.since_ms) / 1000)}[/]", row.release, row.site,
               shown.checked_in(row, now_ms), row.reason] for row in rows[:limit]]))
         if len(rows) > limit:
             console.print(f"and {len(rows) - limit} more: --limit")

@@ -6,6 +6,7 @@ from typing import Any
 
 from host.cli.data_shown import many
 from host.cli.known import Known
+from host.clock import duration
 from host.monitor.standing import DeviceRow, GroupRow, OfflineRow, site_rows
 
 WEAK_DBM = -80   # below it Wi-Fi falls back to its slowest rates, and frames are lost
@@ -85,7 +86,7 @@ def back(row: GroupRow) -> str:
     """Median and 95 % of how long drops lasted."""
     if row.back_p50_s is None or row.back_p95_s is None:
         return ""
-    return f"{span(row.back_p50_s)}, {span(row.back_p95_s)}"
+    return f"{duration(row.back_p50_s)}, {duration(row.back_p95_s)}"
 
 
 def pct(share: float | None) -> str:
@@ -109,18 +110,10 @@ def checked_in(row: OfflineRow, now_ms: int) -> str:
     """How long ago; yellow when it was after its link had gone."""
     if row.checkin_ms is None:
         return ""
-    shown = span((now_ms - row.checkin_ms) / 1000)
+    shown = duration((now_ms - row.checkin_ms) / 1000)
     return f"[yellow]{shown}[/]" if row.checkin_ms > row.since_ms else shown
 
 
 def at(ms: int) -> str:
     """A moment, UTC."""
     return datetime.fromtimestamp(ms / 1000, UTC).strftime("%m-%d %H:%M")
-
-
-def span(seconds: float) -> str:
-    """A length of time in its largest unit."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{max(0.0, seconds):.0f} s"

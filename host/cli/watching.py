@@ -9,6 +9,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from host.clock import duration
 from ota.client import UNREACHABLE, OtaError
 
 LOOK_S = 2.0            # between looks
@@ -75,12 +76,5 @@ def _gate(stage: dict[str, Any]) -> str:
     if gate and gate["verdict"] != "pass":
         words.append(f"[dim]{gate['reason']}[/]")
     if left_s:
-        words.append(f"soaks for {_span(left_s)} more")
+        words.append(f"soaks for {duration(left_s)} more")
     return "  ".join(words)
-
-
-def _span(seconds: float) -> str:
-    for unit_s, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= 2 * unit_s:
-            return f"{seconds / unit_s:.0f} {unit}"
-    return f"{seconds:.0f} s"

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from host.clock import HOUR_MS
+from host.clock import HOUR_MS, duration
 from host.monitor.anomaly.scores import DRIFT, GAP, LEVEL, SHAPE, SPIKE, STUCK, Score
 from host.monitor.sample import Sample
 
@@ -100,14 +100,6 @@ def scores_of(findings: Iterable[Finding], now_ms: int) -> list[Sample]:
             name = one.device, one.channel
             worst[name] = max(worst.get(name, 0.0), one.excess if one.until_ms is None else 0.0)
     return [Sample(METRIC, {"device": device, "channel": channel}, value) for (device, channel), value in sorted(worst.items())]
-
-
-def duration(seconds: float) -> str:
-    """A length of time in its largest unit of which it has two."""
-    for unit, size in (("d", 86_400), ("h", 3_600), ("min", 60)):
-        if seconds >= 2 * size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"
 
 
 def _times(found: Finding) -> str:
