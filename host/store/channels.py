@@ -7,7 +7,7 @@ from decimal import Decimal
 import numpy as np
 import numpy.typing as npt
 
-from host.monitor.alarms import ALARM
+from host.monitor.alarms import ALARM, columns
 
 EXACT_FACTOR = 1 << 21   # a value of 32 bits times less than this is exact in a float64, which has 53
 
@@ -46,5 +46,8 @@ class Channel:
 
 
 def tells_alarms(group: Sequence[Channel]) -> bool:
-    """Tell whether a schema is an alarm's: its batches come when something happens, and may be months old."""
-    return bool(group) and group[0].name.endswith(ALARM)
+    """Tell whether a schema holds nothing but an alarm's columns: its batches come when something happens, perhaps months ago."""
+    if not group or not group[0].name.endswith(ALARM):
+        return False   # nearly always
+    names = {one.name for one in group}
+    return columns(names) == names

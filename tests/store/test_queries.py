@@ -12,6 +12,7 @@ from host.store.queries import Queries
 from host.store.telemetry import Telemetry
 from node.wire import batch, schema
 from tests.ingest.records import CHANNELS, DEVICE, OTHER, PERIOD_MS, batch_of, schema_of, state, up, will
+from tests.store.filled import Filled
 
 NOW = 1_800_000_000_000
 
@@ -222,3 +223,12 @@ def test_series_reads_by_index(put, queries):
             plan = " ".join(row[3] for row in connection.exec_driver_sql("EXPLAIN QUERY PLAN " + statement, values))
             assert "USING INDEX ix_batch_start (device=? AND start_ms" in plan, plan
             assert "TEMP" not in plan, plan
+
+
+def test_device_whose_channels_have_dots_of_their_own_keeps_its_newest_values(engine, queries):
+    """SenML allows `gate.alarm` as a name; only a schema that holds nothing but an alarm's columns tells alarms."""
+    made = Filled(engine)
+    mixed = [("gate.alarm", "", "1"), ("level", "m", "0.01")]
+    made.told(DEVICE, mixed)
+    made.put(DEVICE, mixed, 0, [[1], [250]])
+    assert [(one.channel, one.value) for one in queries.latest(DEVICE)] == [("gate.alarm", 1.0), ("level", 2.5)]
